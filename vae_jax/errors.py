@@ -1,0 +1,28 @@
+"""Errors that a user can mend: each carries one line that says how."""
+
+
+class VAEJaxError(Exception):
+    """Base of all errors below; the programs print its message and exit with 1."""
+
+
+class ConfigError(VAEJaxError, ValueError):
+    """A config field, flag or argument has a value that makes no sense."""
+
+
+class DataError(VAEJaxError, ValueError):
+    """A data set is missing, empty, damaged or of the wrong shape or range."""
+
+
+class CheckpointError(VAEJaxError, RuntimeError):
+    """No checkpoint can be restored, or it does not fit the model."""
+
+
+class NonFiniteLossError(VAEJaxError, FloatingPointError):
+    """The training loss became NaN or infinite; `step` says when."""
+
+    def __init__(self, step: int, value: float) -> None:
+        self.step = step
+        super().__init__(
+            f"the loss became {value} at step {step}; the last good checkpoint is kept."
+            " Try a smaller optimizer.learning_rate or optimizer.clip_norm"
+        )
