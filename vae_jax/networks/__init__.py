@@ -1,0 +1,1 @@
+"""Flax modules that turn images into features and codes into image features."""

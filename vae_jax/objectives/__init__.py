@@ -1,0 +1,1 @@
+"""Pure functions of (VAEOutput, x, hparams) that give a loss and metrics."""

@@ -1,0 +1,1 @@
+"""The train step, ensembles of it, and the loop around it."""

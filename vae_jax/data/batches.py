@@ -1,0 +1,95 @@
+"""Which images a step sees, and what is done to them on the device.
+
+Both are pure functions of (seed, step): there is no iterator whose state could be lost.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.types import Array, Key
+
+Binarize = Literal["none", "threshold", "dynamic"]
+Preprocess = Callable[[Array, Key], Array]
+
+
+def batch_indices(
+    seed: int, start: int, num_steps: int, num_examples: int, batch_size: int
+) -> np.ndarray:
+    """Rows of the training set for the steps start, ..., start + num_steps - 1.
+
+    Every epoch is a new permutation, seeded with (seed, epoch); what does not fill a
+    batch at its end is left out.
+
+    Args:
+        seed: of the order.
+        start: first step.
+        num_steps: how many steps.
+        num_examples: size of the training set.
+        batch_size: at most num_examples.
+
+    Returns:
+        Array [num_steps, batch_size] of int32.
+    """
+    per_epoch = num_examples // batch_size
+    steps = np.arange(start, start + num_steps)
+    indices = np.empty((num_steps, batch_size), np.int32)
+    for epoch in np.unique(steps // per_epoch):
+        order = np.random.default_rng((seed, int(epoch))).permutation(num_examples)
+        order = order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+        here = steps // per_epoch == epoch
+        indices[here] = order[steps[here] % per_epoch]
+    return indices
+
+
+def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Preprocess:
+    """What turns stored images into model input, inside the compiled step.
+
+    Args:
+        binarize: "none" gives x = v / 255; "threshold" x = 1 where v / 255 > 1/2;
+            "dynamic" x ~ Bernoulli(v / 255), a fresh draw for each key (Salakhutdinov
+            and Murray 2008).
+        dequantize: x = (v + u) / 256 with u ~ Uniform[0, 1), so that 8-bit levels get
+            a density (Theis et al. 2016, section 3.1). Only with binarize="none".
+
+    Returns:
+        A function (images [B, ...] uint8 or float32 in [0, 1], key) -> x, float32 of
+        the same shape.
+    """
+
+    def preprocess(images: Array, key: Key) -> Array:
+        scaled = images.astype(jnp.float32)
+        if images.dtype == jnp.uint8:
+            scaled = scaled / 255.0
+        if binarize == "dynamic":
+            return jax.random.bernoulli(key, scaled).astype(jnp.float32)
+        if binarize == "threshold":
+            return (scaled > 0.5).astype(jnp.float32)
+        if dequantize:
+            noise = jax.random.uniform(key, scaled.shape)
+            return (scaled * 255.0 + noise) / 256.0
+        return scaled
+
+    return preprocess
+
+
+def fixed_draw(preprocess: Preprocess, key: Key) -> Callable[[Array, Array], Array]:
+    """The evaluation form of a preprocessor: one draw per image, always the same.
+
+    Args:
+        preprocess: from `preprocessor`.
+        key: of the draw; image i has its own key, folded from i, so the draw does not
+            depend on how the split is cut into chunks.
+
+    Returns:
+        A function (images [B, ...], their rows [B]) -> x [B, ...].
+    """
+
+    def draw(images: Array, rows: Array) -> Array:
+        keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
+        return jax.vmap(preprocess)(images, keys)
+
+    return draw

@@ -1,0 +1,393 @@
+"""Probability distributions as frozen pytrees.
+
+One contract for all. The first axis of every field is the batch axis B and all other
+axes are the event. A distribution has
+
+- `mean`: the mean, shape of an event batch [B, ...];
+- `sample(key)`: one draw per row, [B, ...];
+- `log_prob(x)`: nats, **summed over the event**, [B];
+- `support`: where x may lie: "real", "unit" ([0, 1]), "binary" ({0, 1}) or "8bit"
+  (multiples of 1/255 in [0, 1], a probability mass over 256 levels).
+
+Posteriors also have `variance` [B, D], and `kl_divergence(q, p)` gives the KL of two of
+them per dimension. More axes in front (the sample axis K, the ensemble axis M) are
+added with `jax.vmap`.
+"""
+
+import math
+from typing import ClassVar, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from vae_jax.types import Array, Key
+
+LOG_2PI = math.log(2.0 * math.pi)
+LEVELS = 256  # of an 8-bit pixel
+LOG_STD_BOUND = 10.0
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """What every distribution offers; see the module's docstring."""
+
+    support: ClassVar[str]
+
+    @property
+    def mean(self) -> Array: ...
+
+    def sample(self, key: Key) -> Array: ...
+
+    def log_prob(self, x: Array) -> Array: ...
+
+
+def sum_event(values: Array) -> Array:
+    """Sums over all axes but the first: [B, ...] -> [B]."""
+    return values.reshape(values.shape[0], -1).sum(axis=1)
+
+
+def bound_log_std(raw: Array) -> Array:
+    """Keeps a predicted log standard deviation inside (-10, 10).
+
+    `10 tanh(raw / 10)`: the identity near 0 and smooth everywhere, so that no gradient
+    is cut off. Unbounded, exp(2 log_std) overflows float32 at log_std = 44, and with a
+    KL weight of 0 nothing stops the way to minus infinity. The smallest variance is
+    exp(-20) = 2e-9.
+
+    Args:
+        raw: any real numbers.
+
+    Returns:
+        Array of the same shape.
+    """
+    return LOG_STD_BOUND * jnp.tanh(raw / LOG_STD_BOUND)
+
+
+@struct.dataclass
+class DiagonalNormal:
+    """Normal with independent dimensions, N(mean, exp(log_std)^2)."""
+
+    mean: Array  # [B, ...]
+    log_std: Array  # [B, ...]
+
+    support: ClassVar[str] = "real"
+
+    @property
+    def std(self) -> Array:
+        return jnp.exp(self.log_std)
+
+    @property
+    def variance(self) -> Array:
+        return jnp.exp(2.0 * self.log_std)
+
+    def sample(self, key: Key, temperature: float = 1.0) -> Array:
+        """Reparameterised draw, mean + temperature * std * eps with eps ~ N(0, I)."""
+        eps = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + temperature * self.std * eps
+
+    def log_prob(self, x: Array) -> Array:
+        standardized = (x - self.mean) * jnp.exp(-self.log_std)
+        return sum_event(-0.5 * (standardized**2 + LOG_2PI) - self.log_std)
+
+
+@struct.dataclass
+class Deterministic:
+    """A point mass at `mean`: the code of a plain autoencoder.
+
+    It has no density: `log_prob` raises, and its KL divergence to any density is
+    infinite. An autoencoder's loss has no KL term, so `kl_divergence` counts it as
+    zero; evaluation reports neither a rate nor an ELBO for it.
+    """
+
+    mean: Array  # [B, D]
+
+    support: ClassVar[str] = "real"
+
+    @property
+    def std(self) -> Array:
+        return jnp.zeros_like(self.mean)
+
+    @property
+    def variance(self) -> Array:
+        return jnp.zeros_like(self.mean)
+
+    def sample(self, key: Key) -> Array:
+        del key  # nothing is drawn
+        return self.mean
+
+    def log_prob(self, x: Array) -> Array:
+        raise TypeError("a Deterministic posterior has no density: use DiagonalNormal")
+
+
+@struct.dataclass
+class Bernoulli:
+    """Independent binary values with P(x = 1) = sigmoid(logits)."""
+
+    logits: Array  # [B, ...]
+
+    support: ClassVar[str] = "binary"
+
+    @property
+    def mean(self) -> Array:
+        return jax.nn.sigmoid(self.logits)
+
+    def sample(self, key: Key) -> Array:
+        draws = jax.random.bernoulli(key, self.mean, self.logits.shape)
+        return draws.astype(self.logits.dtype)
+
+    def log_prob(self, x: Array) -> Array:
+        # From the logits, never from probabilities: exact at logits of +-100.
+        return -sum_event(optax.sigmoid_binary_cross_entropy(self.logits, x))
+
+
+@struct.dataclass
+class ContinuousBernoulli:
+    """Density on [0, 1] proportional to p^x (1 - p)^(1 - x), p = sigmoid(logits).
+
+    With logit l the normaliser is C(l) = l / tanh(l / 2) (2 at l = 0). It is the
+    likelihood that makes the cross-entropy of grey values a true density.
+    Source: Loaiza-Ganem and Cunningham 2019, equations 6 to 8.
+    """
+
+    logits: Array  # [B, ...]
+
+    support: ClassVar[str] = "unit"
+
+    # Below this the quotients lose digits in float32 and a Taylor series has them all.
+    _SMALL: ClassVar[float] = 0.3
+
+    def _safe(self) -> tuple[Array, Array]:
+        """Where |logits| is small, and logits that are safe to divide by."""
+        small = jnp.abs(self.logits) < self._SMALL
+        return small, jnp.where(small, 1.0, self.logits)
+
+    @property
+    def mean(self) -> Array:
+        small, safe = self._safe()
+        exact = 0.5 + 0.5 / jnp.tanh(safe / 2) - 1 / safe
+        taylor = 0.5 + self.logits / 12 - self.logits**3 / 720
+        return jnp.where(small, taylor, exact)
+
+    @property
+    def log_normalizer(self) -> Array:
+        """log C(l), elementwise [B, ...]."""
+        small, safe = self._safe()
+        exact = jnp.log(jnp.abs(safe)) - jnp.log(jnp.tanh(jnp.abs(safe) / 2))
+        square = self.logits**2
+        taylor = math.log(2.0) + square / 12 - 7 * square**2 / 1440
+        return jnp.where(small, taylor + 31 * square**3 / 90720, exact)
+
+    def sample(self, key: Key) -> Array:
+        # Inverse CDF, log(1 + u (e^l - 1)) / l, at -|l| where e^l can't overflow;
+        # the density of -l is the mirror image of that of l.
+        u = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
+        tiny = jnp.abs(self.logits) < 1e-3
+        rate = -jnp.where(tiny, 1.0, jnp.abs(self.logits))
+        draw = jnp.where(tiny, u, jnp.log1p(u * jnp.expm1(rate)) / rate)
+        return jnp.where(self.logits > 0, 1 - draw, draw)
+
+    def log_prob(self, x: Array) -> Array:
+        cross_entropy = optax.sigmoid_binary_cross_entropy(self.logits, x)
+        return sum_event(self.log_normalizer - cross_entropy)
+
+
+@struct.dataclass
+class OptimalNormal:
+    """Normal whose scale is the best one for each example (sigma-VAE).
+
+    log N(x; mean, s^2) at s^2 = mean squared error of that example, which is
+    -n/2 (log(2 pi s^2) + 1) for n pixels. The scale looks at x, so this is a profile
+    likelihood, not a density: it trains well and needs no tuning, but an ELBO or NLL
+    made with it can't be compared with another model's. Source: Rybkin et al. 2021,
+    section 4.2, with one variance per image.
+    """
+
+    mean: Array  # [B, ...]
+
+    support: ClassVar[str] = "real"
+    normalized: ClassVar[bool] = False
+
+    # A perfect fit would make the density infinite: half an 8-bit level at the least.
+    _MIN_STD: ClassVar[float] = 0.5 / 255
+
+    def sample(self, key: Key) -> Array:
+        raise TypeError(
+            "the optimal scale depends on x, so nothing can be drawn from it;"
+            " show the mean, or train with scale='learned'"
+        )
+
+    def log_prob(self, x: Array) -> Array:
+        squared_error = (x - self.mean) ** 2
+        count = squared_error[0].size
+        variance = sum_event(squared_error) / count
+        variance = jnp.maximum(variance, self._MIN_STD**2)
+        error = sum_event(squared_error) / variance
+        return -0.5 * (count * (LOG_2PI + jnp.log(variance)) + error)
+
+
+@struct.dataclass
+class Laplace:
+    """Independent Laplace values with density exp(-|x - mean| / scale) / (2 scale)."""
+
+    mean: Array  # [B, ...]
+    log_scale: Array  # [B, ...]
+
+    support: ClassVar[str] = "real"
+
+    def sample(self, key: Key) -> Array:
+        draws = jax.random.laplace(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(self.log_scale) * draws
+
+    def log_prob(self, x: Array) -> Array:
+        deviation = jnp.abs(x - self.mean) * jnp.exp(-self.log_scale)
+        return -sum_event(deviation + self.log_scale + math.log(2.0))
+
+
+def discretized_logistic_log_prob(x: Array, mean: Array, log_scale: Array) -> Array:
+    """log P of an 8-bit level under a logistic distribution cut into 256 bins.
+
+    Bins have the width 1/255 around the levels k/255; the first and the last reach to
+    minus and plus infinity, so the 256 probabilities sum to one. Source: Salimans et
+    al. 2017 (PixelCNN++), equation 2, here for pixels in [0, 1].
+
+    Args:
+        x: levels in {0, 1/255, ..., 1}, [...].
+        mean: location, same unit as x, [...].
+        log_scale: log of the logistic scale, same unit, [...].
+
+    Returns:
+        log P(x), elementwise [...], nats.
+    """
+    inverse_scale = jnp.exp(-log_scale)
+    upper = (x - mean + 0.5 / (LEVELS - 1)) * inverse_scale
+    lower = (x - mean - 0.5 / (LEVELS - 1)) * inverse_scale
+    # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)): each factor
+    # has an exact logarithm, where the difference itself cancels far from the mean.
+    log_upper = jax.nn.log_sigmoid(upper)
+    log_lower = jax.nn.log_sigmoid(-lower)
+    width = inverse_scale / (LEVELS - 1)
+    inside = log_upper + log_lower + jnp.log(-jnp.expm1(-width))
+    first = x < 0.5 / (LEVELS - 1)
+    last = x > 1 - 0.5 / (LEVELS - 1)
+    return jnp.where(first, log_upper, jnp.where(last, log_lower, inside))
+
+
+def _to_level(values: Array) -> Array:
+    """The nearest of the 256 levels in [0, 1]."""
+    return jnp.round(jnp.clip(values, 0.0, 1.0) * (LEVELS - 1)) / (LEVELS - 1)
+
+
+@struct.dataclass
+class DiscretizedLogistic:
+    """Independent 8-bit pixels, each a logistic distribution cut into 256 levels."""
+
+    loc: Array  # [B, H, W, C], in units of x, which is in [0, 1]
+    log_scale: Array  # [B, H, W, C]
+
+    support: ClassVar[str] = "8bit"
+
+    @property
+    def mean(self) -> Array:
+        # Of the logistic before it is cut, clipped to the range of pixels.
+        return jnp.clip(self.loc, 0.0, 1.0)
+
+    def sample(self, key: Key) -> Array:
+        draws = jax.random.logistic(key, self.loc.shape, self.loc.dtype)
+        return _to_level(self.loc + jnp.exp(self.log_scale) * draws)
+
+    def log_prob(self, x: Array) -> Array:
+        return sum_event(discretized_logistic_log_prob(x, self.loc, self.log_scale))
+
+
+@struct.dataclass
+class DiscretizedLogisticMixture:
+    """8-bit pixels whose channels share a mixture of N logistics (PixelCNN++).
+
+    Given the component n, channel c is a discretised logistic around
+    loc[c, n] + sum over d < c of coefficients[c, d, n] * x[d]: blue knows green and
+    red. Source: Salimans et al. 2017, section 2.2, here for any number of channels and
+    for pixels in [0, 1].
+    """
+
+    mixture_logits: Array  # [B, H, W, N]
+    loc: Array  # [B, H, W, C, N]
+    log_scale: Array  # [B, H, W, C, N]
+    coefficients: Array  # [B, H, W, C, C, N]; only d < c is used
+
+    support: ClassVar[str] = "8bit"
+
+    def _locations(self, x: Array) -> Array:
+        """Location of each channel given the channels before it, [B, H, W, C, N]."""
+        channels = x.shape[-1]
+        before = jnp.tril(jnp.ones((channels, channels)), k=-1)
+        shift = jnp.einsum("bhwcdn,cd,bhwd->bhwcn", self.coefficients, before, x)
+        return self.loc + shift
+
+    @property
+    def mean(self) -> Array:
+        # Locations are linear in the earlier channels, so means follow one another.
+        means: list[Array] = []
+        for c in range(self.loc.shape[-2]):
+            mean = self.loc[..., c, :]
+            for d, earlier in enumerate(means):
+                mean = mean + self.coefficients[..., c, d, :] * earlier
+            means.append(mean)
+        weights = jax.nn.softmax(self.mixture_logits)[..., None, :]
+        return jnp.clip((weights * jnp.stack(means, axis=-2)).sum(axis=-1), 0.0, 1.0)
+
+    def sample(self, key: Key) -> Array:
+        component_key, noise_key = jax.random.split(key)
+        component = jax.random.categorical(component_key, self.mixture_logits)
+        chosen = jax.nn.one_hot(component, self.mixture_logits.shape[-1])  # [B,H,W,N]
+        loc = jnp.einsum("bhwcn,bhwn->bhwc", self.loc, chosen)
+        log_scale = jnp.einsum("bhwcn,bhwn->bhwc", self.log_scale, chosen)
+        coefficients = jnp.einsum("bhwcdn,bhwn->bhwcd", self.coefficients, chosen)
+        noise = jnp.exp(log_scale) * jax.random.logistic(noise_key, loc.shape)
+        pixels: list[Array] = []
+        for c in range(loc.shape[-1]):
+            value = loc[..., c] + noise[..., c]
+            for d, earlier in enumerate(pixels):
+                value = value + coefficients[..., c, d] * earlier
+            pixels.append(_to_level(value))
+        return jnp.stack(pixels, axis=-1)
+
+    def log_prob(self, x: Array) -> Array:
+        per_channel = discretized_logistic_log_prob(
+            x[..., None], self._locations(x), self.log_scale
+        )
+        log_weights = jax.nn.log_softmax(self.mixture_logits)
+        return sum_event(
+            jax.nn.logsumexp(log_weights + per_channel.sum(axis=-2), axis=-1)
+        )
+
+
+def kl_divergence(q: Distribution, p: Distribution) -> Array:
+    """KL(q || p) per dimension, where it has a closed form.
+
+    For two diagonal normals, with d = log_std_q - log_std_p,
+    1/2 ((mean_q - mean_p)^2 / std_p^2 + expm1(2 d) - 2 d). Written with expm1 it is
+    exact near q = p, where the usual form cancels. Overflows past d = 44, which
+    `bound_log_std` keeps away. Source: Kingma and Welling 2014, appendix B.
+
+    Args:
+        q: the posterior, [B, D]; a `Deterministic` one counts as zero (see there).
+        p: the prior, [B, D].
+
+    Returns:
+        Nats, [B, D], not negative.
+
+    Raises:
+        TypeError: the pair has no closed form here.
+    """
+    if isinstance(q, Deterministic):
+        return jnp.zeros_like(q.mean)
+    if isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal):
+        difference = (q.mean - p.mean) * jnp.exp(-p.log_std)
+        log_ratio = q.log_std - p.log_std
+        return 0.5 * (difference**2 + jnp.expm1(2 * log_ratio) - 2 * log_ratio)
+    raise TypeError(
+        f"no closed form of KL({type(q).__name__}, {type(p).__name__});"
+        " estimate it with q.log_prob(z) - p.log_prob(z)"
+    )

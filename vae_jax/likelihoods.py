@@ -1,0 +1,140 @@
+"""Decoder features -> p(x | z). Each is the last part of a decoder.
+
+`num_features(channels)` says how many numbers per pixel the decoder must give; calling
+the module with features [B, ..., F] gives a distribution over x [B, ..., C].
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vae_jax import distributions as dist
+from vae_jax.types import Array
+
+Scale = Literal["fixed", "learned", "per_pixel", "optimal"]
+
+# PixelCNN++ bounds log_scale at -7 for pixels in [-1, 1]; ours are in [0, 1].
+MIN_LOG_SCALE = -7.0 - 0.6931
+
+
+class BernoulliLikelihood(nn.Module):
+    """Binary pixels, features are the logits."""
+
+    def num_features(self, channels: int) -> int:
+        return channels
+
+    def __call__(self, features: Array) -> dist.Bernoulli:
+        return dist.Bernoulli(logits=features)
+
+
+class ContinuousBernoulliLikelihood(nn.Module):
+    """Grey values in [0, 1], features are the logits."""
+
+    def num_features(self, channels: int) -> int:
+        return channels
+
+    def __call__(self, features: Array) -> dist.ContinuousBernoulli:
+        return dist.ContinuousBernoulli(logits=features)
+
+
+class _LocationScale(nn.Module):
+    """Splits the features into a location and a log scale.
+
+    scale: "fixed" (the constant `scale_value`), "learned" (one parameter for all
+    pixels, starting at `scale_value`) or "per_pixel" (predicted by the decoder). The
+    log scale is kept within (-10, 10): see `distributions.bound_log_std`.
+    """
+
+    scale: Scale = "learned"
+    scale_value: float = 1.0
+
+    def num_features(self, channels: int) -> int:
+        return 2 * channels if self.scale == "per_pixel" else channels
+
+    @nn.compact
+    def _split(self, features: Array) -> tuple[Array, Array]:
+        if self.scale == "per_pixel":
+            mean, raw = jnp.split(features, 2, axis=-1)
+            return mean, dist.bound_log_std(raw)
+        start = jnp.log(jnp.float32(self.scale_value))
+        if self.scale == "learned":
+            log_scale = dist.bound_log_std(
+                self.param("log_scale", lambda key: start * jnp.ones(()))
+            )
+        else:
+            log_scale = start
+        return features, jnp.broadcast_to(log_scale, features.shape)
+
+
+class NormalLikelihood(_LocationScale):
+    """Real values around the features.
+
+    A fixed scale s gives the squared error divided by 2 s^2: s^2 plays the part of a KL
+    weight. Prefer "learned" or "optimal" (see `distributions.OptimalNormal`). Source:
+    Rybkin et al. 2021.
+    """
+
+    def __call__(self, features: Array) -> dist.Distribution:
+        if self.scale == "optimal":
+            return dist.OptimalNormal(mean=features)
+        mean, log_std = self._split(features)
+        return dist.DiagonalNormal(mean=mean, log_std=log_std)
+
+
+class LaplaceLikelihood(_LocationScale):
+    """Real values around the features, with heavier tails than the normal's."""
+
+    def __call__(self, features: Array) -> dist.Laplace:
+        mean, log_scale = self._split(features)
+        return dist.Laplace(mean=mean, log_scale=log_scale)
+
+
+class LogisticLikelihood(nn.Module):
+    """8-bit pixels: a discretised logistic, location and scale per pixel.
+
+    The log scale is at least -7.69, which is a 560th of a level.
+    """
+
+    def num_features(self, channels: int) -> int:
+        return 2 * channels
+
+    def __call__(self, features: Array) -> dist.DiscretizedLogistic:
+        loc, log_scale = jnp.split(features, 2, axis=-1)
+        # Shifted so that features of zero mean mid-grey and a wide distribution.
+        return dist.DiscretizedLogistic(
+            loc=loc + 0.5, log_scale=jnp.maximum(log_scale - 2.0, MIN_LOG_SCALE)
+        )
+
+
+class LogisticMixtureLikelihood(nn.Module):
+    """8-bit pixels: a mixture of discretised logistics, channels in order.
+
+    Needs N (1 + 2 C + C (C - 1) / 2) features per pixel: 10 N for colour.
+    """
+
+    num_components: int = 10
+
+    def num_features(self, channels: int) -> int:
+        per_component = 1 + 2 * channels + channels * (channels - 1) // 2
+        return self.num_components * per_component
+
+    def __call__(self, features: Array) -> dist.DiscretizedLogisticMixture:
+        n = self.num_components
+        parts = features.reshape(*features.shape[:-1], -1, n)  # [B, H, W, 1+2C+..., N]
+        # Solve 1 + 2 C + C (C - 1) / 2 = parts for C.
+        channels = next(
+            c for c in range(1, 99) if self.num_features(c) == parts.shape[-2] * n
+        )
+        loc = parts[..., 1 : 1 + channels, :] + 0.5
+        log_scale = parts[..., 1 + channels : 1 + 2 * channels, :] - 2.0
+        flat = jnp.tanh(parts[..., 1 + 2 * channels :, :])
+        coefficients = jnp.zeros((*loc.shape[:-1], channels, n), features.dtype)
+        rows, columns = jnp.tril_indices(channels, k=-1)
+        coefficients = coefficients.at[..., rows, columns, :].set(flat)
+        return dist.DiscretizedLogisticMixture(
+            mixture_logits=parts[..., 0, :],
+            loc=loc,
+            log_scale=jnp.maximum(log_scale, MIN_LOG_SCALE),
+            coefficients=coefficients,
+        )

@@ -1,0 +1,60 @@
+"""Strided convolutions, for images of any height, width and number of channels."""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vae_jax.types import Array
+
+Activation = Callable[[Array], Array]
+
+
+class ConvEncoder(nn.Module):
+    """4x4 convolutions with stride 2, then one dense layer.
+
+    Each layer halves height and width, rounding up, so any size works: 28 becomes 14,
+    7, 4, and 5 becomes 3, 2, 1.
+    """
+
+    channels: Sequence[int] = (32, 64)
+    hidden_dim: int = 256
+    activation: Activation = nn.gelu
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # [B, H, W, C] -> [B, F]
+        h = x
+        for width in self.channels:
+            h = nn.Conv(width, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
+            h = self.activation(h)
+        h = h.reshape(h.shape[0], -1)
+        return self.activation(nn.Dense(self.hidden_dim, dtype=self.dtype)(h))
+
+
+class ConvDecoder(nn.Module):
+    """The mirror image: dense layers, then transposed 4x4 convolutions with stride 2.
+
+    `channels` are in the order of the decoder, e.g. (64, 32). What the last layer gives
+    beyond `output_shape` is cut off.
+    """
+
+    output_shape: Sequence[int]  # (H, W, F)
+    channels: Sequence[int] = (64, 32)
+    hidden_dim: int = 256
+    activation: Activation = nn.gelu
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, H, W, F]
+        height, width, features = self.output_shape
+        factor = 2 ** len(self.channels)
+        small = (-(-height // factor), -(-width // factor))
+        h = self.activation(nn.Dense(self.hidden_dim, dtype=self.dtype)(z))
+        h = nn.Dense(small[0] * small[1] * self.channels[0], dtype=self.dtype)(h)
+        h = self.activation(h).reshape(z.shape[0], *small, self.channels[0])
+        for width in self.channels[1:]:
+            h = nn.ConvTranspose(width, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
+            h = self.activation(h)
+        h = nn.ConvTranspose(features, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
+        return h[:, :height, :width, :]

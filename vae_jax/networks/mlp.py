@@ -1,0 +1,43 @@
+"""Multilayer perceptrons: image -> features, code -> image features."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vae_jax.types import Array
+
+Activation = Callable[[Array], Array]
+
+
+class MLPEncoder(nn.Module):
+    """Dense layers over the flattened input."""
+
+    hidden_dims: Sequence[int] = (512, 256)
+    activation: Activation = nn.gelu
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # [B, ...] -> [B, F]
+        h = x.reshape(x.shape[0], -1)
+        for width in self.hidden_dims:
+            h = self.activation(nn.Dense(width, dtype=self.dtype)(h))
+        return h
+
+
+class MLPDecoder(nn.Module):
+    """Dense layers from a code to `output_shape`, linear at the end."""
+
+    output_shape: Sequence[int]  # without the batch axis, e.g. (H, W, F)
+    hidden_dims: Sequence[int] = (256, 512)
+    activation: Activation = nn.gelu
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]
+        h = z
+        for width in self.hidden_dims:
+            h = self.activation(nn.Dense(width, dtype=self.dtype)(h))
+        h = nn.Dense(math.prod(self.output_shape), dtype=self.dtype)(h)
+        return h.reshape(z.shape[0], *self.output_shape)

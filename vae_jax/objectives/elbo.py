@@ -1,0 +1,97 @@
+"""The evidence lower bound and the losses made of it.
+
+    ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)) = -(distortion + rate)
+
+An objective is a function `(output, x, hparams) -> (loss, metrics)`. The output has a
+sample axis K in front of every array. Pixels and latent dimensions are summed, examples
+and samples are averaged: a KL weight here is the beta of the papers, whatever the size
+of the image. `metrics["elbo"]` is always at weight 1, larger is better.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.outputs import VAEOutput
+from vae_jax.types import Array, Hparams, Metrics
+
+Objective = Callable[[VAEOutput, Array, Hparams], tuple[Array, Metrics]]
+
+
+def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
+    """KL of each layer, averaged over samples: L arrays [B, D_l], nats."""
+    latents = output.latents
+    return tuple(jax.vmap(lambda lat: lat.kl())(lat).mean(axis=0) for lat in latents)
+
+
+def distortion_and_rate(output: VAEOutput, x: Array) -> tuple[Array, Array]:
+    """The two parts of -ELBO per example, averaged over samples.
+
+    Args:
+        output: with a leading sample axis K.
+        x: [B, ...].
+
+    Returns:
+        distortion -E_q[log p(x | z)] and rate KL(q || p), nats, each [B].
+    """
+    log_lik = jax.vmap(lambda out: out.log_lik(x))(output)  # [K, B]
+    rate = jax.vmap(lambda out: out.rate())(output)  # [K, B]
+    return -log_lik.mean(axis=0), rate.mean(axis=0)
+
+
+def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
+    """Batch means of what everybody watches; no rate or ELBO for an autoencoder."""
+    metrics = {"distortion": distortion.mean()}
+    if output.has_density:
+        metrics |= {"rate": rate.mean(), "elbo": -(distortion + rate).mean()}
+    return metrics
+
+
+def elbo(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+    """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
+
+    With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
+    as at least that many nats, so it costs nothing to use a dimension that much.
+    Sources: Kingma and Welling 2014, equation 10; Higgins et al. 2017, equation 4;
+    Kingma et al. 2016, appendix C.8 (free bits).
+
+    Args:
+        output: with a leading sample axis K.
+        x: [B, ...].
+        hparams: "kl_weight" and, optionally, "free_nats" (nats per dimension).
+
+    Returns:
+        The loss in nats, and the metrics elbo, rate, distortion, kl_weight.
+    """
+    distortion, rate = distortion_and_rate(output, x)
+    free_nats = hparams.get("free_nats", jnp.zeros(()))
+    means = jnp.concatenate([kl.mean(axis=0) for kl in kl_per_dimension(output)])
+    floored = jnp.maximum(means, free_nats).sum()
+    # An estimated KL may be below zero, where a floor of zero would change it.
+    penalty = jnp.where(free_nats > 0, floored, rate.mean())
+    loss = distortion.mean() + hparams["kl_weight"] * penalty
+    metrics = bound_metrics(output, distortion, rate)
+    return loss, metrics | {"kl_weight": hparams["kl_weight"]}
+
+
+def capacity(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+    """Distortion + kl_weight * |rate - capacity|, rate averaged over the batch.
+
+    Meant for a capacity that grows from 0 (a schedule on "capacity") and a large
+    kl_weight, gamma in the paper. Source: Burgess et al. 2018, equation 8.
+
+    Args:
+        output: with a leading sample axis K.
+        x: [B, ...].
+        hparams: "kl_weight" and "capacity" (nats).
+
+    Returns:
+        The loss in nats, and the metrics elbo, rate, distortion, kl_weight, capacity.
+    """
+    distortion, rate = distortion_and_rate(output, x)
+    penalty = jnp.abs(rate.mean() - hparams["capacity"])
+    loss = distortion.mean() + hparams["kl_weight"] * penalty
+    metrics = bound_metrics(output, distortion, rate)
+    watched = {name: hparams[name] for name in ("kl_weight", "capacity")}
+    return loss, metrics | watched

@@ -1,0 +1,145 @@
+"""Training as a pair of pure functions: the part that other projects import."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae_jax.objectives.elbo import Objective
+from vae_jax.objectives.schedules import Schedule, unchanged
+from vae_jax.outputs import VAEOutput
+from vae_jax.training.state import TrainState
+from vae_jax.types import Array, Hparams, Key, Metrics, Params
+
+
+class Trainer(NamedTuple):
+    """Two pure functions. The caller jits, scans, vmaps or shards them."""
+
+    init: Callable[[Key, Any], TrainState]
+    step: Callable[[TrainState, Any, Key, Hparams], tuple[TrainState, Metrics]]
+
+
+class ModelFunctions(NamedTuple):
+    """A model of any library as two functions."""
+
+    init: Callable[[Key, Any], Params]  # (key, x) -> params
+    apply: Callable[[Params, Any, Key], VAEOutput]  # (params, x, key) -> output
+
+
+def model_functions(model: Any) -> ModelFunctions:
+    """The two functions of a Flax module whose `__call__(x, key)` gives a VAEOutput.
+
+    A `ModelFunctions` passes through.
+    """
+    if isinstance(model, ModelFunctions):
+        return model
+
+    def init(key: Key, x: Any) -> Params:
+        params_key, z_key = jax.random.split(key)
+        # An autoencoder or a model without parameters in some part still has "params".
+        return model.init(params_key, x, z_key).get("params", {})
+
+    def apply(params: Params, x: Any, key: Key) -> VAEOutput:
+        return model.apply({"params": params}, x, key)
+
+    return ModelFunctions(init, apply)
+
+
+def apply_samples(
+    apply: Callable[[Params, Any, Key], VAEOutput],
+    params: Params,
+    x: Any,
+    key: Key,
+    num_samples: int,
+) -> VAEOutput:
+    """Runs the model with K keys: every array of the output gets an axis K in front.
+
+    The encoder does not depend on the key, so `vmap` computes it once.
+
+    Args:
+        apply: (params, x, key) -> VAEOutput.
+        params: of the model.
+        x: a batch, [B, ...].
+        key: split into K.
+        num_samples: K.
+
+    Returns:
+        A VAEOutput with fields [K, B, ...].
+    """
+    keys = jax.random.split(key, num_samples)
+    return jax.vmap(apply, in_axes=(None, None, 0))(params, x, keys)
+
+
+def vae_trainer(
+    model: Any,
+    objective: Objective,
+    tx: optax.GradientTransformation,
+    *,
+    num_samples: int = 1,
+    schedule: Schedule = unchanged,
+    ema_decay: float | None = None,
+) -> Trainer:
+    """Builds `init(key, x) -> state` and `step(state, x, key, hparams)`.
+
+    `step` returns the next state and a dict of scalars: "loss" and the objective's
+    metrics. `key` is the same for the whole run: that of step t is
+    `fold_in(key, t)`, so a restored run repeats exactly. `hparams` holds traced
+    numbers (see `make_hparams`), so one compilation serves every KL weight.
+
+    Args:
+        model: a Flax module whose `__call__(x, key)` returns a VAEOutput, or a
+            `ModelFunctions` pair.
+        objective: (output, x, hparams) -> (loss, metrics); the output has a leading
+            sample axis K.
+        tx: any optax transformation.
+        num_samples: K, draws of the latents per example.
+        schedule: (step, hparams) -> hparams, see `objectives.schedules`.
+        ema_decay: if given, the state also carries an exponential moving average of
+            the parameters with decay min(ema_decay, (1 + t) / (10 + t)).
+
+    Returns:
+        A Trainer.
+    """
+    functions = model_functions(model)
+    tx = optax.with_extra_args_support(tx)
+
+    def init(key: Key, x: Any) -> TrainState:
+        params = functions.init(key, x)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=tx.init(params),
+            # A copy: donating a state that holds one buffer twice is an error.
+            ema_params=None if ema_decay is None else jax.tree.map(jnp.copy, params),
+        )
+
+    def step(
+        state: TrainState, x: Any, key: Key, hparams: Hparams
+    ) -> tuple[TrainState, Metrics]:
+        z_key = jax.random.fold_in(key, state.step)
+        now = schedule(state.step, hparams)
+
+        def loss_fn(params: Params) -> tuple[Array, Metrics]:
+            output = apply_samples(functions.apply, params, x, z_key, num_samples)
+            return objective(output, x, now)
+
+        (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        updates, opt_state = tx.update(
+            grads, state.opt_state, state.params, hparams=now
+        )
+        params = optax.apply_updates(state.params, updates)
+        ema_params = state.ema_params
+        if ema_decay is not None:
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            ema_params = optax.incremental_update(params, ema_params, 1 - decay)
+        next_state = TrainState(
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            ema_params=ema_params,
+        )
+        return next_state, {"loss": loss, **metrics}
+
+    return Trainer(init, step)
