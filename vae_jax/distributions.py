@@ -19,7 +19,6 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from vae_jax.types import Array, Key
@@ -43,9 +42,19 @@ class Distribution(Protocol):
     def log_prob(self, x: Array) -> Array: ...
 
 
+def flatten_event(values: Array) -> Array:
+    """[B, ...] -> [B, E].
+
+    Log-densities flatten their inputs before the arithmetic, not their terms before the
+    sum: XLA's CPU compiler turns a sum over [..., 28, 28, 1] into loops over the
+    channel axis that are up to 50 times slower.
+    """
+    return values.reshape(values.shape[0], -1)
+
+
 def sum_event(values: Array) -> Array:
     """Sums over all axes but the first: [B, ...] -> [B]."""
-    return values.reshape(values.shape[0], -1).sum(axis=1)
+    return flatten_event(values).sum(axis=1)
 
 
 def bound_log_std(raw: Array) -> Array:
@@ -63,6 +72,23 @@ def bound_log_std(raw: Array) -> Array:
         Array of the same shape.
     """
     return LOG_STD_BOUND * jnp.tanh(raw / LOG_STD_BOUND)
+
+
+def binary_cross_entropy(logits: Array, x: Array) -> Array:
+    """-x log p - (1 - x) log(1 - p) with p = sigmoid(logits), elementwise.
+
+    Written as max(l, 0) - x l + log1p(exp(-|l|)): from the logits, never from
+    probabilities, so it is exact at logits of +-100, and with one exponential and one
+    logarithm it takes a quarter of the time of the sum of two log-sigmoids.
+
+    Args:
+        logits: [...].
+        x: in [0, 1], same shape.
+
+    Returns:
+        Nats, same shape.
+    """
+    return jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))
 
 
 @struct.dataclass
@@ -88,8 +114,10 @@ class DiagonalNormal:
         return self.mean + temperature * self.std * eps
 
     def log_prob(self, x: Array) -> Array:
-        standardized = (x - self.mean) * jnp.exp(-self.log_std)
-        return sum_event(-0.5 * (standardized**2 + LOG_2PI) - self.log_std)
+        log_std = flatten_event(self.log_std)
+        difference = flatten_event(x) - flatten_event(self.mean)
+        standardized = difference * jnp.exp(-log_std)
+        return sum_event(-0.5 * (standardized**2 + LOG_2PI) - log_std)
 
 
 @struct.dataclass
@@ -138,8 +166,8 @@ class Bernoulli:
         return draws.astype(self.logits.dtype)
 
     def log_prob(self, x: Array) -> Array:
-        # From the logits, never from probabilities: exact at logits of +-100.
-        return -sum_event(optax.sigmoid_binary_cross_entropy(self.logits, x))
+        logits, x = flatten_event(self.logits), flatten_event(x)
+        return -sum_event(binary_cross_entropy(logits, x))
 
 
 @struct.dataclass
@@ -189,8 +217,9 @@ class ContinuousBernoulli:
         return jnp.where(self.logits > 0, 1 - draw, draw)
 
     def log_prob(self, x: Array) -> Array:
-        cross_entropy = optax.sigmoid_binary_cross_entropy(self.logits, x)
-        return sum_event(self.log_normalizer - cross_entropy)
+        flat = ContinuousBernoulli(flatten_event(self.logits))
+        cross_entropy = binary_cross_entropy(flat.logits, flatten_event(x))
+        return sum_event(flat.log_normalizer - cross_entropy)
 
 
 @struct.dataclass
@@ -219,8 +248,8 @@ class OptimalNormal:
         )
 
     def log_prob(self, x: Array) -> Array:
-        squared_error = (x - self.mean) ** 2
-        count = squared_error[0].size
+        squared_error = (flatten_event(x) - flatten_event(self.mean)) ** 2
+        count = squared_error.shape[1]
         variance = sum_event(squared_error) / count
         variance = jnp.maximum(variance, self._MIN_STD**2)
         error = sum_event(squared_error) / variance
@@ -241,8 +270,9 @@ class Laplace:
         return self.mean + jnp.exp(self.log_scale) * draws
 
     def log_prob(self, x: Array) -> Array:
-        deviation = jnp.abs(x - self.mean) * jnp.exp(-self.log_scale)
-        return -sum_event(deviation + self.log_scale + math.log(2.0))
+        log_scale = flatten_event(self.log_scale)
+        distance = jnp.abs(flatten_event(x) - flatten_event(self.mean))
+        return -sum_event(distance * jnp.exp(-log_scale) + log_scale + math.log(2.0))
 
 
 def discretized_logistic_log_prob(x: Array, mean: Array, log_scale: Array) -> Array:
@@ -298,7 +328,8 @@ class DiscretizedLogistic:
         return _to_level(self.loc + jnp.exp(self.log_scale) * draws)
 
     def log_prob(self, x: Array) -> Array:
-        return sum_event(discretized_logistic_log_prob(x, self.loc, self.log_scale))
+        fields = (flatten_event(values) for values in (x, self.loc, self.log_scale))
+        return sum_event(discretized_logistic_log_prob(*fields))
 
 
 @struct.dataclass

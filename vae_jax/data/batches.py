@@ -93,3 +93,27 @@ def fixed_draw(preprocess: Preprocess, key: Key) -> Callable[[Array, Array], Arr
         return jax.vmap(preprocess)(images, keys)
 
     return draw
+
+
+class InMemoryBatches:
+    """A training set that stays on the device; a chunk is a table of row numbers."""
+
+    def __init__(self, images: np.ndarray, *, seed: int, batch_size: int) -> None:
+        """Copies the images to the device.
+
+        Args:
+            images: [N, H, W, C], uint8 or float32.
+            seed: of the order, see `batch_indices`.
+            batch_size: rows per step.
+        """
+        self._images = jnp.asarray(images)
+        self._seed = seed
+        self._batch_size = batch_size
+
+    def __call__(self, start: int, length: int, padded: int) -> tuple[Array, Array]:
+        """The images and rows [padded, B] of steps start, ..., start + length - 1."""
+        rows = np.zeros((padded, self._batch_size), np.int32)
+        rows[:length] = batch_indices(
+            self._seed, start, length, self._images.shape[0], self._batch_size
+        )
+        return self._images, jnp.asarray(rows)

@@ -53,8 +53,8 @@ class ConvDecoder(nn.Module):
         h = self.activation(nn.Dense(self.hidden_dim, dtype=self.dtype)(z))
         h = nn.Dense(small[0] * small[1] * self.channels[0], dtype=self.dtype)(h)
         h = self.activation(h).reshape(z.shape[0], *small, self.channels[0])
-        for width in self.channels[1:]:
-            h = nn.ConvTranspose(width, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
+        for depth in self.channels[1:]:
+            h = nn.ConvTranspose(depth, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
             h = self.activation(h)
         h = nn.ConvTranspose(features, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
         return h[:, :height, :width, :]

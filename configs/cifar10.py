@@ -1,0 +1,24 @@
+"""CIFAR-10 in colour: convolutions and a discretised logistic per 8-bit value.
+
+Command: `python -m experiments.train --config=configs/cifar10.py --workdir=DIR
+--config.data.dir=DATA`
+Likelihood: Kingma et al. 2016, section 5.2. Run time and results: docs/results.md.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+    """Three strided convolutions on each side, 64 latent dimensions."""
+    config = default.get_config()
+    config.data.name = "cifar10"
+    config.data.binarize = "none"
+    config.model.network = "conv"
+    config.model.channels = (32, 64, 128)
+    config.model.latent_dim = 64
+    config.model.likelihood = "logistic"
+    config.optimizer.clip_norm = 1_000.0
+    config.train.num_steps = 3_000
+    return config

@@ -1,0 +1,74 @@
+"""Every field with its default; the other configs start from this one.
+
+Command: `python -m experiments.train --config=configs/default.py --workdir=DIR`
+trains on scikit-learn's handwritten digits (8x8), which need no download.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """All fields; lengths are in steps, sizes in numbers, KL in nats."""
+    config = ConfigDict()
+    config.seed = 0  # initialisation and latent noise
+
+    config.data = ConfigDict()
+    config.data.name = "digits"  # digits, npz:PATH, folder:PATH or a TFDS name
+    config.data.dir = ""  # where TFDS keeps its sets; empty: TFDS's default
+    config.data.seed = 0  # splits, order of batches, binarisation draws
+    config.data.batch_size = 128
+    config.data.binarize = "dynamic"  # none, threshold or dynamic
+    config.data.dequantize = False  # add uniform noise of one 8-bit level
+    config.data.validation_fraction = 0.1  # where the source has no such split
+    config.data.test_fraction = 0.1  # likewise
+    config.data.image_size = 0  # resize to this height and width; 0: as it is
+    config.data.grayscale = False
+
+    config.model = ConfigDict()
+    config.model.network = "mlp"  # mlp or conv
+    config.model.hidden_dims = (512, 256)  # mlp: widths from the data to the code
+    config.model.channels = (32, 64)  # conv: likewise; each halves the image
+    config.model.conv_hidden_dim = 256  # conv: dense layer next to the code
+    config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
+    config.model.latent_dim = 16
+    config.model.posterior = "diagonal_normal"  # or deterministic: an autoencoder
+    config.model.prior = "standard_normal"
+    # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
+    config.model.likelihood = "bernoulli"
+    config.model.scale = (
+        "learned"  # normal, laplace: fixed, learned, per_pixel, optimal
+    )
+    config.model.scale_value = 1.0  # the fixed scale, or where the learned one starts
+    config.model.num_components = 10  # logistic_mixture
+
+    config.objective = ConfigDict()
+    config.objective.name = "elbo"  # elbo or capacity
+    config.objective.num_samples = 1  # draws of the code per image, K
+    config.objective.kl_weight = 1.0
+    config.objective.schedule = "constant"  # constant, linear, sigmoid or cyclical
+    config.objective.warmup_steps = 0  # length of the schedule's rise
+    config.objective.free_nats = 0.0  # elbo: free KL per latent dimension
+    config.objective.capacity = 0.0  # capacity: the KL to hold
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"  # adam, adamw or sgd
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "constant"  # or cosine: to zero over num_steps
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.weight_decay = 0.0  # adamw
+    config.optimizer.clip_norm = 0.0  # of the gradient; 0: never
+    config.optimizer.ema_decay = 0.0  # average of the parameters; 0: none
+
+    config.train = ConfigDict()
+    config.train.num_steps = 5_000
+    config.train.log_every = 100
+    config.train.eval_every = 1_000  # on the validation split; 0: never
+    config.train.checkpoint_every = 1_000  # 0: only at the end
+    config.train.max_to_keep = 2  # checkpoints
+
+    config.eval = ConfigDict()
+    config.eval.num_samples = 100  # K of the importance-weighted NLL
+    config.eval.figures = True
+    return config

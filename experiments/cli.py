@@ -1,0 +1,92 @@
+"""What all programs share: flags, config files, and errors as one line."""
+
+import contextlib
+import difflib
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from vae_jax.errors import ConfigError, VAEJaxError
+
+
+def fail(message: object) -> None:
+    """Prints one line and ends the program with status 1."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags and calls main; a user's mistake is one line and status 1.
+
+    Args:
+        main: takes no arguments and reads its flags.
+    """
+    logging.set_verbosity(logging.INFO)
+
+    def guarded(argv: list[str]) -> None:
+        if argv[1:]:
+            fail(f"unexpected argument {argv[1]!r}: flags start with --")
+        try:
+            main()
+        except VAEJaxError as error:
+            fail(error)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        _check_config_path(argv)
+        return flags.FLAGS(argv)
+    except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
+        fail(_one_line(error))
+        raise AssertionError from error  # fail never returns
+
+
+def _one_line(error: Exception) -> str:
+    """The useful part of a message of absl or ml_collections."""
+    message = str(error.args[0]) if error.args else str(error)
+    return re.sub(r"\s+", " ", message).replace("FATAL Flags parsing error: ", "")
+
+
+def _check_config_path(argv: list[str]) -> None:
+    """Names a missing config file; absl would only fail much later, with a trace."""
+    for i, argument in enumerate(argv):
+        name, _, path = argument.lstrip("-").partition("=")
+        if name != "config" or not argument.startswith("-"):
+            continue
+        path = path or (argv[i + 1] if i + 1 < len(argv) else "")
+        if not pathlib.Path(path).is_file():
+            known = sorted(str(p) for p in pathlib.Path("configs").rglob("[a-z]*.py"))
+            near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"--config={path}: there is no such file{hint}")
+
+
+def define_config() -> flags.FlagHolder[ConfigDict]:
+    """The flag --config, whose fields can be set as --config.a.b=value."""
+    return config_flags.DEFINE_config_file(
+        "config", None, "Config file, e.g. configs/mnist.py.", lock_config=True
+    )
+
+
+def required(**values: str | None) -> None:
+    """Complains of the first flag that has no value."""
+    for name, value in values.items():
+        if not value:
+            raise ConfigError(f"--{name} is missing")
+
+
+@contextlib.contextmanager
+def writing(flag: str, path: pathlib.Path) -> Iterator[None]:
+    """Turns a failure to write into one line that names the flag."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"--{flag}={path} can't be written: {error.strerror}"
+        ) from error

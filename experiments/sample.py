@@ -1,0 +1,54 @@
+"""Draws new images from a trained run: z from the prior, decoded.
+
+    python -m experiments.sample --workdir=runs/mnist --num=64 --out=samples.png
+    python -m experiments.sample --workdir=runs/mnist --num=1000 --out=samples.npz
+
+A .png shows the means of p(x | z) as a grid; an .npz holds `z`, `mean` and, where the
+likelihood can be drawn from, `draw`.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from vae_jax.errors import ConfigError
+from vae_jax.runs import opened
+from vae_jax.workdir import plots
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_NUM = flags.DEFINE_integer("num", 64, "How many images.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws.")
+_TEMPERATURE = flags.DEFINE_float(
+    "temperature", 1.0, "Multiplies the prior's standard deviation."
+)
+_OUT = flags.DEFINE_string("out", None, "FILE.png or FILE.npz.")
+
+
+def main() -> None:
+    """Draws and writes."""
+    cli.required(workdir=_WORKDIR.value, out=_OUT.value)
+    out = pathlib.Path(_OUT.value)
+    if out.suffix not in (".png", ".npz"):
+        raise ConfigError(f"--out={out}: must end in .png or .npz")
+    if _NUM.value < 1:
+        raise ConfigError(f"--num={_NUM.value}: must be at least 1")
+    if not 0 <= _TEMPERATURE.value < float("inf"):
+        raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
+    run = opened.open_run(_WORKDIR.value)
+    samples = opened.sample(
+        run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value
+    )
+    with cli.writing("out", out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".png":
+            plots.samples(samples["mean"], out)
+        else:
+            np.savez_compressed(out, **samples)
+    print(f"{_NUM.value} samples in {out}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,36 @@
+"""Trains a VAE, evaluates it on the test split and draws its figures.
+
+    python -m experiments.train --config=configs/digits.py --workdir=runs/digits
+    python -m experiments.train --config=configs/mnist.py --config.data.dir=DATA \
+        --config.objective.kl_weight=4 --workdir=runs/beta4
+
+Run again on the same workdir, it goes on from the newest checkpoint, and the outcome is
+bit for bit that of an uninterrupted run. Writes metrics.jsonl, tensorboard/,
+checkpoints/, results.json and figures/.
+"""
+
+import sys
+
+from absl import flags
+
+from experiments import cli
+from vae_jax.runs import single
+from vae_jax.workdir import tables
+
+_CONFIG = cli.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if missing.")
+
+
+def main() -> None:
+    """Trains and prints the results."""
+    cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
+    try:
+        results = single.train(_CONFIG.value, _WORKDIR.value)
+    except single.Interrupted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(130)
+    tables.print_results(_WORKDIR.value, results)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,341 @@
+"""From a config to objects: the only file that reads a ConfigDict's model part.
+
+Everything else takes plain typed arguments. `configs/default.py` lists the fields.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import flax.linen as nn
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from vae_jax import likelihoods, posteriors, priors
+from vae_jax.data.batches import Preprocess, preprocessor
+from vae_jax.data.sources import Dataset, load_dataset
+from vae_jax.errors import ConfigError
+from vae_jax.models.vae import VAE
+from vae_jax.networks import conv, mlp
+from vae_jax.objectives import elbo, schedules
+from vae_jax.training.state import make_hparams, scale_by_hparam
+from vae_jax.training.step import Trainer, vae_trainer
+from vae_jax.types import Hparams
+
+T = TypeVar("T")
+
+# Config fields that the step takes as traced numbers: runs that differ only in these
+# (and in the seed) are members of one compiled program.
+TRACED_FIELDS: Mapping[str, str] = {
+    "objective.kl_weight": "kl_weight",
+    "objective.warmup_steps": "warmup_steps",
+    "objective.free_nats": "free_nats",
+    "objective.capacity": "capacity",
+    "optimizer.learning_rate": "learning_rate",
+}
+
+ACTIVATIONS: Mapping[str, Callable] = {
+    "gelu": nn.gelu,
+    "relu": nn.relu,
+    "tanh": nn.tanh,
+    "silu": nn.silu,
+    "elu": nn.elu,
+    "softplus": nn.softplus,
+}
+OBJECTIVES: Mapping[str, elbo.Objective] = {
+    "elbo": elbo.elbo,
+    "capacity": elbo.capacity,
+}
+SHAPES: Mapping[str, schedules.Shape] = {
+    "constant": schedules.constant,
+    "linear": schedules.linear,
+    "sigmoid": schedules.sigmoid,
+    "cyclical": schedules.cyclical,
+}
+# Which values of the data each likelihood is a distribution over.
+SUPPORTS: Mapping[str, str] = {
+    "bernoulli": "binary",
+    "continuous_bernoulli": "grey",
+    "normal": "grey",
+    "laplace": "grey",
+    "logistic": "8bit",
+    "logistic_mixture": "8bit",
+}
+
+
+def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> Any:
+    """The option called `value`; ConfigError with the nearest name if there is none."""
+    if value in options:
+        return options[value] if isinstance(options, Mapping) else value
+    near = difflib.get_close_matches(str(value), list(options), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"{field}={value!r}: must be one of {', '.join(options)}.{hint}")
+
+
+def check(config: ConfigDict) -> None:
+    """Checks every number's range before anything is loaded or written.
+
+    Raises:
+        ConfigError: names the field, its value and what is valid.
+    """
+    positive = [
+        "data.batch_size",
+        "model.latent_dim",
+        "model.num_components",
+        "model.scale_value",
+        "model.conv_hidden_dim",
+        "objective.num_samples",
+        "optimizer.learning_rate",
+        "optimizer.eps",
+        "train.num_steps",
+        "train.log_every",
+        "train.max_to_keep",
+        "eval.num_samples",
+    ]
+    not_negative = [
+        "seed",
+        "data.seed",
+        "data.image_size",
+        "objective.kl_weight",
+        "objective.warmup_steps",
+        "objective.free_nats",
+        "objective.capacity",
+        "optimizer.weight_decay",
+        "optimizer.clip_norm",
+        "train.eval_every",
+        "train.checkpoint_every",
+    ]
+    fractions = [
+        "data.validation_fraction",
+        "data.test_fraction",
+        "optimizer.b1",
+        "optimizer.b2",
+        "optimizer.ema_decay",
+    ]
+    flat = flatten(config.to_dict())
+    for field in positive:
+        if not (math.isfinite(flat[field]) and flat[field] > 0):
+            raise ConfigError(f"{field}={flat[field]}: must be a number above 0")
+    for field in not_negative:
+        if not (math.isfinite(flat[field]) and flat[field] >= 0):
+            raise ConfigError(f"{field}={flat[field]}: must be 0 or a number above 0")
+    for field in fractions:
+        if not 0 <= flat[field] < 1:
+            raise ConfigError(f"{field}={flat[field]}: must be at least 0 and below 1")
+    for field in ("model.hidden_dims", "model.channels"):
+        if not flat[field] or not all(
+            isinstance(n, int) and n > 0 for n in flat[field]
+        ):
+            raise ConfigError(f"{field}={flat[field]}: must be whole numbers above 0")
+    warmup = config.objective.warmup_steps
+    if config.objective.schedule != "constant" and warmup > config.train.num_steps:
+        raise ConfigError(
+            f"objective.warmup_steps={warmup} is longer than"
+            f" train.num_steps={config.train.num_steps}: the schedule would never end"
+        )
+    if config.objective.schedule == "constant" and warmup:
+        raise ConfigError(
+            f"objective.warmup_steps={warmup} has no effect with"
+            " objective.schedule=constant: choose linear, sigmoid or cyclical"
+        )
+    if config.optimizer.weight_decay and config.optimizer.name != "adamw":
+        raise ConfigError(
+            f"optimizer.weight_decay={config.optimizer.weight_decay} has no effect with"
+            f" optimizer.name={config.optimizer.name}: choose adamw"
+        )
+    choose(("none", "threshold", "dynamic"), "data.binarize", config.data.binarize)
+    if config.data.dequantize and config.data.binarize != "none":
+        raise ConfigError(
+            f"data.dequantize=True with data.binarize={config.data.binarize}: binary"
+            " values have no levels to dequantise; set one of the two"
+        )
+    make_trainer(config, (8, 8, 1))  # the names of parts
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def make_dataset(config: ConfigDict) -> Dataset:
+    """Loads the images and checks that the config suits them."""
+    data = config.data
+    dataset = load_dataset(
+        data.name,
+        data_dir=data.dir or None,
+        seed=data.seed,
+        validation_fraction=data.validation_fraction,
+        test_fraction=data.test_fraction,
+        image_size=data.image_size or None,
+        grayscale=data.grayscale,
+    )
+    size = len(dataset.train.images)
+    if data.batch_size > size:
+        raise ConfigError(
+            f"data.batch_size={data.batch_size} is larger than the training split of"
+            f" {data.name} with {size} images"
+        )
+    check_support(config, dataset.levels)
+    return dataset
+
+
+def check_support(config: ConfigDict, levels: str) -> None:
+    """Refuses a likelihood that is no distribution over the data's values.
+
+    Args:
+        config: its data and model parts are read.
+        levels: of the stored images: "binary", "8bit" or "float".
+
+    Raises:
+        ConfigError: says what to change.
+    """
+    binary = levels == "binary" or config.data.binarize != "none"
+    likelihood = config.model.likelihood
+    support = choose(SUPPORTS, "model.likelihood", likelihood)
+    if support == "binary" and not binary:
+        raise ConfigError(
+            f"model.likelihood={likelihood} needs binary values, but"
+            f" {config.data.name} has grey ones: set data.binarize=dynamic (or"
+            " threshold), or model.likelihood=continuous_bernoulli"
+        )
+    if support != "binary" and binary:
+        raise ConfigError(
+            f"model.likelihood={likelihood} is over {support} values, but the data are"
+            f" binary (data.binarize={config.data.binarize}): set model.likelihood=bernoulli,"
+            " or data.binarize=none for grey images"
+        )
+    if support == "8bit" and (levels == "float" or config.data.dequantize):
+        raise ConfigError(
+            f"model.likelihood={likelihood} is over 8-bit levels, but the data are"
+            " continuous: set data.dequantize=False and give uint8 images, or choose"
+            " normal, laplace or continuous_bernoulli"
+        )
+
+
+def make_preprocess(config: ConfigDict) -> Preprocess:
+    """What turns stored images into model input."""
+    return preprocessor(config.data.binarize, config.data.dequantize)
+
+
+def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE:
+    """The model for images [H, W, C]."""
+    model = config.model
+    activation = choose(ACTIVATIONS, "model.activation", model.activation)
+    likelihood = make_likelihood(config)
+    height, width, channels = image_shape
+    output_shape = (height, width, likelihood.num_features(channels))
+    sizes = tuple(model.hidden_dims)
+    widths = tuple(model.channels)
+    hidden = model.conv_hidden_dim
+    networks: Mapping[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
+        "mlp": lambda: (
+            mlp.MLPEncoder(sizes, activation),
+            mlp.MLPDecoder(output_shape, sizes[::-1], activation),
+        ),
+        "conv": lambda: (
+            conv.ConvEncoder(widths, hidden, activation),
+            conv.ConvDecoder(output_shape, widths[::-1], hidden, activation),
+        ),
+    }
+    encoder, decoder = choose(networks, "model.network", model.network)()
+    posterior = choose(
+        {
+            "diagonal_normal": posteriors.DiagonalNormalPosterior,
+            "deterministic": posteriors.DeterministicPosterior,
+        },
+        "model.posterior",
+        model.posterior,
+    )
+    prior = choose(
+        {"standard_normal": priors.StandardNormal}, "model.prior", model.prior
+    )
+    return VAE(
+        encoder=nn.Sequential([encoder, posterior(model.latent_dim)]),
+        prior=prior(model.latent_dim),
+        decoder=nn.Sequential([decoder, likelihood]),
+    )
+
+
+def make_likelihood(config: ConfigDict) -> Any:
+    """The last part of the decoder."""
+    model = config.model
+    scales = ("fixed", "learned", "per_pixel")
+    if model.likelihood == "normal":
+        scales += ("optimal",)
+    scale = choose(scales, "model.scale", model.scale)
+    builders: Mapping[str, Callable[[], nn.Module]] = {
+        "bernoulli": likelihoods.BernoulliLikelihood,
+        "continuous_bernoulli": likelihoods.ContinuousBernoulliLikelihood,
+        "normal": lambda: likelihoods.NormalLikelihood(scale, model.scale_value),
+        "laplace": lambda: likelihoods.LaplaceLikelihood(scale, model.scale_value),
+        "logistic": likelihoods.LogisticLikelihood,
+        "logistic_mixture": lambda: likelihoods.LogisticMixtureLikelihood(
+            model.num_components
+        ),
+    }
+    return choose(builders, "model.likelihood", model.likelihood)()
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Gradient clipping, the optimiser, its schedule, and the traced learning rate."""
+    optimizer = config.optimizer
+    betas = {"b1": optimizer.b1, "b2": optimizer.b2, "eps": optimizer.eps}
+    links: list[optax.GradientTransformation] = []
+    if optimizer.clip_norm:
+        links.append(optax.clip_by_global_norm(optimizer.clip_norm))
+    links += choose(
+        {
+            "adam": [optax.scale_by_adam(**betas)],
+            "adamw": [
+                optax.scale_by_adam(**betas),
+                optax.add_decayed_weights(optimizer.weight_decay),
+            ],
+            "sgd": [],
+        },
+        "optimizer.name",
+        optimizer.name,
+    )
+    decay = choose(("constant", "cosine"), "optimizer.schedule", optimizer.schedule)
+    if decay == "cosine":
+        factor = optax.cosine_decay_schedule(1.0, config.train.num_steps)
+        links.append(optax.scale_by_schedule(factor))
+    return optax.chain(*links, scale_by_hparam("learning_rate"))
+
+
+def make_trainer(config: ConfigDict, image_shape: Sequence[int]) -> Trainer:
+    """The pair (init, step) of a config."""
+    objective = choose(OBJECTIVES, "objective.name", config.objective.name)
+    shape = choose(SHAPES, "objective.schedule", config.objective.schedule)
+    scaled = "capacity" if config.objective.name == "capacity" else "kl_weight"
+    return vae_trainer(
+        make_model(config, image_shape),
+        objective,
+        make_optimizer(config),
+        num_samples=config.objective.num_samples,
+        schedule=schedules.scale(scaled, shape),
+        ema_decay=config.optimizer.ema_decay or None,
+    )
+
+
+def make_hparams_of(config: ConfigDict) -> Hparams:
+    """The traced numbers of a config."""
+    flat = flatten(config.to_dict())
+    return make_hparams(**{name: flat[field] for field, name in TRACED_FIELDS.items()})
+
+
+def run_key(config: ConfigDict) -> jax.Array:
+    """The root key of a run: initialisation and latent noise."""
+    return jax.random.key(config.seed)
+
+
+def data_key(config: ConfigDict) -> jax.Array:
+    """The root key of everything drawn for the data."""
+    return jax.random.key(config.data.seed)

@@ -1,0 +1,97 @@
+"""Splits kept as one npz file, so that slow decoding happens once."""
+
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import secrets
+import zipfile
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from vae_jax.data.dataset import Split
+
+_FORMAT = "1"  # part of every state: raise it when the meaning of a file changes
+_log = logging.getLogger(__name__)
+
+
+def folder_state(folder: pathlib.Path) -> str:
+    """A digest of a folder's files (names, sizes, times); files of ours left out.
+
+    A cache is valid as long as the state of what it was made from is the same.
+    """
+    files = [
+        (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith("vae_jax-")
+    ]
+    return hashlib.sha256(json.dumps([_FORMAT, files]).encode()).hexdigest()
+
+
+def user_cache_dir() -> pathlib.Path:
+    """`VAE_JAX_CACHE`, or ~/.cache/vae_jax."""
+    folder = os.environ.get("VAE_JAX_CACHE") or "~/.cache/vae_jax"
+    return pathlib.Path(folder).expanduser().absolute()
+
+
+def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:
+    """The splits in a cache file, or None if there is none for this state.
+
+    A damaged file (zip keeps a crc32 of every array) is None with a warning.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if str(archive["state"]) != state:
+                return None
+            return {
+                str(split): Split(
+                    archive[f"{split}_images"], archive.get(f"{split}_labels")
+                )
+                for split in archive["splits"]
+            }
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        _log.warning("%s is damaged (%s): it is made anew", path, error)
+        return None
+
+
+def save(
+    paths: Iterable[pathlib.Path], state: str, splits: Mapping[str, Split]
+) -> pathlib.Path | None:
+    """Writes the splits to the first of these paths that can be written.
+
+    The file appears complete or not at all. Where none can be written, a warning is all
+    that happens: a cache saves time, nothing else.
+
+    Returns:
+        The path written, or None.
+    """
+    arrays = {"state": np.array(state), "splits": np.array(list(splits))}
+    for split, content in splits.items():
+        arrays[f"{split}_images"] = content.images
+        if content.labels is not None:
+            arrays[f"{split}_labels"] = content.labels
+    reasons = []
+    for path in paths:
+        try:
+            _write_atomically(path, arrays)
+            return path
+        except OSError as error:
+            reasons.append(str(error))
+    _log.warning("images are not cached: %s", "; ".join(reasons))
+    return None
+
+
+def _write_atomically(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""Where images come from: `load_dataset` and the sources that need no set-up."""
+
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from vae_jax.data import image_files, tfds_sources
+from vae_jax.data.dataset import Dataset, Split, binary_to_8bit, complete
+from vae_jax.errors import ConfigError, DataError
+
+__all__ = ["Dataset", "Split", "load_dataset"]
+
+_SPLITS = ("train", "validation", "test")
+
+
+def load_dataset(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    image_size: int | Sequence[int] | None = None,
+    grayscale: bool = False,
+) -> Dataset:
+    """Loads an image set into memory.
+
+    | name | what it is |
+    |---|---|
+    | `digits` | scikit-learn's 1,797 digits of 8x8, values 0..16 scaled to 0..255 |
+    | `npz:PATH` | arrays `x_train` and optionally `x_validation`, `x_test`, `y_...` |
+    | `folder:PATH` | PNG and JPEG files; a sub-folder is a class |
+    | any other | an image set of TFDS that lies in `data_dir` (`mnist`, `cifar10`) |
+
+    npz images are [N, H, W] or [N, H, W, C] with C from 1 to 4; uint8, bool, or float
+    in [0, 1]. Floats that are all multiples of 1/255 become uint8, which loses nothing;
+    other floats float32. In every source uint8 or bool images of 0 and 1 only become 0
+    and 255.
+
+    Args:
+        name: see above.
+        data_dir: folder of TFDS sets. None: TFDS_DATA_DIR or ~/tensorflow_datasets.
+        seed: of the draw of a missing validation or test split.
+        validation_fraction: share of train that becomes validation where the source
+            has none.
+        test_fraction: the same for test.
+        image_size: (H, W), or an int for squares: `folder:` and TFDS images are cut to
+            this aspect in the centre and resized (see `image_files.fit`).
+        grayscale: turns colour images of `folder:` and TFDS grey.
+
+    Returns:
+        The Dataset; images uint8, or float32 in [0, 1].
+
+    Raises:
+        ConfigError: an option that makes no sense, or not for this source.
+        DataError: an unknown name, or data that is missing, damaged or of a wrong
+            shape or range.
+    """
+    size = image_files.check_image_size(image_size)
+    kind, colon, path = name.partition(":")
+    if name == "digits" or (colon and kind == "npz"):
+        if size is not None or grayscale:
+            raise ConfigError(
+                "data.image_size and data.grayscale are for folder:PATH and TFDS sets,"
+                f" not for {name}"
+            )
+        splits = _digits() if name == "digits" else _read_npz(path)
+    elif colon and kind == "folder":
+        splits = {"train": image_files.read_folder(path, size, grayscale)}
+    else:
+        splits = tfds_sources.read_set(name, data_dir, size, grayscale)
+    images = binary_to_8bit({key: split.images for key, split in splits.items()})
+    splits = {key: Split(images[key], splits[key].labels) for key in splits}
+    return complete(
+        name,
+        splits,
+        seed=seed,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+    )
+
+
+def _digits() -> dict[str, Split]:
+    from sklearn import datasets  # takes a second to import
+
+    digits = datasets.load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    return {"train": Split(images[..., None], digits.target.astype(np.int32))}
+
+
+def _read_npz(path: str) -> dict[str, Split]:
+    file = pathlib.Path(path).expanduser()
+    where = f"npz:{path}"
+    if not file.is_file():
+        raise DataError(f"{where}: there is no file {file}")
+    if not zipfile.is_zipfile(file):
+        raise DataError(f"{where}: not an npz file (numpy.savez writes them)")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            found = archive.files
+            keys = [f"{letter}_{split}" for split in _SPLITS for letter in "xy"]
+            arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{where}: can't be read ({error})") from error
+    if "x_train" not in arrays:
+        raise DataError(
+            f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
+        )
+    images = {}
+    for split in _SPLITS:
+        if f"x_{split}" in arrays:
+            images[split] = _check_images(f"{where}: x_{split}", arrays[f"x_{split}"])
+        elif f"y_{split}" in arrays:
+            raise DataError(f"{where}: y_{split} without x_{split}")
+    for split, x in images.items():
+        first = images["train"]
+        if x.shape[1:] != first.shape[1:] or x.dtype.kind != first.dtype.kind:
+            raise DataError(
+                f"{where}: x_{split} has {x.dtype} images of shape {x.shape[1:]}, but"
+                f" x_train {first.dtype} of {first.shape[1:]}"
+            )
+    return {
+        split: Split(x, _check_labels(where, f"y_{split}", arrays, len(x)))
+        for split, x in _to_bytes_or_float32(images).items()
+    }
+
+
+def _check_images(where: str, images: np.ndarray) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
+        raise DataError(
+            f"{where} has shape {images.shape}; it must be [N, H, W] or [N, H, W, C]"
+            " with C from 1 to 4"
+        )
+    if not images.size:
+        raise DataError(f"{where} is empty: shape {images.shape}")
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise DataError(
+            f"{where} has dtype {images.dtype}; it must be uint8, bool, or float in"
+            " [0, 1]"
+        )
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # false for NaN too
+        raise DataError(
+            f"{where} has values from {low:g} to {high:g}; floats must lie in [0, 1]"
+            " (or store uint8)"
+        )
+    return images
+
+
+def _to_bytes_or_float32(images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """uint8 stays; floats become uint8 if they are k/255 in every split."""
+    if images["train"].dtype == np.uint8:
+        return images
+    images = {split: x.astype(np.float32) for split, x in images.items()}
+    if all(_is_8bit(x) for x in images.values()):
+        return {split: np.rint(x * 255).astype(np.uint8) for split, x in images.items()}
+    return images
+
+
+def _is_8bit(images: np.ndarray) -> bool:
+    """Multiples of 1/255, up to the rounding of float32."""
+    scaled = images * np.float32(255)
+    return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
+
+
+def _check_labels(
+    where: str, key: str, arrays: dict[str, np.ndarray], size: int
+) -> np.ndarray | None:
+    if key not in arrays:
+        return None
+    labels = arrays[key]
+    if labels.shape == (size, 1):
+        labels = labels[:, 0]
+    if labels.shape != (size,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: {key} is {labels.dtype} of shape {labels.shape}; it must hold"
+            f" {size} integers, one for each image"
+        )
+    return labels.astype(np.int32)

@@ -1,0 +1,238 @@
+"""Image sets of TensorFlow Datasets (TFDS), read without TensorFlow.
+
+Decoding 60,000 PNG images takes seconds, so it happens once: the arrays are kept in a
+file beside the set, or in the user's cache where that folder can't be written.
+"""
+
+import difflib
+import io
+import os
+import pathlib
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vae_jax.data import array_cache
+from vae_jax.data.dataset import Split
+from vae_jax.data.image_files import Size, fit
+from vae_jax.errors import DataError
+
+_BATCH = 1024  # reading record by record is several times slower
+
+
+def read_set(
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: Size | None = None,
+    grayscale: bool = False,
+) -> dict[str, Split]:
+    """The splits train, validation and test of a set, as far as it has them.
+
+    Args:
+        name: as TFDS spells it, with config and version if wanted.
+        data_dir: folder of TFDS sets. None: TFDS_DATA_DIR or ~/tensorflow_datasets.
+        image_size: (H, W) to resize to, see `image_files.fit`.
+        grayscale: turns colour images grey.
+
+    Returns:
+        Splits of uint8 images; labels are the feature `label`, where it is a class.
+
+    Raises:
+        DataError: no such set, or it is incomplete, damaged, in a format that only
+            TensorFlow reads, or not a set of 8-bit images with a train split.
+    """
+    directory = resolve_data_dir(data_dir)
+    builder = find_set(name, directory)
+    if builder is None:
+        raise _missing_set(name, directory)
+    folder = pathlib.Path(builder.data_dir)
+    state = array_cache.folder_state(folder)
+    size = f"{image_size[0]}x{image_size[1]}" if image_size else "full"
+    file = f"vae_jax-{size}{'-gray' if grayscale else ''}.npz"
+    unique = f"{name.replace('/', '-')}-{zlib.crc32(os.fsencode(folder)):08x}"
+    caches = [folder / file, array_cache.user_cache_dir() / unique / file]
+    for path in caches:
+        if cached := array_cache.load(path, state):
+            return cached
+    splits = _decode(name, builder, image_size, grayscale)
+    array_cache.save(caches, state, splits)
+    return splits
+
+
+def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
+    """The folder of TFDS sets: as given, or TFDS's own default when None."""
+    if data_dir is None:
+        data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(data_dir).expanduser().absolute()
+
+
+def find_set(name: str, data_dir: pathlib.Path) -> Any | None:
+    """The TFDS builder of a set on disk, or None; never touches the network.
+
+    Raises:
+        DataError: the set is there, but one of its files is missing or unreadable, or
+            its format is one that only TensorFlow reads.
+    """
+    import tensorflow_datasets as tfds
+    from google.protobuf import json_format
+    from tensorflow_datasets.core import file_adapters, naming, read_only_builder
+
+    try:
+        naming.parse_builder_name_kwargs(name)
+    except ValueError:
+        return None
+    try:
+        # Looks at files only; tfds.builder may ask a server about a set it can't find.
+        builder = read_only_builder.builder_from_files(name, data_dir=str(data_dir))
+        files = [f for split in builder.info.splits.values() for f in split.filepaths]
+    except tfds.core.registered.DatasetNotFoundError:
+        return None
+    except (ValueError, OSError, json_format.ParseError) as error:
+        raise DataError(f"{name}: can't read the set in {data_dir}: {error}") from error
+    for file in files:
+        if not file.exists():
+            raise DataError(
+                f"{name}: {file} is missing; delete {builder.data_dir} and prepare the"
+                " set again"
+            )
+    readable = file_adapters.FileFormat.with_random_access()
+    if not readable & builder.info.available_file_formats():
+        raise DataError(
+            f"{name}: {builder.data_dir} is in the format"
+            f" {builder.info.file_format.value}, which only TensorFlow reads; delete it"
+            " and run experiments.prepare_data"
+        )
+    return builder
+
+
+def known_to_tfds(name: str) -> bool:
+    """Whether TFDS has a recipe for a set of this name."""
+    import tensorflow_datasets as tfds
+
+    try:
+        tfds.builder_cls(name.split(":")[0].split("/")[0])
+    except (tfds.core.registered.DatasetNotFoundError, ValueError):
+        return False
+    return True
+
+
+def unknown_name(name: str) -> DataError:
+    """The error for a name that is no source, with the nearest one that is."""
+    import tensorflow_datasets as tfds
+
+    own = ["digits", "npz:PATH", "folder:PATH"]
+    names = own + tfds.list_builders(with_community_datasets=False)
+    nearest = difflib.get_close_matches(name.lower(), names, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return DataError(
+        f"no data set is called {name!r}.{hint} Valid are {', '.join(own)} and image"
+        " sets of TFDS: mnist, fashion_mnist, binarized_mnist, cifar10, ..."
+    )
+
+
+def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
+    if not known_to_tfds(name):
+        return unknown_name(name)
+    what = "has no such set" if data_dir.is_dir() else "does not exist"
+    return DataError(
+        f"{name}: the data directory {data_dir} {what}; build it with"
+        f" `python -m experiments.prepare_data --dataset={name} --data_dir={data_dir}`"
+    )
+
+
+def _decode(
+    name: str, builder: Any, image_size: Size | None, grayscale: bool
+) -> dict[str, Split]:
+    from rich import console, progress
+
+    splits = builder.info.splits
+    sizes = {
+        split: splits[split].num_examples
+        for split in ("train", "validation", "test")
+        if split in splits and splits[split].num_examples
+    }
+    if "train" not in sizes:
+        raise DataError(f"{name}: no train split; it has {', '.join(splits)}")
+    key = _image_feature(name, builder.info.features)
+    with progress.Progress(
+        console=console.Console(stderr=True), disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task(f"decoding {name}, once", total=sum(sizes.values()))
+        try:
+            return {
+                split: _decode_split(
+                    builder,
+                    split,
+                    key,
+                    image_size,
+                    grayscale,
+                    lambda n: bar.update(task, advance=n),
+                )
+                for split in sizes
+            }
+        except DataError:
+            raise
+        except (OSError, ValueError, RuntimeError, IndexError) as error:
+            raise DataError(
+                f"{name}: {builder.data_dir} is damaged ({error}); delete it and"
+                " prepare the set again"
+            ) from error
+
+
+def _image_feature(name: str, features: Any) -> str:
+    """The feature that is the image: `image`, or the only one of that type."""
+    import tensorflow_datasets as tfds
+
+    images = [k for k, v in features.items() if isinstance(v, tfds.features.Image)]
+    key = images[0] if len(images) == 1 else "image"
+    if (
+        key not in images
+        or features[key].np_dtype != np.uint8
+        or features[key].shape[-1] not in (1, 3)
+    ):
+        kinds = (f"{k}: {type(v).__name__}" for k, v in features.items())
+        raise DataError(
+            f"{name}: not a set of 8-bit grey or RGB images; its features are"
+            f" {', '.join(kinds)}"
+        )
+    return key
+
+
+def _decode_split(
+    builder: Any,
+    split: str,
+    key: str,
+    image_size: Size | None,
+    grayscale: bool,
+    advance: Callable[[int], None],
+) -> Split:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    mode = "L" if features[key].shape[-1] == 1 else "RGB"
+    classes = [k for k, v in features.items() if type(v) is tfds.features.ClassLabel]
+    labeled = "label" in classes
+    source = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
+    labels = np.empty(len(source), np.int32)
+    images = np.empty(0)
+    for start in range(0, len(source), _BATCH):
+        rows = range(start, min(start + _BATCH, len(source)))
+        for row, example in zip(rows, source.__getitems__(list(rows)), strict=True):
+            png = Image.open(io.BytesIO(example[key]), formats=("PNG", "JPEG"))
+            image = fit(png.convert(mode), image_size, grayscale)
+            if row == 0:
+                images = np.empty((len(source), *image.shape), np.uint8)
+            if image.shape != images.shape[1:]:
+                raise DataError(
+                    f"{builder.info.name}: {split} images have shapes"
+                    f" {images.shape[1:]} and {image.shape}: set data.image_size"
+                )
+            images[row] = image
+            if labeled:
+                labels[row] = example["label"]
+        advance(len(rows))
+    return Split(images, labels if labeled else None)

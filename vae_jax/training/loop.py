@@ -1,0 +1,181 @@
+"""The loop around the step: many steps per call of the device, nothing in between.
+
+One compiled program runs a chunk of steps: it picks the rows of each batch from images
+that stay on the device, preprocesses them and makes the update. Python hands over the
+next chunk before it reads the metrics of the last one, so the device never waits.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.training.state import TrainState
+from vae_jax.training.step import Trainer
+from vae_jax.types import Array, Hparams, Key
+
+
+class Batches(Protocol):
+    """Where a chunk of steps finds its images."""
+
+    def __call__(self, start: int, length: int, padded: int) -> tuple[Array, Array]:
+        """Images [N, ...] and, for each step, rows of them [padded, B].
+
+        Only the first `length` steps are run; the rows of the rest do not matter.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkReport:
+    """What a chunk of steps tells: means over its steps."""
+
+    step: int  # number of updates made after the chunk
+    metrics: dict[str, np.ndarray]  # [] or [M]
+    first_bad_step: np.ndarray  # [] or [M]: first step with a non-finite loss, or -1
+
+
+RunChunk = Callable[..., tuple[TrainState, dict[str, Array], Array]]
+
+
+def compile_chunk(
+    trainer: Trainer, preprocess: Callable[[Array, Key], Array]
+) -> RunChunk:
+    """One program for a chunk of any length up to that of `rows`.
+
+    Args:
+        trainer: a single trainer or an ensemble.
+        preprocess: (images [B, ...], key) -> x, see `data.batches.preprocessor`.
+
+    Returns:
+        A jitted function (state, images [N, ...], rows [n, B], start, length, data_key,
+        key, hparams) -> (state, sums of metrics, first bad step). It donates the state.
+    """
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def run(
+        state: TrainState,
+        images: Array,
+        rows: Array,
+        start: Array,
+        length: Array,
+        data_key: Key,
+        key: Key,
+        hparams: Hparams,
+    ) -> tuple[TrainState, dict[str, Array], Array]:
+        def one_step(
+            state: TrainState, i: Array
+        ) -> tuple[TrainState, dict[str, Array]]:
+            x_key = jax.random.fold_in(data_key, start + i)
+            x = preprocess(images[rows[i]], x_key)
+            return trainer.step(state, x, key, hparams)
+
+        def body(i: Array, carry: Any) -> Any:
+            state, sums, first_bad = carry
+            state, metrics = one_step(state, i)
+            sums = jax.tree.map(jnp.add, sums, metrics)
+            bad = (first_bad < 0) & ~jnp.isfinite(metrics["loss"])
+            return state, sums, jnp.where(bad, start + i, first_bad)
+
+        shapes = jax.eval_shape(one_step, state, start)[1]
+        sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        first_bad = jnp.full(shapes["loss"].shape, -1, jnp.int32)
+        # A loop with a traced length: chunks cut short by a checkpoint need no
+        # compilation of their own.
+        return jax.lax.fori_loop(0, length, body, (state, sums, first_bad))
+
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class Pause:
+    """Something to do with the state every so many steps, and at the end."""
+
+    every: int  # steps; 0 means only at the end
+    action: Callable[[int, TrainState], None]
+
+
+def train_loop(
+    run: RunChunk,
+    batches: Batches,
+    state: TrainState,
+    *,
+    start: int,
+    num_steps: int,
+    log_every: int,
+    data_key: Key,
+    key: Key,
+    hparams: Hparams,
+    on_report: Callable[[ChunkReport], None],
+    pauses: Sequence[Pause] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[int, TrainState]:
+    """Trains from `start` to `num_steps`.
+
+    Args:
+        run: from `compile_chunk`.
+        batches: gives the images of a chunk.
+        state: at `start`; it is donated.
+        start: number of updates already made.
+        num_steps: number of updates at the end.
+        log_every: steps per report, and per call of the device.
+        data_key: of preprocessing; that of step t is folded from t.
+        key: of the step, [] or [M].
+        hparams: of the step, fields [] or [M].
+        on_report: called once per chunk, in order, while the next one already runs. An
+            exception it raises ends the loop.
+        pauses: called with (step, state) once all reports up to that step are in, so
+            a state after a reported non-finite loss is never seen.
+        should_stop: asked between chunks; the pauses are then called one last time.
+
+    Returns:
+        The step reached and the state there.
+    """
+    step = start
+    pending: tuple[int, int, Mapping[str, Array], Array] | None = None
+
+    def report() -> None:
+        nonlocal pending
+        if pending is not None:
+            end, length, sums, first_bad = pending
+            pending = None
+            metrics = {name: np.asarray(value) / length for name, value in sums.items()}
+            on_report(ChunkReport(end, metrics, np.asarray(first_bad)))
+
+    while step < num_steps and not should_stop():
+        end = min(
+            [_next(step, n) for n in (log_every, *(p.every for p in pauses)) if n]
+        )
+        end = min(end, num_steps)
+        images, rows = batches(step, end - step, log_every)
+        state, sums, first_bad = run(
+            state,
+            images,
+            rows,
+            np.int32(step),
+            np.int32(end - step),
+            data_key,
+            key,
+            hparams,
+        )
+        report()
+        pending = (end, end - step, sums, first_bad)
+        step = end
+        due = [p for p in pauses if p.every and step % p.every == 0]
+        if due and step < num_steps:
+            report()
+            for pause in due:
+                pause.action(step, state)
+    report()
+    for pause in pauses:
+        pause.action(step, state)
+    return step, state
+
+
+def _next(step: int, every: int) -> int:
+    """The first multiple of `every` after `step`."""
+    return (step // every + 1) * every

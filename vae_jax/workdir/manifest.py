@@ -1,0 +1,86 @@
+"""What a checkpoint should hold, written beside it: names, shapes, dtypes, CRC-32.
+
+A manifest maps the name of each array ("params/encoder/bias") to
+`{"array": "float32[3, 4]", "crc32": 123}`. It is stored sealed, that is together with
+the CRC-32 of its own JSON text.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+PyTree = Any
+Manifest = dict[str, dict[str, Any]]
+
+
+def describe(tree: PyTree) -> Manifest:
+    """The manifest of a pytree.
+
+    Args:
+        tree: leaves are arrays or `jax.ShapeDtypeStruct`s.
+
+    Returns:
+        The manifest; `crc32` is None for every leaf that is not a NumPy array.
+    """
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): {
+            "array": f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}",
+            "crc32": (
+                zlib.crc32(leaf.tobytes()) if isinstance(leaf, np.ndarray) else None
+            ),
+        }
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
+
+
+def misfit(saved: Manifest, expected: Manifest) -> str | None:
+    """Says how the first array that differs in name, dtype or shape differs.
+
+    Args:
+        saved: the manifest of a checkpoint.
+        expected: the manifest of the state to restore.
+
+    Returns:
+        A clause for an error message, or None when both agree.
+    """
+    missing = {"array": "missing"}
+    for name in [*expected, *saved]:
+        found = saved.get(name, missing)["array"]
+        wanted = expected.get(name, missing)["array"]
+        if found != wanted:
+            return f"{name} is {found} in the checkpoint and {wanted} in the model"
+    return None
+
+
+def corrupted(saved: Manifest, found: Manifest) -> str | None:
+    """The name of the first array whose CRC-32 is not the saved one, or None."""
+    for name, entry in saved.items():
+        if entry["crc32"] is not None and entry["crc32"] != found[name]["crc32"]:
+            return name
+    return None
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the CRC-32 of its JSON text to a mapping that JSON can hold."""
+    content = json.loads(json.dumps(content))  # as it will be read: tuples become lists
+    return {"content": content, "crc32": _json_crc32(content)}
+
+
+def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives back what was sealed.
+
+    Raises:
+        ValueError: the content is not what was sealed.
+    """
+    if _json_crc32(sealed["content"]) != sealed["crc32"]:
+        raise ValueError("the checksum of the manifest is wrong")
+    return sealed["content"]
+
+
+def _json_crc32(content: Any) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
