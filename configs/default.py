@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.network = "mlp"  # mlp or conv
-    config.model.hidden_dims = (512, 256)  # mlp: widths from the data to the code
+    config.model.hidden_dims = (256, 128)  # mlp: widths from the data to the code
     config.model.channels = (32, 64)  # conv: likewise; each halves the image
     config.model.conv_hidden_dim = 256  # conv: dense layer next to the code
     config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
     config.optimizer.ema_decay = 0.0  # average of the parameters; 0: none
 
     config.train = ConfigDict()
-    config.train.num_steps = 5_000
+    config.train.num_steps = 3_000
     config.train.log_every = 100
     config.train.eval_every = 1_000  # on the validation split; 0: never
     config.train.checkpoint_every = 1_000  # 0: only at the end

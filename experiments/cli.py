@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import logging as std_logging
 import pathlib
 import re
 import sys
@@ -26,6 +27,8 @@ def run(main: Callable[[], None]) -> None:
         main: takes no arguments and reads its flags.
     """
     logging.set_verbosity(logging.INFO)
+    # JAX tells, at this level, of every kind of device that it has not found.
+    std_logging.getLogger("jax").setLevel(std_logging.WARNING)
 
     def guarded(argv: list[str]) -> None:
         if argv[1:]:

@@ -27,7 +27,9 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
     run = opened.open_run(_WORKDIR.value)
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
-    statistics = evaluator.statistics(run.params, _SPLIT.value, 1)
+    statistics = evaluator.statistics(
+        run.params, _SPLIT.value, 1, run.key("evaluation")
+    )
     codes = {
         "mean": statistics["mean"][0],
         "std": np.sqrt(statistics["variance"][0]),

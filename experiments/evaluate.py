@@ -39,7 +39,11 @@ def main() -> None:
     total = len(getattr(evaluator.dataset, _SPLIT.value))
     with ProgressBar(f"evaluate {_SPLIT.value}", total) as bar:
         statistics = evaluator.statistics(
-            run.params, _SPLIT.value, num_samples, lambda done, _: bar.update(done, {})
+            run.params,
+            _SPLIT.value,
+            num_samples,
+            run.key("evaluation"),
+            lambda done, _: bar.update(done, {}),
         )
     results = {"step": run.step, "split": _SPLIT.value}
     results |= evaluator.summary(statistics, num_samples)

@@ -19,19 +19,13 @@ Any image set of TFDS, by its own download and recipe (needs TensorFlow, once):
 A set that is already there is left alone. An interrupted build leaves no set.
 """
 
-from collections.abc import Sequence
-
 from absl import flags
 
 from experiments import cli
 from vae_jax.data import prepare
-from vae_jax.errors import ConfigError
 
 _DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "Name of a TFDS image set: mnist, fashion_mnist, ...",
-    required=True,
+    "dataset", None, "Name of a TFDS image set: mnist, fashion_mnist, ..."
 )
 _RAW_DIR = flags.DEFINE_string(
     "raw_dir", None, "Folder with the original files; without it TFDS downloads."
@@ -44,10 +38,9 @@ _TIMEOUT_S = flags.DEFINE_float(
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Builds one set and says where it is."""
-    if argv[1:]:
-        raise ConfigError(f"unexpected argument {argv[1]!r}; flags start with --")
+    cli.required(dataset=_DATASET.value)
     print(
         prepare.prepare(
             _DATASET.value,

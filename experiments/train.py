@@ -15,6 +15,7 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.runs import single
+from vae_jax.runs.fit import Interrupted
 from vae_jax.workdir import tables
 
 _CONFIG = cli.define_config()
@@ -26,7 +27,7 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
     try:
         results = single.train(_CONFIG.value, _WORKDIR.value)
-    except single.Interrupted as stop:
+    except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(130)
     tables.print_results(_WORKDIR.value, results)

@@ -42,6 +42,14 @@ class Distribution(Protocol):
     def log_prob(self, x: Array) -> Array: ...
 
 
+@runtime_checkable
+class Posterior(Distribution, Protocol):
+    """A distribution of codes [B, D] that also knows its variance per dimension."""
+
+    @property
+    def variance(self) -> Array: ...
+
+
 def flatten_event(values: Array) -> Array:
     """[B, ...] -> [B, E].
 

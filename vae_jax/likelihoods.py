@@ -4,6 +4,7 @@
 the module with features [B, ..., F] gives a distribution over x [B, ..., C].
 """
 
+import math
 from typing import Literal
 
 import flax.linen as nn
@@ -16,6 +17,8 @@ Scale = Literal["fixed", "learned", "per_pixel", "optimal"]
 
 # PixelCNN++ bounds log_scale at -7 for pixels in [-1, 1]; ours are in [0, 1].
 MIN_LOG_SCALE = -7.0 - 0.6931
+# Flat over all pixels long before; exp(-log_scale) would underflow to 0 past 87.
+MAX_LOG_SCALE = dist.LOG_STD_BOUND
 
 
 class BernoulliLikelihood(nn.Module):
@@ -57,13 +60,13 @@ class _LocationScale(nn.Module):
         if self.scale == "per_pixel":
             mean, raw = jnp.split(features, 2, axis=-1)
             return mean, dist.bound_log_std(raw)
-        start = jnp.log(jnp.float32(self.scale_value))
+        log_scale = jnp.log(jnp.float32(self.scale_value))
         if self.scale == "learned":
-            log_scale = dist.bound_log_std(
-                self.param("log_scale", lambda key: start * jnp.ones(()))
-            )
-        else:
-            log_scale = start
+            bound = dist.LOG_STD_BOUND
+            # The inverse of bound_log_std, so that the start is exactly scale_value.
+            start = bound * math.atanh(math.log(self.scale_value) / bound)
+            raw = self.param("log_scale", lambda key: jnp.float32(start))
+            log_scale = dist.bound_log_std(raw)
         return features, jnp.broadcast_to(log_scale, features.shape)
 
 
@@ -93,7 +96,7 @@ class LaplaceLikelihood(_LocationScale):
 class LogisticLikelihood(nn.Module):
     """8-bit pixels: a discretised logistic, location and scale per pixel.
 
-    The log scale is at least -7.69, which is a 560th of a level.
+    The log scale is kept in [-7.69, 10]; the least is a ninth of a level.
     """
 
     def num_features(self, channels: int) -> int:
@@ -103,7 +106,8 @@ class LogisticLikelihood(nn.Module):
         loc, log_scale = jnp.split(features, 2, axis=-1)
         # Shifted so that features of zero mean mid-grey and a wide distribution.
         return dist.DiscretizedLogistic(
-            loc=loc + 0.5, log_scale=jnp.maximum(log_scale - 2.0, MIN_LOG_SCALE)
+            loc=loc + 0.5,
+            log_scale=jnp.clip(log_scale - 2.0, MIN_LOG_SCALE, MAX_LOG_SCALE),
         )
 
 
@@ -135,6 +139,6 @@ class LogisticMixtureLikelihood(nn.Module):
         return dist.DiscretizedLogisticMixture(
             mixture_logits=parts[..., 0, :],
             loc=loc,
-            log_scale=jnp.maximum(log_scale, MIN_LOG_SCALE),
+            log_scale=jnp.clip(log_scale, MIN_LOG_SCALE, MAX_LOG_SCALE),
             coefficients=coefficients,
         )

@@ -7,6 +7,7 @@ from vae_jax.distributions import (
     Deterministic,
     DiagonalNormal,
     Distribution,
+    Posterior,
     kl_divergence,
 )
 from vae_jax.types import Array
@@ -17,7 +18,7 @@ class Latent:
     """One stochastic layer."""
 
     z: Array  # [B, D], drawn from the posterior
-    posterior: Distribution  # q(z | x), fields [B, D]
+    posterior: Posterior  # q(z | x), fields [B, D]
     prior: Distribution  # p(z), or p(z | the layers above), fields [B, D]
 
     @property

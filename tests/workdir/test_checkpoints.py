@@ -1,8 +1,8 @@
 import json
+import logging as std_logging
 import os
 import pathlib
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -56,12 +56,19 @@ def abstract():
 
 
 @pytest.fixture
-def warnings(caplog):
-    """The warnings logged so far, whoever logged them."""
-    logging.use_absl_handler()
-    logging.get_absl_logger().addHandler(caplog.handler)
-    yield lambda: [r.getMessage() for r in caplog.records if r.levelno >= 30]
-    logging.get_absl_logger().removeHandler(caplog.handler)
+def records(monkeypatch):
+    """What was logged so far, whoever logged it."""
+    records = []
+    handler = std_logging.Handler()
+    handler.emit = records.append
+    logger = logging.get_absl_logger()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    return records
+
+
+@pytest.fixture
+def warnings(records):
+    return lambda: [r.getMessage() for r in records if r.levelno >= std_logging.WARNING]
 
 
 @pytest.fixture
@@ -166,16 +173,28 @@ def test_meta_that_json_cannot_hold_raises_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_is_one_error(saved):
-    checkpoints = Checkpoints(saved)
-    checkpoints.save(4, make_state(4))
-    checkpoints.wait()
-    shutil.rmtree(saved)
-    saved.write_text("a file where the directory was")
-    with pytest.raises(CheckpointError, match="cannot write a checkpoint to"):
-        checkpoints.save(5, make_state(5))
+@pytest.mark.slow
+def test_a_full_disk_is_one_error_and_the_earlier_step_stays(tmp_path):
+    program = """
+        import resource, sys, jax.numpy as jnp
+        from vae_jax.errors import CheckpointError
+        from vae_jax.workdir.checkpoints import Checkpoints
+        checkpoints = Checkpoints(sys.argv[1])
+        checkpoints.save(1, {"w": jnp.zeros(())})
         checkpoints.wait()
-    checkpoints.close()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        checkpoints.save(2, {"w": jnp.zeros(()), "large": jnp.arange(10_000)})
+        try:
+            checkpoints.wait()
+        except CheckpointError as error:
+            print(error)
+        checkpoints.close()
+    """
+    output, _ = run_python(program, tmp_path).communicate()
+    assert output.startswith(f"cannot write a checkpoint to {tmp_path}: ")
+    assert "File too large" in output
+    assert len(output.splitlines()) == 1
+    assert Checkpoints(tmp_path).restore({"w": jnp.ones(())})[0] == 1
 
 
 def cut(path):
@@ -329,19 +348,14 @@ def test_another_structure_is_not_damage(saved, change, message, warnings):
     assert warnings() == []
 
 
-def test_orbax_is_quiet_but_we_are_not(tmp_path, caplog):
-    logging.use_absl_handler()
+def test_orbax_is_quiet_but_we_are_not(tmp_path, records):
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.INFO)
-    logging.get_absl_logger().addHandler(caplog.handler)
-    try:
-        with Checkpoints(tmp_path) as checkpoints:
-            checkpoints.save(1, make_state())
-            logging.info("ours")
-    finally:
-        logging.get_absl_logger().removeHandler(caplog.handler)
-        logging.set_verbosity(verbosity)
-    assert [record.getMessage() for record in caplog.records] == ["ours"]
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make_state())
+        logging.info("ours")
+    logging.set_verbosity(verbosity)
+    assert [record.getMessage() for record in records] == ["ours"]
 
 
 def test_placement_follows_the_abstract_state(tmp_path):

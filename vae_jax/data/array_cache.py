@@ -6,7 +6,6 @@ import logging
 import os
 import pathlib
 import secrets
-import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,7 +53,7 @@ def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:
             }
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged zip raises a dozen types
         _log.warning("%s is damaged (%s): it is made anew", path, error)
         return None
 

@@ -22,9 +22,10 @@ def check_image_size(image_size: int | Sequence[int] | None) -> Size | None:
     """(H, W) from an int, a pair or None; ConfigError for anything else."""
     if image_size is None:
         return None
-    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides):
-        return sides[0], sides[1]
+    sides = [image_size] * 2 if isinstance(image_size, int) else image_size
+    if isinstance(sides, list | tuple) and len(sides) == 2:
+        if all(isinstance(side, int) and side > 0 for side in sides):
+            return sides[0], sides[1]
     raise ConfigError(
         f"data.image_size is {image_size!r}; it must be a positive int, a pair"
         " (height, width) of them, or None"
@@ -67,7 +68,7 @@ def open_image(data: bytes, where: str) -> Image.Image:
         file = Image.open(io.BytesIO(data), formats=FORMATS)
         num_pixels = file.width * file.height
         if num_pixels <= MAX_PIXELS:
-            file.load()
+            image = ImageOps.exif_transpose(file)  # decodes the pixels
     except Image.UnidentifiedImageError:
         raise DataError(f"{where}: not a PNG or JPEG image") from None
     except Exception as error:  # Pillow raises a dozen types for damaged files
@@ -79,7 +80,6 @@ def open_image(data: bytes, where: str) -> Image.Image:
         )
     if file.format == "PNG" and data[24] == 16:  # IHDR: bits a channel
         raise DataError(f"{where}: 16 bits a channel; convert it to 8 bits")
-    image = ImageOps.exif_transpose(file)
     if image.has_transparency_data:
         image = image if image.mode == "LA" else image.convert("RGBA")
         if np.asarray(image)[..., -1].min() < 255:

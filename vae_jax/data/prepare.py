@@ -45,6 +45,7 @@ _REACH_TIMEOUT_S = 10.0
 Examples = Mapping[str, Iterable[Mapping[str, Any]]]  # split -> examples of TFDS
 
 
+@tfds_sources.quiet_tfds()
 def prepare(
     name: str,
     *,
@@ -209,11 +210,10 @@ def _examples(
 def _build_by_tfds(name: str, data_dir: pathlib.Path, timeout_s: float) -> None:
     if not tfds_sources.known_to_tfds(name):
         raise tfds_sources.unknown_name(name)
-    offline = f"give --raw_dir with the original files ({', '.join(RAW_FILES)} only)"
+    offline = ", or give --raw_dir with the original files" if name in RAW_FILES else ""
     if importlib.util.find_spec("tensorflow") is None:
         raise DataError(
-            f"TFDS needs TensorFlow to build {name}: `pip install tensorflow`, or"
-            f" {offline}"
+            f"TFDS needs TensorFlow to build {name}: `pip install tensorflow`{offline}"
         )
     urls = [url for url, _, _ in _records(name).values() if url.startswith("http")]
     if urls and not any((data_dir / "downloads").rglob("*.INFO")):
@@ -244,7 +244,7 @@ def _check_reachable(url: str, offline: str) -> None:
             pass
     except OSError as error:
         raise DataError(
-            f"can't reach {url} ({error}): check the network, or {offline}"
+            f"can't reach {url} ({error}): check the network{offline}"
         ) from error
 
 

@@ -4,16 +4,18 @@ Decoding 60,000 PNG images takes seconds, so it happens once: the arrays are kep
 file beside the set, or in the user's cache where that folder can't be written.
 """
 
+import contextlib
 import difflib
 import io
 import os
 import pathlib
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from absl import logging
 from PIL import Image
 
 from vae_jax.data import array_cache
@@ -24,6 +26,18 @@ from vae_jax.errors import DataError
 _BATCH = 1024  # reading record by record is several times slower
 
 
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[None]:
+    """Keeps TFDS's INFO lines, several for each set opened, out of a program's log."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(min(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+@quiet_tfds()
 def read_set(
     name: str,
     data_dir: str | os.PathLike[str] | None = None,
@@ -126,7 +140,7 @@ def unknown_name(name: str) -> DataError:
 
     own = ["digits", "npz:PATH", "folder:PATH"]
     names = own + tfds.list_builders(with_community_datasets=False)
-    nearest = difflib.get_close_matches(name.lower(), names, n=1)
+    nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return DataError(
         f"no data set is called {name!r}.{hint} Valid are {', '.join(own)} and image"

@@ -14,8 +14,8 @@ def map_chunks(f: Callable[[Any], Any], rows: Any, chunk_size: int) -> Any:
     The last chunk is filled up with copies of the first row, whose results are dropped.
 
     Args:
-        f: takes a pytree of arrays [c, ...] and gives one of arrays [c, ...], row by
-            row: row i of the result depends on row i only.
+        f: takes a pytree of arrays [c, ...] and gives one of arrays [c, ...]; row i of
+            the result belongs to row i of the input.
         rows: pytree of arrays [n, ...], n at least 1.
         chunk_size: c.
 
@@ -38,9 +38,10 @@ def map_chunks(f: Callable[[Any], Any], rows: Any, chunk_size: int) -> Any:
 
 
 def even_rows(num_rows: int, count: int) -> np.ndarray:
-    """At most `count` row numbers, evenly spread over 0 ... num_rows - 1.
+    """At most `count` row numbers, evenly spread over 0, ..., num_rows - 1.
 
     The order of a split may mean something (the first half of MNIST's test images is
-    easier than the second), so a part of it is not its head.
+    easier than the second), so a part of a split is not its head.
     """
-    return np.linspace(0, num_rows - 1, min(count, num_rows)).round().astype(np.int32)
+    rows = np.linspace(0, num_rows - 1, min(count, num_rows))
+    return rows.round().astype(np.int32)

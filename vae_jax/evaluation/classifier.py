@@ -1,6 +1,7 @@
-"""A small classifier trained on the spot, to judge samples with."""
+"""A small classifier, trained on the spot to judge samples with."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -8,8 +9,13 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from vae_jax.evaluation.chunks import map_chunks
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.types import Array, Key, Params
+
+SURE = 0.95  # probability from which a label counts as certain
+ROWS_PER_CHUNK = 1000
+LEARNING_RATE = 2e-3
 
 
 class _Network(nn.Module):
@@ -23,29 +29,31 @@ class _Network(nn.Module):
 
 @struct.dataclass
 class Classifier:
-    """Fitted network."""
+    """A trained network, from `fit_classifier`."""
 
     params: Params
+    accuracy: Array  # on the held-out rows, []
     num_classes: int = struct.field(pytree_node=False)
     hidden_dims: tuple[int, ...] = struct.field(pytree_node=False)
 
     def probabilities(self, x: Array) -> Array:
         """P(label | x), [B, ...] -> [B, num_classes]."""
         network = _Network(self.num_classes, self.hidden_dims)
-        return jax.nn.softmax(network.apply({"params": self.params}, x))
-
-    def accuracy(self, x: Array, labels: Array) -> Array:
-        """Share of rows whose most probable label is the right one."""
-        return (self.probabilities(x).argmax(axis=1) == labels).mean()
+        return map_chunks(
+            lambda rows: jax.nn.softmax(network.apply({"params": self.params}, rows)),
+            x,
+            ROWS_PER_CHUNK,
+        )
 
 
 @functools.partial(
-    jax.jit,
-    static_argnames=("num_classes", "hidden_dims", "num_steps", "batch_size"),
+    jax.jit, static_argnames=("num_classes", "hidden_dims", "num_steps", "batch_size")
 )
 def fit_classifier(
     x: Array,
     labels: Array,
+    heldout_x: Array,
+    heldout_labels: Array,
     key: Key,
     *,
     num_classes: int,
@@ -53,18 +61,36 @@ def fit_classifier(
     num_steps: int = 1000,
     batch_size: int = 256,
 ) -> Classifier:
+    """Trains an MLP with cross-entropy and Adam, all steps in one compiled program.
+
+    The learning rate falls from 0.002 to 0 along a cosine; rows are drawn with
+    replacement.
+
+    Args:
+        x: training rows, [N, ...]; numbers of about unit size.
+        labels: 0, ..., num_classes - 1, int, [N].
+        heldout_x: rows that `accuracy` is measured on, [M, ...].
+        heldout_labels: their labels, [M].
+        key: of the weights and of the order.
+        num_classes: how many labels there are.
+        hidden_dims: widths of the hidden layers.
+        num_steps: updates.
+        batch_size: rows per update.
+
+    Returns:
+        The classifier with its held-out accuracy.
+    """
     init_key, row_key = jax.random.split(key)
     network = _Network(num_classes, hidden_dims)
     params = network.init(init_key, x[:1])["params"]
-    tx = optax.adam(optax.cosine_decay_schedule(2e-3, num_steps))
+    tx = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, num_steps))
 
     def loss_fn(params: Params, rows: Array) -> Array:
         logits = network.apply({"params": params}, x[rows])
-        return optax.softmax_cross_entropy_with_integer_labels(
-            logits, labels[rows]
-        ).mean()
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels[rows])
+        return losses.mean()
 
-    def step(carry, step_key):
+    def step(carry: tuple[Params, Any], step_key: Key) -> tuple[Any, None]:
         params, opt_state = carry
         rows = jax.random.randint(step_key, (batch_size,), 0, x.shape[0])
         grads = jax.grad(loss_fn)(params, rows)
@@ -73,4 +99,30 @@ def fit_classifier(
 
     keys = jax.random.split(row_key, num_steps)
     (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), keys)
-    return Classifier(params, num_classes, hidden_dims)
+    classifier = Classifier(params, jnp.zeros(()), num_classes, hidden_dims)
+    guesses = classifier.probabilities(heldout_x).argmax(axis=1)
+    return classifier.replace(accuracy=(guesses == heldout_labels).mean())
+
+
+@jax.jit
+def label_numbers(classifier: Classifier, x: Array) -> dict[str, Array]:
+    """How sure the classifier is about x, and how varied the sure labels are.
+
+    Args:
+        classifier: of the data set's labels.
+        x: images or draws, [n, ...].
+
+    Returns:
+        `sure`, the share of rows with a label of probability 0.95 or more, and
+        `label_entropy`, the entropy of those labels in nats: log num_classes if all
+        are equally frequent, nan if there is none.
+    """
+    probabilities = classifier.probabilities(x)
+    sure = probabilities.max(axis=1) >= SURE
+    labels = jax.nn.one_hot(probabilities.argmax(axis=1), classifier.num_classes)
+    counts = (labels * sure[:, None]).sum(axis=0)
+    frequencies = counts / counts.sum()
+    return {
+        "sure": sure.mean(),
+        "label_entropy": jax.scipy.special.entr(frequencies).sum(),
+    }

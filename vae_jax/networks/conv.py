@@ -36,7 +36,7 @@ class ConvDecoder(nn.Module):
     """The mirror image: dense layers, then transposed 4x4 convolutions with stride 2.
 
     `channels` are in the order of the decoder, e.g. (64, 32). What the last layer gives
-    beyond `output_shape` is cut off.
+    beyond `output_shape` is cut off. The output has the dtype of the code.
     """
 
     output_shape: Sequence[int]  # (H, W, F)
@@ -57,4 +57,4 @@ class ConvDecoder(nn.Module):
             h = nn.ConvTranspose(depth, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
             h = self.activation(h)
         h = nn.ConvTranspose(features, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
-        return h[:, :height, :width, :]
+        return h[:, :height, :width, :].astype(z.dtype)

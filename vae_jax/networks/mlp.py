@@ -27,7 +27,11 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Dense layers from a code to `output_shape`, linear at the end."""
+    """Dense layers from a code to `output_shape`, linear at the end.
+
+    The output has the dtype of the code: with `dtype=bfloat16` log-likelihoods would
+    otherwise be summed up with three digits.
+    """
 
     output_shape: Sequence[int]  # without the batch axis, e.g. (H, W, F)
     hidden_dims: Sequence[int] = (256, 512)
@@ -40,4 +44,4 @@ class MLPDecoder(nn.Module):
         for width in self.hidden_dims:
             h = self.activation(nn.Dense(width, dtype=self.dtype)(h))
         h = nn.Dense(math.prod(self.output_shape), dtype=self.dtype)(h)
-        return h.reshape(z.shape[0], *self.output_shape)
+        return h.reshape(z.shape[0], *self.output_shape).astype(z.dtype)

@@ -14,6 +14,7 @@ import itertools
 import logging as std_logging
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,8 +30,6 @@ from vae_jax.workdir import manifest
 
 PyTree = Any
 PathLike = str | os.PathLike[str]
-
-DAMAGED = "damaged"
 
 
 class Checkpoints:
@@ -53,7 +52,7 @@ class Checkpoints:
         self.directory = pathlib.Path(directory).absolute()
         self._max_to_keep = max_to_keep
         self._manager: ocp.CheckpointManager | None = None
-        logging.get_absl_logger().addFilter(_is_worth_reading)
+        logging.get_absl_logger().addFilter(_quieten_orbax)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -177,7 +176,7 @@ class Checkpoints:
     def _write_errors(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # a full disk comes as many types
+        except Exception as error:  # even a full disk comes as several types
             raise CheckpointError(
                 f"cannot write a checkpoint to {self.directory}: {_reason(error)}"
             ) from error
@@ -233,36 +232,38 @@ class Checkpoints:
 
     def _set_aside(self, damaged: dict[int, str], good: int) -> None:
         """Moves damaged steps out of the count, with one warning for each."""
-        for step, reason in damaged.items():
-            if jax.process_index() == 0:
-                source = self.directory / str(step)
+        if not damaged:
+            return
+        if jax.process_index() == 0:
+            for step, reason in damaged.items():
+                path = self.directory / str(step)
+                outcome = _move(path, self.directory / "damaged")
                 logging.warning(
-                    "checkpoint %s of step %d is damaged (%s): %s, step %d is used",
-                    source,
-                    step,
-                    reason,
-                    _move(source, self.directory / DAMAGED),
-                    good,
+                    f"checkpoint {path} of step {step} is damaged ({reason});"
+                    f" {outcome}; step {good} is used instead"
                 )
-        if damaged:
-            _all_agree(True)  # nobody goes on before the files are moved
-            if self._manager is not None:
-                self._manager.reload()
+        _all_agree(True)  # nobody goes on before the files are moved
+        if self._manager is not None:
+            self._manager.reload()
 
 
 class _DamageError(Exception):
     """One step cannot be read; the message is a short reason."""
 
 
-def _is_worth_reading(record: std_logging.LogRecord) -> bool:
-    """Orbax logs dozens of INFO lines a save: only its warnings are let through."""
-    return record.levelno >= std_logging.WARNING or "orbax" not in record.pathname
+def _quieten_orbax(record: std_logging.LogRecord) -> bool:
+    """Lets only Orbax's warnings through, and not the errors' traces: `wait` raises."""
+    if "orbax" not in record.pathname:
+        return True
+    record.exc_info = None
+    return record.levelno >= std_logging.WARNING
 
 
 def _reason(error: BaseException) -> str:
-    """The start of an error that may be hundreds of lines long."""
+    """Start and end of the first line of an error that may have hundreds of lines."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:160]
+    line = re.sub(r" \[\w+=.*", "", lines[0])  # TensorStore appends its specification
+    return line if len(line) <= 160 else f"{line[:80]} ... {line[-80:]}"
 
 
 def _all_agree(good: bool) -> bool:

@@ -1,0 +1,39 @@
+"""Every model with every objective: the mistakes that any of them could make."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import battery
+
+
+@pytest.mark.parametrize(("model", "objective"), battery.cases())
+def test_loss_is_finite_and_reaches_every_parameter(model: str, objective: str) -> None:
+    measured = battery.measure(model)
+    assert measured.losses[objective].shape == ()
+    assert jnp.isfinite(measured.losses[objective])
+    assert battery.without_gradient(measured.loss_gradients[objective]) == []
+
+
+@pytest.mark.parametrize("model", battery.MODELS)
+def test_reconstruction_reaches_the_encoder_through_the_drawn_code(model: str) -> None:
+    gradient = battery.measure(model).distortion_gradient
+    ignored = battery.MODELS[model].rate_only
+    assert battery.without_gradient(gradient, ignored) == []
+
+
+@pytest.mark.parametrize("model", battery.MODELS)
+def test_jit_changes_nothing(model: str) -> None:
+    measured = battery.measure(model)
+    jitted = [*measured.losses.values(), *measured.bounds]
+    plain = np.delete(measured.unjitted_rows, len(measured.losses))  # no distortion
+    np.testing.assert_allclose(jitted, plain, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", battery.MODELS)
+def test_an_example_depends_on_its_own_image_only(model: str) -> None:
+    jacobian = battery.measure(model).jacobian
+    own = np.eye(battery.B, dtype=bool)
+    assert (jacobian[own] > 0).all()
+    if battery.MODELS[model].independent:
+        assert (jacobian[~own] == 0).all()
