@@ -37,7 +37,7 @@ def main() -> None:
     run = opened.open_run(_WORKDIR.value)
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
     total = len(getattr(evaluator.dataset, _SPLIT.value))
-    with ProgressBar(f"evaluate {_SPLIT.value}", total) as bar:
+    with ProgressBar(f"evaluate {_SPLIT.value}", total, unit="images") as bar:
         statistics = evaluator.statistics(
             run.params,
             _SPLIT.value,

@@ -25,7 +25,7 @@ from experiments import cli
 from vae_jax.data import prepare
 
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "Name of a TFDS image set: mnist, fashion_mnist, ..."
+    "dataset", "", "Name of a TFDS image set: mnist, fashion_mnist, ..."
 )
 _RAW_DIR = flags.DEFINE_string(
     "raw_dir", None, "Folder with the original files; without it TFDS downloads."

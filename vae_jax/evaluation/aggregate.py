@@ -6,6 +6,7 @@ splits the KL term of the ELBO into what a code tells about its image and how fa
 codes as a whole are from the prior. Source: Hoffman and Johnson 2016, section 2.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -36,6 +37,7 @@ class Codes:
         """False for the points of a plain autoencoder."""
         return bool((self.std > 0).all())
 
+    @functools.partial(jax.jit, static_argnames="num_draws")
     def sample(self, key: Key, num_draws: int) -> Array:
         """Codes z ~ q(z), [num_draws, D]."""
         row_key, noise_key = jax.random.split(key)
@@ -43,17 +45,20 @@ class Codes:
         eps = jax.random.normal(noise_key, (num_draws, self.mean.shape[1]))
         return self.mean[rows] + self.std[rows] * eps
 
+    @jax.jit
     def covariance(self) -> Array:
         """Of q(z): covariance of the means + mean of the variances, [D, D]."""
         centered = self.mean - self.mean.mean(axis=0, keepdims=True)
         of_means = jnp.matmul(centered.T, centered, precision="highest")
         return of_means / len(self.mean) + jnp.diag((self.std**2).mean(axis=0))
 
+    @jax.jit
     def square_root(self) -> Array:
         """A with A A^T = covariance, [D, D]; also where a dimension is constant."""
         values, vectors = jnp.linalg.eigh(self.covariance())
         return vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]
 
+    @functools.partial(jax.jit, static_argnames="num_draws")
     def sample_fitted(self, key: Key, num_draws: int) -> Array:
         """Draws of the normal with q(z)'s mean and full covariance, [num_draws, D]."""
         eps = jax.random.normal(key, (num_draws, self.mean.shape[1]))
@@ -74,7 +79,7 @@ def standard_normal(latent_dim: int) -> Prior:
 def collapse(codes: Codes) -> dict[str, float | None]:
     """How much of a code is noise: what tells a VAE from a plain autoencoder.
 
-    All three are unchanged, or scale with z, when the latent space is stretched.
+    The first two stay the same when a latent dimension is stretched.
 
     Args:
         codes: of the training split.
@@ -118,14 +123,17 @@ def outside_prior(
     Returns:
         In [0, 1]; 0.01 if q = p.
     """
-    prior_key, code_key = jax.random.split(key)
-    p = prior(num_draws)
-    threshold = jnp.quantile(p.log_prob(p.sample(prior_key)), OUTER_MASS)
-    z = codes.sample(code_key, num_draws)
-    return float((p.log_prob(z) < threshold).mean())
+    return float(_share_outside(codes, prior(num_draws), key))
 
 
 @jax.jit
+def _share_outside(codes: Codes, p: Distribution, key: Key) -> Array:
+    prior_key, code_key = jax.random.split(key)
+    log_p = p.log_prob(p.sample(prior_key))
+    z = codes.sample(code_key, len(log_p))
+    return (p.log_prob(z) < jnp.quantile(log_p, OUTER_MASS)).mean()
+
+
 def mixture_log_density(
     codes: Codes, rows: Array, eps: Array
 ) -> tuple[Array, Array, Array]:
@@ -159,6 +167,20 @@ def mixture_log_density(
     # From eps: at std = 1e-4 the product has lost every digit of a square of about D.
     own = -0.5 * (eps**2).sum(axis=1) - log_norm[rows]
     return z + center, own, map_chunks(one_chunk, (z, rows), QUERIES_PER_CHUNK)
+
+
+@jax.jit
+def _mean_log_ratios(
+    codes: Codes, p: Distribution, rows: Array, key: Key
+) -> tuple[Array, Array, Array]:
+    """Means of log q(z | x_n), log q(z) and log q(z) without n, each minus log p(z)."""
+    num_codes = codes.mean.shape[0]
+    eps = jax.random.normal(key, (len(rows), codes.mean.shape[1]))
+    z, own, others = mixture_log_density(codes, rows, eps)
+    log_p = p.log_prob(z)
+    log_q = jnp.logaddexp(own, others) - math.log(num_codes)
+    without_own = others - math.log(num_codes - 1)
+    return tuple((log - log_p).mean() for log in (own, log_q, without_own))
 
 
 def marginal_kl(
@@ -195,14 +217,9 @@ def marginal_kl(
                 "marginal_kl_low",
             ]
         )
-    rows = jnp.asarray(even_rows(num_codes, num_queries))
-    eps = jax.random.normal(key, (len(rows), codes.mean.shape[1]))
-    z, own, others = mixture_log_density(codes, rows, eps)
-    log_p = prior(len(rows)).log_prob(z)
-    log_q = jnp.logaddexp(own, others) - math.log(num_codes)
-    rate = float((own - log_p).mean())
-    kl = float((log_q - log_p).mean())
-    without_own = float((others - log_p).mean()) - math.log(num_codes - 1)
+    rows = even_rows(num_codes, num_queries)
+    means = _mean_log_ratios(codes, prior(len(rows)), rows, key)
+    rate, kl, without_own = (float(mean) for mean in means)
     # A divergence is not negative: this is the bound information <= rate.
     kl_low = min(max(without_own, 0.0), kl)
     return {

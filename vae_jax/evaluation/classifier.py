@@ -39,11 +39,12 @@ class Classifier:
     def probabilities(self, x: Array) -> Array:
         """P(label | x), [B, ...] -> [B, num_classes]."""
         network = _Network(self.num_classes, self.hidden_dims)
-        return map_chunks(
-            lambda rows: jax.nn.softmax(network.apply({"params": self.params}, rows)),
-            x,
-            ROWS_PER_CHUNK,
-        )
+
+        def one_chunk(rows: Array) -> Array:
+            logits: Any = network.apply({"params": self.params}, rows)
+            return jax.nn.softmax(logits)
+
+        return map_chunks(one_chunk, x, ROWS_PER_CHUNK)
 
 
 @functools.partial(
@@ -99,9 +100,10 @@ def fit_classifier(
 
     keys = jax.random.split(row_key, num_steps)
     (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), keys)
-    classifier = Classifier(params, jnp.zeros(()), num_classes, hidden_dims)
-    guesses = classifier.probabilities(heldout_x).argmax(axis=1)
-    return classifier.replace(accuracy=(guesses == heldout_labels).mean())
+    untested = Classifier(params, jnp.full((), jnp.nan), num_classes, hidden_dims)
+    guesses = untested.probabilities(heldout_x).argmax(axis=1)
+    accuracy = (guesses == heldout_labels).mean()
+    return Classifier(params, accuracy, num_classes, hidden_dims)
 
 
 @jax.jit

@@ -16,7 +16,7 @@ from vae_jax.types import Array, Key
 
 NEIGHBOURS = 5  # k of Naeem et al. 2020
 FEATURES = 32  # principal components
-PCA_ROWS = 1000  # images that the components are computed from
+PCA_ROWS = 500  # images that the components are computed from
 POSTERIOR_MASS = 0.99
 ROWS_PER_CHUNK = 250
 
@@ -55,7 +55,7 @@ def real_images(heldout: Array, train: Array) -> RealImages:
 
     Args:
         heldout: [n, ...], n > 5.
-        train: training images, [m, ...]: up to 1,000 of them define up to 32 principal
+        train: training images, [m, ...]: up to 500 of them define up to 32 principal
             components, the features of the Frechet distance.
 
     Returns:

@@ -37,9 +37,12 @@ def line_numbers(decode: Partial, start: Array, end: Array) -> dict[str, Array]:
         `path_energy`, the mean energy in squared units of x; `length_ratio`, mean
         length / mean chord, at least 1, nan if g is constant.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES)
+    nodes, node_weights = np.polynomial.legendre.leggauss(NUM_NODES)  # on [-1, 1]
     times = jnp.asarray((nodes + 1) / 2, jnp.float32)[None, :, None]
-    weights = jnp.asarray(weights / 2, jnp.float32)
+    weights = jnp.asarray(node_weights / 2, jnp.float32)
+
+    def flat(codes: Array) -> Array:
+        return codes.reshape(-1, codes.shape[-1])
 
     def mean_image(z: Array) -> Array:
         return flatten_event(decode(z).mean)
@@ -54,9 +57,6 @@ def line_numbers(decode: Partial, start: Array, end: Array) -> dict[str, Array]:
         length = jnp.sqrt(squared_speed) @ weights
         chord = mean_image(flat(end)) - mean_image(flat(start))
         return jnp.stack([energy, length, jnp.linalg.norm(chord, axis=1)], axis=1)
-
-    def flat(codes: Array) -> Array:
-        return codes.reshape(-1, codes.shape[-1])
 
     lines = map_chunks(one_chunk, (start, end), LINES_PER_CHUNK)
     energy, length, chord = lines.mean(axis=0)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions import Distribution
 from vae_jax.evaluation.aggregate import Codes, Prior
 from vae_jax.evaluation.classifier import fit_classifier
 from vae_jax.types import Array, Key
@@ -33,21 +34,26 @@ def hole_mass(codes: Codes, heldout_z: Array, prior: Prior, key: Key) -> float:
         A lower bound in [0, 1], up to an error of about 1 / sqrt(2 M), by which it may
         also fall below 0.
     """
+    p, heldout_p = prior(NUM_DRAWS), prior(heldout_z.shape[0])
+    return float(2 * _accuracy(codes, heldout_z, p, heldout_p, key) - 1)
+
+
+@jax.jit
+def _accuracy(
+    codes: Codes, heldout_z: Array, p: Distribution, heldout_p: Distribution, key: Key
+) -> Array:
     code_key, prior_key, heldout_key, fit_key = jax.random.split(key, 4)
-    num_heldout = heldout_z.shape[0]
-    p = prior(NUM_DRAWS).sample(prior_key)
-    z = jnp.concatenate([codes.sample(code_key, NUM_DRAWS), p])
-    heldout_p = prior(num_heldout).sample(heldout_key)
+    z = jnp.concatenate([codes.sample(code_key, NUM_DRAWS), p.sample(prior_key)])
+    heldout = jnp.concatenate([heldout_z, heldout_p.sample(heldout_key)])
     scale = jnp.sqrt((z**2).mean(axis=0, keepdims=True))
-    classifier = fit_classifier(
+    return fit_classifier(
         z / scale,
         jnp.repeat(jnp.arange(2), NUM_DRAWS),
-        jnp.concatenate([heldout_z, heldout_p]) / scale,
-        jnp.repeat(jnp.arange(2), num_heldout),
+        heldout / scale,
+        jnp.repeat(jnp.arange(2), heldout_z.shape[0]),
         fit_key,
         num_classes=2,
         hidden_dims=HIDDEN_DIMS,
         num_steps=NUM_STEPS,
         batch_size=BATCH_SIZE,
-    )
-    return float(2 * classifier.accuracy - 1)
+    ).accuracy

@@ -41,16 +41,8 @@ def summarize(
         `bits_per_dim`: nll / (num_pixels ln 2) for binary and 8-bit pixels, plus 8
         for a density of dequantised pixels, None for another density.
     """
-    active = [int(count) for count in active_units(statistics)]
+    active = active_units(statistics)
     variances = np.concatenate(statistics["variance"], axis=1)
-    results: dict[str, float | None] = {
-        "distortion": _mean(statistics["distortion"]),
-        "active_units": float(sum(active)),
-        "posterior_variance": _mean(variances),
-    }
-    if len(active) > 1:
-        for layer, count in enumerate(active, start=1):
-            results[f"active_units_layer{layer}"] = float(count)
     rate = elbo = nll = error = ess = bits = None
     if "rate" in statistics:
         rate = _mean(statistics["rate"])
@@ -62,15 +54,22 @@ def summarize(
             error = float(log_px.std(ddof=1) / math.sqrt(len(log_px)))
         ess = _mean(statistics["ess"])
         bits = bits_per_dim(nll, num_pixels, support, dequantized)
-    return results | {
-        "rate": rate,
+    results = {
         "elbo": elbo,
+        "rate": rate,
+        "distortion": _mean(statistics["distortion"]),
         "nll": nll,
         "nll_standard_error": error,
-        "nll_num_samples": None if nll is None else float(num_samples),
+        "nll_num_samples": None if nll is None else num_samples,
         "effective_sample_size": ess,
         "bits_per_dim": bits,
+        "active_units": sum(active),
+        "posterior_variance": _mean(variances),
     }
+    if len(active) > 1:
+        for layer, count in enumerate(active, start=1):
+            results[f"active_units_layer{layer}"] = count
+    return results
 
 
 def bits_per_dim(

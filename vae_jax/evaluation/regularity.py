@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 from vae_jax.distributions import Distribution
@@ -79,8 +80,8 @@ def regularity(
     likelihood = jax.eval_shape(decode, codes.mean[:1])
     drawable = getattr(likelihood, "normalized", True)
     num_draws = min(num_draws, len(train), len(heldout))
-    heldout = jnp.asarray(heldout[even_rows(len(heldout), MAX_HELDOUT)])
-    _check(likelihood, heldout, num_draws)
+    few_heldout = jnp.asarray(heldout[even_rows(len(heldout), num_draws)])
+    _check(likelihood, few_heldout, num_draws)
     if prior is None:
         prior = aggregate.standard_normal(codes.mean.shape[1])
 
@@ -88,7 +89,9 @@ def regularity(
     numbers |= aggregate.marginal_kl(codes, prior, stream(key, "marginal_kl"))
     outside_key, holes_key = stream(key, "outside"), stream(key, "holes")
     numbers["outside_prior"] = aggregate.outside_prior(codes, prior, outside_key)
-    heldout_z = completeness.encode_all(encode, heldout).sample(stream(key, "heldout"))
+    many_heldout = jnp.asarray(heldout[even_rows(len(heldout), MAX_HELDOUT)])
+    posterior = completeness.encode_all(encode, many_heldout)
+    heldout_z = posterior.sample(stream(key, "heldout"))
     numbers["hole_mass"] = hole_mass(codes, heldout_z, prior, holes_key)
     numbers |= _continuity(decode, drawable, codes, prior, stream(key, "continuity"))
 
@@ -96,9 +99,8 @@ def regularity(
     names += [*OF_ROUND_TRIP, *(EXTRAS if extras else ()), "classifier_accuracy"]
     numbers |= dict.fromkeys(names)
     if drawable:
-        train = jnp.asarray(train[even_rows(len(train), num_draws)])
-        heldout = heldout[even_rows(len(heldout), num_draws)]
-        real = completeness.real_images(heldout, train)
+        few_train = jnp.asarray(train[even_rows(len(train), num_draws)])
+        real = completeness.real_images(few_heldout, few_train)
         z_key, x_key = stream(key, "z"), stream(key, "x")
         z = prior(num_draws).sample(z_key)
         images = {
@@ -107,7 +109,7 @@ def regularity(
             "fitted_": completeness.draw(
                 decode, codes.sample_fitted(z_key, num_draws), x_key
             ),
-            "real_": train,
+            "real_": few_train,
         }
         for prefix, x in images.items():
             compared = completeness.compare(real, x, extras=extras and prefix == "")
@@ -115,7 +117,7 @@ def regularity(
         numbers |= completeness.round_trip(encode, z, images[""])
         if classifier is not None:
             numbers["classifier_accuracy"] = classifier.accuracy
-            for prefix, x in {**images, "real_": heldout}.items():
+            for prefix, x in {**images, "real_": few_heldout}.items():
                 numbers |= _prefixed(prefix, label_numbers(classifier, x))
     return {name: _finite(value) for name, value in numbers.items()}
 
@@ -151,7 +153,7 @@ def _check(likelihood: Distribution, heldout: Array, num_draws: int) -> None:
             f"{num_draws} images to compare: train, heldout and num_draws must be at"
             f" least {needed}"
         )
-    if likelihood.support == "binary" and bool(((heldout != 0) & (heldout != 1)).any()):
+    if likelihood.support == "binary" and not np.isin(heldout, (0, 1)).all():
         raise DataError("heldout has grey values, but draws are binary: binarise it")
 
 

@@ -17,6 +17,7 @@ class ProgressBar:
         title: str,
         total: int,
         start: int = 0,
+        unit: str = "steps",
         seconds_between_lines: float = 10.0,
     ) -> None:
         """Starts the clock.
@@ -25,9 +26,10 @@ class ProgressBar:
             title: in front of the bar.
             total: number of steps at the end.
             start: steps already made.
+            unit: what is counted.
             seconds_between_lines: where stderr is no terminal.
         """
-        self._title, self._total = title, total
+        self._title, self._total, self._unit = title, total, unit
         self._first_step, self._first_time = start, time.monotonic()
         self._pause, self._last_line = seconds_between_lines, time.monotonic()
         console = Console(stderr=True)
@@ -50,7 +52,10 @@ class ProgressBar:
         elapsed = max(time.monotonic() - self._first_time, 1e-9)
         rate = (step - self._first_step) / elapsed
         note = "  ".join(
-            [f"{rate:,.0f} steps/s", *(f"{k} {v:.2f}" for k, v in metrics.items())]
+            [
+                f"{rate:,.0f} {self._unit}/s",
+                *(f"{k} {v:.2f}" for k, v in metrics.items()),
+            ]
         )
         self._progress.update(self._task, completed=step, note=note)
         due = time.monotonic() - self._last_line >= self._pause or step == self._total

@@ -82,11 +82,13 @@ class MetricWriter:
             image: [H, W, C] with C = 1 or 3 and values in [0, 1]; others are clipped.
 
         Raises:
-            DataError: another shape.
+            DataError: another shape, or a value that is not finite.
         """
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[-1] not in (1, 3):
             raise DataError(f"image {name} has shape {image.shape}, not [H, W, 1 or 3]")
+        if not np.isfinite(image).all():
+            raise DataError(f"image {name} holds values that are not finite")
         pixels = (np.clip(image, 0.0, 1.0) * 255.0).round().astype(np.uint8)
         self._add(step, summary.image(name, pixels, dataformats="HWC"))
 
@@ -126,17 +128,17 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
     Raises:
         DataError: the file is missing, or a line that is not the last is damaged.
     """
-    *lines, tail = _read_bytes(path).split(b"\n")  # after a whole line, tail is empty
-    records = []
+    lines = _read_bytes(path).rstrip(b"\n").split(b"\n")
+    records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            record["step"] = int(record["step"])
+            records.append({**record, "step": int(record["step"])})
         except (ValueError, KeyError, TypeError):
-            raise DataError(
-                f"{path}, line {number} is not a JSON object with a step; delete it"
-            ) from None
-        records.append(record)
+            if number < len(lines):
+                raise DataError(
+                    f"{path}, line {number} is not a JSON object with a step; delete it"
+                ) from None
     return records
 
 
@@ -157,11 +159,10 @@ def read_json(path: PathLike) -> dict[str, Any]:
     Raises:
         DataError: the file is missing or does not hold a JSON object.
     """
+    content = _read_bytes(path)
     try:
-        mapping = json.loads(_read_bytes(path))
+        mapping = json.loads(content)
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is damaged: {error}") from None
     if not isinstance(mapping, dict):
         raise DataError(f"{path} holds a {type(mapping).__name__}, not a JSON object")

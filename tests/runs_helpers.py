@@ -1,0 +1,59 @@
+"""Small configs and the programs as subprocesses, for end-to-end tests."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+# A run of a second: what to pass to any config to shrink it.
+SMALL = {
+    "data.batch_size": 16,
+    "model.hidden_dims": (16,),
+    "model.channels": (4, 8),
+    "model.conv_hidden_dim": 16,
+    "model.latent_dim": 3,
+    "train.num_steps": 40,
+    "train.log_every": 10,
+    "train.eval_every": 20,
+    "train.checkpoint_every": 20,
+    "eval.num_samples": 3,
+    "eval.figures": False,
+}
+
+
+def small_config(base: ConfigDict | None = None, **fields: Any) -> ConfigDict:
+    """A shrunk config; fields as {"a.b": value}."""
+    config = default.get_config() if base is None else base
+    config.update_from_flattened_dict({**SMALL, **fields})
+    return config
+
+
+def flags(**fields: Any) -> list[str]:
+    """The same as flags."""
+    return [f"--config.{name}={value}" for name, value in {**SMALL, **fields}.items()]
+
+
+def program(name: str, *arguments: str, **environment: str) -> subprocess.Popen:
+    """Starts `python -m experiments.NAME`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_program(name: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Runs a program to its end: exit status, stdout, stderr."""
+    process = program(name, *arguments, **environment)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err

@@ -1,0 +1,316 @@
+"""The figures of a run: NumPy arrays in, one PNG out, drawn without a display."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.text import Text
+
+from vae_jax.errors import DataError
+from vae_jax.workdir.images import check_images
+from vae_jax.workdir.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALETTE,
+    TEXT,
+    draw_images,
+    dress,
+    new_figure,
+    save_figure,
+)
+
+PathLike = str | os.PathLike[str]
+
+
+def reconstructions(
+    originals: np.ndarray, reconstructed: np.ndarray, path: PathLike
+) -> None:
+    """Draws data and, below each row of it, what the model makes of it.
+
+    Args:
+        originals: [N, H, W, C], values in [0, 1]; others are clipped, here and below.
+        reconstructed: [N, H, W, C].
+        path: of the PNG.
+
+    Raises:
+        DataError: the shapes differ or are not those of images.
+    """
+    pairs = [check_images(images, "NHWC") for images in (originals, reconstructed)]
+    if pairs[0].shape != pairs[1].shape:
+        shapes = " and ".join(str(list(images.shape)) for images in pairs)
+        raise DataError(f"originals and reconstructions have shapes {shapes}")
+    count = len(pairs[0])
+    columns = min(8, count)
+    fill = ((0, -count % columns), (0, 0), (0, 0), (0, 0))
+    rows = [
+        np.pad(images, fill, constant_values=1.0).reshape(
+            -1, columns, *images.shape[1:]
+        )
+        for images in pairs
+    ]
+    alternating = np.stack(rows, axis=1).reshape(-1, *pairs[0].shape[1:])
+    names = {row: ("data", "model")[row % 2] for row in range(2 * len(rows[0]))}
+    draw_images(alternating, columns, path, "Reconstructions", y_ticks=names)
+
+
+def samples(images: np.ndarray, path: PathLike) -> None:
+    """Draws decoded draws from the prior, [N, H, W, C], as a square.
+
+    Raises:
+        DataError: not images.
+    """
+    images = check_images(images, "NHWC")
+    columns = int(np.ceil(np.sqrt(len(images))))
+    draw_images(images, columns, path, "Samples from the prior")
+
+
+def interpolations(images: np.ndarray, path: PathLike) -> None:
+    """Draws decoded straight lines between two codes.
+
+    Args:
+        images: [R, T, H, W, C]: R lines with T equal steps from one code to the other.
+        path: of the PNG.
+
+    Raises:
+        DataError: not images.
+    """
+    images = check_images(images, "RTHWC")
+    steps = images.shape[1]
+    draw_images(
+        images.reshape(-1, *images.shape[2:]),
+        steps,
+        path,
+        "Interpolations between two codes",
+        x_label="share of the second code",
+        x_ticks={0: "0", (steps - 1) // 2: "", steps - 1: "1"},
+    )
+
+
+def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> None:
+    """Draws what one latent dimension does while the others stay where they are.
+
+    Args:
+        images: [D, T, H, W, C]: T values, small to large, of each of D dimensions.
+        path: of the PNG.
+        labels: D names for the rows.
+
+    Raises:
+        DataError: not images, or not one label a row.
+    """
+    images = check_images(images, "DTHWC")
+    if len(labels) != len(images):
+        raise DataError(f"{len(labels)} labels for {len(images)} rows of traversals")
+    draw_images(
+        images.reshape(-1, *images.shape[2:]),
+        images.shape[1],
+        path,
+        "One latent dimension at a time",
+        x_label="small to large value of that dimension",
+        y_ticks=dict(enumerate(labels)),
+    )
+
+
+def latent_grid(images: np.ndarray, path: PathLike) -> None:
+    """Draws a decoded two-dimensional latent space.
+
+    Args:
+        images: [G, G, H, W, C]: columns are z[0] and rows, from the bottom up, z[1], at
+            the quantiles (i + 1/2) / G of the prior.
+        path: of the PNG.
+
+    Raises:
+        DataError: not images, or another number of rows than columns.
+    """
+    images = check_images(images, "GGHWC")
+    size = len(images)
+    if images.shape[1] != size:
+        raise DataError(f"a latent grid is square, not {size} x {images.shape[1]}")
+    shown = {0, size // 2, size - 1}
+    ticks = {i: f"{100 * (i + 0.5) / size:.3g}%" for i in sorted(shown)}
+    draw_images(
+        images.reshape(-1, *images.shape[2:]),
+        size,
+        path,
+        "Decoded latent space",
+        x_label="z[0], quantile of the prior",
+        y_label="z[1], quantile of the prior",
+        x_ticks=ticks,
+        y_ticks={size - 1 - i: text for i, text in ticks.items()},
+    )
+
+
+def latent_map(
+    points: np.ndarray,
+    labels: np.ndarray | None,
+    path: PathLike,
+    axis_names: tuple[str, str] = ("z[0]", "z[1]"),
+    prior_circles: bool = True,
+) -> None:
+    """Draws where the data lie in a plane of the latent space.
+
+    Args:
+        points: [N, 2].
+        labels: [N] integers for the colours, or None.
+        path: of the PNG.
+        axis_names: of the two axes.
+        prior_circles: whether to draw 1 and 2 standard deviations of a standard normal
+            prior around the origin.
+
+    Raises:
+        DataError: another shape, or points that are not finite.
+    """
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise DataError(f"points have shape {list(points.shape)}, not [N,2]")
+    if not np.isfinite(points).all():
+        raise DataError("points hold values that are not finite")
+    if labels is not None and np.shape(labels) != points.shape[:1]:
+        raise DataError(f"{len(points)} points but labels of shape {np.shape(labels)}")
+    figure = new_figure(6.4)
+    axes = figure.add_subplot()
+    dress(axes, "Where the data lie in latent space", *axis_names)
+    axes.set_aspect("equal", adjustable="datalim")
+    style = {"s": float(np.clip(20_000 / len(points), 3, 30)), "linewidths": 0}
+    if labels is None:
+        axes.scatter(*points.T, color=BLUE, alpha=0.5, **style)
+    else:
+        _scatter_classes(figure, axes, points, np.asarray(labels), style)
+    for radius in (1, 2) if prior_circles else ():
+        axes.add_patch(
+            Circle((0, 0), radius, fill=False, linestyle="--", linewidth=1.2)
+        )
+        text = axes.annotate(f"{radius} sd of the prior", (0, radius), ha="center")
+        _outline(text)
+    save_figure(figure, path)
+
+
+def _scatter_classes(
+    figure: Figure, axes: Axes, points: np.ndarray, labels: np.ndarray, style: Any
+) -> None:
+    """Points in their class's colour; in the given order, so no class hides another."""
+    names, classes = np.unique(labels, return_inverse=True)
+    if len(names) > len(PALETTE):
+        dots = axes.scatter(*points.T, c=labels, cmap="viridis", alpha=0.7, **style)
+        figure.colorbar(dots, label="label", shrink=0.8)
+        return
+    axes.scatter(*points.T, color=np.array(PALETTE)[classes], alpha=0.6, **style)
+    for i, name in enumerate(names):
+        axes.scatter([], [], color=PALETTE[i], label=str(name), s=40)
+        centre = np.median(points[classes == i], axis=0)
+        _outline(axes.annotate(str(name), centre, ha="center", va="center"))
+    figure.legend(loc="outside right center", fontsize=TEXT, frameon=False)
+
+
+def _outline(text: Text) -> None:
+    """Keeps a text legible on top of points."""
+    text.set(fontsize=TEXT, fontweight="bold")
+    text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
+
+
+def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) -> None:
+    """Draws the KL divergence of each latent dimension, largest first.
+
+    Args:
+        kl: [D], nats, mean over data.
+        path: of the PNG.
+        threshold: nats above which a dimension counts as used.
+
+    Raises:
+        DataError: another shape, or values that are not finite.
+    """
+    kl = np.asarray(kl)
+    if kl.ndim != 1 or not len(kl) or not np.isfinite(kl).all():
+        raise DataError(
+            f"kl must be finite numbers [D], not {kl.dtype}{list(kl.shape)}"
+        )
+    order = np.argsort(-kl, kind="stable")
+    used = kl[order] > threshold
+    figure = new_figure(4.2)
+    axes = figure.add_subplot()
+    dress(
+        axes,
+        f"{used.sum()} of {len(kl)} dimensions are used, {kl.sum():.1f} nats in all",
+        "latent dimension, sorted",
+        "KL to the prior (nats)",
+    )
+    axes.grid(axis="x", visible=False)
+    bars = np.arange(len(kl))
+    axes.bar(bars[used], kl[order][used], color=BLUE, label="used")
+    axes.bar(
+        bars[~used], kl[order][~used], color=GREY, label=f"at most {threshold:g} nats"
+    )
+    few = len(kl) <= 24
+    axes.set_xticks(bars if few else [], order if few else [])
+    if not used.all():
+        axes.legend(fontsize=TEXT, frameon=False)
+    save_figure(figure, path)
+
+
+def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> None:
+    """Draws ELBO, rate and distortion against the step, for train and eval.
+
+    The scale of each panel fits what comes after the first tenth of the steps: the first
+    values are so far off that nothing else could be read.
+
+    Args:
+        records: as `read_metrics` returns them; None leaves a gap.
+        path: of the PNG.
+
+    Raises:
+        DataError: no record holds one of the three metrics.
+    """
+    curves = {name: _curves(records, name) for name in ("elbo", "rate", "distortion")}
+    curves = {name: parts for name, parts in curves.items() if parts}
+    if not curves:
+        raise DataError("no record holds train/ or eval/ elbo, rate or distortion")
+    titles = {"elbo": "ELBO, larger is better", "rate": "Rate: KL to the prior"}
+    figure = new_figure(0.8 + 2.4 * len(curves))
+    panels = figure.subplots(len(curves), sharex=True, squeeze=False)[:, 0]
+    for axes, (name, parts) in zip(panels, curves.items(), strict=True):
+        title = titles.get(name, "Distortion: reconstruction error")
+        dress(axes, title, "step" if axes is panels[-1] else "", "nats")
+        for part, (steps, values) in parts.items():
+            color, marker = (BLUE, "") if part == "train" else (ORANGE, "o")
+            last = f"{part}, last {values[-1]:.4g}"
+            axes.plot(
+                steps,
+                values,
+                marker if len(steps) > 1 else "o",
+                linestyle="-",
+                color=color,
+                label=last,
+                markersize=5,
+            )
+        axes.set_ylim(_limits(list(parts.values())))
+        axes.legend(fontsize=TEXT, frameon=False)
+    save_figure(figure, path)
+
+
+def _curves(
+    records: Sequence[Mapping[str, Any]], name: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Part ("train", "eval") -> steps and values, for the parts that have the metric."""
+    curves = {}
+    for part in ("train", "eval"):
+        key = f"{part}/{name}"
+        found = [(r["step"], r[key]) for r in records if key in r]
+        if found:
+            steps, values = np.array(found, float).T  # None becomes NaN
+            curves[part] = steps, values
+    return curves
+
+
+def _limits(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] | None:
+    last = max(steps.max() for steps, _ in curves)
+    settled = np.concatenate([values[steps >= last / 10] for steps, values in curves])
+    settled = settled[np.isfinite(settled)]
+    if not len(settled) or settled.min() == settled.max():
+        return None
+    margin = 0.08 * (settled.max() - settled.min())
+    return settled.min() - margin, settled.max() + margin
