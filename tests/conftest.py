@@ -2,10 +2,18 @@
 
 import os
 import pathlib
+import tempfile
 
 import jax
 import pytest
 
+# Many tests compile the same small programs, in this process and in others. A cache of
+# this run only: entries from elsewhere could hide a problem.
+CACHE = tempfile.TemporaryDirectory(prefix="vae_jax-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+jax.config.update("jax_compilation_cache_dir", CACHE.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent

@@ -1,0 +1,217 @@
+"""A run in a workdir: train, resume, refuse, open again."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from configs import autoencoder, binarized_mnist, cifar10, fashion_mnist, mnist
+from tests.runs_helpers import flags, program, run_program, small_config
+from vae_jax import build
+from vae_jax.errors import CheckpointError, ConfigError, DataError, NonFiniteLossError
+from vae_jax.runs import opened, single
+from vae_jax.workdir.writers import read_json, read_metrics
+
+TIMES = ("train_seconds", "images_per_second")
+
+
+def same_outcome(a, b):
+    """Asserts the same results and, bit for bit, the same parameters."""
+    left, right = read_json(a / "results.json"), read_json(b / "results.json")
+    for name in TIMES:
+        left.pop(name), right.pop(name)
+    assert left == right
+    params = [jax.tree.leaves(opened.open_run(run).params) for run in (a, b)]
+    for one, other in zip(*params, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    single.train(small_config(), workdir)
+    return workdir
+
+
+def test_leaves_what_the_docs_say(trained):
+    results = read_json(trained / "results.json")
+    assert results["step"] == 40
+    assert results["elbo"] == pytest.approx(-(results["rate"] + results["distortion"]))
+    assert -results["nll"] > results["elbo"]
+    records = read_metrics(trained / "metrics.jsonl")
+    assert [r["step"] for r in records if "train/elbo" in r] == [10, 20, 30, 40]
+    assert [r["step"] for r in records if "eval/elbo" in r] == [20, 40]
+    assert read_json(trained / "config.json")["model"]["latent_dim"] == 3
+    assert list((trained / "tensorboard").iterdir())
+
+
+def test_training_lowers_the_loss(tmp_path):
+    single.train(small_config(**{"train.num_steps": 300}), tmp_path)
+    losses = [
+        record["train/loss"]
+        for record in read_metrics(tmp_path / "metrics.jsonl")
+        if "train/loss" in record
+    ]
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_finished_run_is_left_alone(trained):
+    before = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in trained.rglob("*")
+        if path.is_file()
+    }
+    single.train(small_config(), trained)
+    after = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in trained.rglob("*")
+        if path.is_file()
+    }
+    assert before == after
+
+
+def test_other_config_is_refused_by_field(trained):
+    with pytest.raises(ConfigError, match=r"objective\.kl_weight \(1\.0 there, 2\.0"):
+        single.train(small_config(**{"objective.kl_weight": 2.0}), trained)
+
+
+def test_chunks_do_not_matter(trained, tmp_path):
+    # log_every only cuts the same 40 steps into other chunks.
+    single.train(small_config(**{"train.log_every": 7}), tmp_path)
+    same_outcome(trained, tmp_path)
+
+
+def test_sigterm_saves_and_resumes(trained, tmp_path, monkeypatch):
+    from vae_jax.runs import fit
+
+    calls = iter([False, False, True])
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            fit, "stop_on_signals", lambda: _Yields(lambda: next(calls, True))
+        )
+        with pytest.raises(fit.Interrupted, match="step 20 of 40"):
+            single.train(small_config(), tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    single.train(small_config(), tmp_path)
+    same_outcome(trained, tmp_path)
+
+
+class _Yields:
+    def __init__(self, value):
+        self._value = value
+
+    def __enter__(self):
+        return self._value
+
+    def __exit__(self, *exception):
+        return False
+
+
+def test_damaged_newest_checkpoint_falls_back(trained, tmp_path, caplog):
+    single.train(small_config(), tmp_path)
+    (tmp_path / "results.json").unlink()
+    newest = tmp_path / "checkpoints" / "40"
+    largest = max(newest.rglob("*"), key=lambda p: p.stat().st_size * p.is_file())
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    with caplog.at_level("WARNING"):
+        single.train(small_config(), tmp_path)
+    assert sum("damaged" in record.message for record in caplog.records) == 1
+    same_outcome(trained, tmp_path)
+
+
+def test_nan_loss_stops_and_keeps_the_checkpoint(tmp_path):
+    config = small_config(**{"optimizer.name": "sgd", "optimizer.learning_rate": 1e30})
+    with pytest.raises(NonFiniteLossError, match=r"at step [1-9]"):
+        single.train(config, tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    with pytest.raises(CheckpointError):
+        opened.open_run(tmp_path)
+
+
+def test_changed_data_are_refused(tmp_path):
+    def write(seed):
+        images = np.random.default_rng(seed).integers(0, 256, (60, 6, 5), np.uint8)
+        np.savez(tmp_path / "set.npz", x_train=images)
+
+    config = small_config(**{"data.name": f"npz:{tmp_path / 'set.npz'}"})
+    write(0)
+    single.train(config, tmp_path / "run")
+    write(1)
+    with pytest.raises(DataError, match="fingerprint"):
+        opened.open_run(tmp_path / "run").dataset()
+
+
+@pytest.mark.parametrize(
+    "config", [mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10]
+)
+def test_every_config_takes_steps(config, tmp_path):
+    """Each config, shrunk, on made-up images of its own kind."""
+    original = config.get_config()
+    shape = (32, 32, 3) if original.data.name == "cifar10" else (28, 28)
+    images = np.random.default_rng(0).integers(0, 256, (60, *shape), np.uint8)
+    if original.data.name == "binarized_mnist":
+        images = images // 128
+    np.savez(tmp_path / "set.npz", x_train=images)
+    own = small_config(original, **{"data.name": f"npz:{tmp_path / 'set.npz'}"})
+    results = single.train(own, tmp_path / "run")
+    assert np.isfinite(results["distortion"])
+    assert (results["nll"] is None) == (own.model.posterior == "deterministic")
+
+
+def test_all_likelihoods_and_shapes(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 20, 28), np.uint8)
+    np.savez(tmp_path / "set.npz", x_train=images)
+    for likelihood in build.SUPPORTS:
+        own = small_config(
+            **{
+                "data.name": f"npz:{tmp_path / 'set.npz'}",
+                "data.binarize": "dynamic" if likelihood == "bernoulli" else "none",
+                "model.likelihood": likelihood,
+                "model.network": "conv",
+            }
+        )
+        results = single.train(own, tmp_path / likelihood)
+        assert np.isfinite(results["nll"])
+        run = opened.open_run(tmp_path / likelihood)
+        drawn = opened.sample(run, jax.random.key(0), 3)
+        assert drawn["draw"].shape == (3, 20, 28, 1)
+
+
+@pytest.mark.slow
+def test_kill_twice_equals_straight(tmp_path):
+    """kill -9 at random moments; the outcome is bit for bit that of a straight run."""
+    steps = {"train.num_steps": 4000, "train.checkpoint_every": 100}
+    arguments = ["--config=configs/digits.py", *flags(**steps)]
+    status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'a'}")
+    assert status == 0, err
+    rng = random.Random(0)
+    for _ in range(2):
+        process = program("train", *arguments, f"--workdir={tmp_path / 'b'}")
+        metrics = tmp_path / "b" / "checkpoints"
+        known = set(metrics.iterdir()) if metrics.exists() else set()
+        deadline = time.monotonic() + 120
+        while not (metrics.exists() and set(metrics.iterdir()) - known):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.3))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it was over before the kill"
+    status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'b'}")
+    assert status == 0, err
+    assert "going on from step" in err
+    same_outcome(tmp_path / "a", tmp_path / "b")
+    steps = [
+        json.loads(line)["step"]
+        for line in (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()
+        if "train/loss" in line
+    ]
+    assert steps == sorted(set(steps))

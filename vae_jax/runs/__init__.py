@@ -1,0 +1,1 @@
+"""Experiments in workdirs: train, resume, finish, open again."""

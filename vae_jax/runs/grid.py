@@ -1,0 +1,220 @@
+"""Trains a grid of configs: members that share their code are one compiled program."""
+
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data.dataset import Dataset
+from vae_jax.errors import ConfigError
+from vae_jax.runs import sweep
+from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
+from vae_jax.runs.fit import fit, member
+from vae_jax.runs.single import finish
+from vae_jax.training.ensemble import ensemble
+from vae_jax.types import Params
+from vae_jax.workdir.checkpoints import Checkpoints
+from vae_jax.workdir.writers import read_json, write_json
+
+Mode = Literal["vmap", "exact"]
+
+# A member's state is its parameters and two moments; as much again for gradients.
+STATE_COPIES = 5
+MEMORY_BUDGET = 2 * 2**30  # bytes of parameters and the like in one program
+
+
+def train_grid(
+    config: ConfigDict,
+    workdir: str | pathlib.Path,
+    sweeps: Sequence[str],
+    seeds: int,
+    *,
+    mode: Mode = "vmap",
+    members_per_program: int = 0,
+) -> list[dict[str, Any]]:
+    """Trains every combination of swept values and seeds, or goes on with it.
+
+    Each member ends as an ordinary run in workdir/members/NAME.
+
+    Args:
+        config: of everything that is not swept.
+        workdir: of the grid; it may hold the same grid, unfinished or done.
+        sweeps: "field=value,value,...", see `sweep.parse_sweep`.
+        seeds: runs per combination.
+        mode: see `training.ensemble.ensemble`.
+        members_per_program: at most so many members side by side; 0 chooses from the
+            size of the model.
+
+    Returns:
+        One row per member: its name, values and results; a member whose loss was not
+        finite has `failed_at_step` and no results.
+
+    Raises:
+        VAEJaxError: a flag, the config, the data or the workdir is unusable.
+        Interrupted: a signal asked to stop; a checkpoint is saved.
+    """
+    workdir = pathlib.Path(workdir)
+    grid = sweep.members(config, sweeps, seeds)
+    _check_grid(workdir, grid, mode)
+    datasets: dict[str, Dataset] = {}
+    members_per_program = members_per_program or _fitting_members(grid, datasets)
+    parts = sweep.programs(grid, members_per_program)
+    _claim_grid(workdir, grid, mode)
+    logging.info(
+        "%d members in %d programs of at most %d",
+        len(grid),
+        len(parts),
+        members_per_program,
+    )
+    rows = {}
+    for number, part in enumerate(parts, start=1):
+        title = f"train {number}/{len(parts)}" if len(parts) > 1 else "train"
+        rows |= _train_program(workdir, part, mode, datasets, title)
+    return [rows[entry.name] for entry in grid]
+
+
+def member_folder(workdir: pathlib.Path, name: str) -> pathlib.Path:
+    """Where a member's run lies."""
+    return workdir / "members" / name
+
+
+def _train_program(
+    workdir: pathlib.Path,
+    part: Sequence[sweep.Member],
+    mode: Mode,
+    datasets: dict[str, Dataset],
+    title: str,
+) -> dict[str, dict[str, Any]]:
+    """Trains and finishes the members of one program; name -> row."""
+    folders = [member_folder(workdir, entry.name) for entry in part]
+    if all((folder / "results.json").is_file() for folder in folders):
+        return {
+            entry.name: _row(entry, read_json(folder / "results.json"))
+            for entry, folder in zip(part, folders, strict=True)
+        }
+    config = part[0].config
+    dataset = _dataset(config, datasets)
+    for entry, folder in zip(part, folders, strict=True):
+        if check_workdir(folder, entry.config):
+            claim_workdir(folder, entry.config, dataset)
+        check_same_data(folder, dataset)
+    evaluator = Evaluator(config, dataset)
+    trainer = build.make_trainer(config, dataset.image_shape)
+    keys = jnp.stack([build.run_key(entry.config) for entry in part])
+    hparams = [build.make_hparams_of(entry.config) for entry in part]
+    states, meta = fit(
+        config,
+        evaluator,
+        ensemble(trainer, mode),
+        keys,
+        jax.tree.map(lambda *values: jnp.stack(values), *hparams),
+        folder=workdir / "programs" / _program_name(part),
+        members=folders,
+        title=title,
+    )
+    meta = {**meta, "train_seconds": meta["train_seconds"] / len(part)}
+    rows = {}
+    for m, (entry, folder) in enumerate(zip(part, folders, strict=True)):
+        failed = meta["failed"].get(str(m))
+        if failed is not None:
+            rows[entry.name] = _row(entry, {"failed_at_step": failed})
+            continue
+        state = member(states, m)
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            if not checkpoints.all_steps():
+                own = {"train_seconds": meta["train_seconds"], "failed": {}}
+                checkpoints.save(config.train.num_steps, state, own)
+        results = _finished(entry.config, evaluator, state.eval_params, meta, folder)
+        rows[entry.name] = _row(entry, results)
+        logging.info("%s is finished", entry.name)
+    return rows
+
+
+def _finished(
+    config: ConfigDict,
+    evaluator: Evaluator,
+    params: Params,
+    meta: dict[str, Any],
+    folder: pathlib.Path,
+) -> dict[str, Any]:
+    path = folder / "results.json"
+    if path.is_file():
+        return read_json(path)
+    return finish(config, evaluator, params, meta, folder)
+
+
+def _row(entry: sweep.Member, results: dict[str, Any]) -> dict[str, Any]:
+    return {"name": entry.name, **entry.values, **results}
+
+
+def _program_name(part: Sequence[sweep.Member]) -> str:
+    """Changes with the members, so another split can't take over a checkpoint."""
+    names = "\n".join(entry.name for entry in part)
+    return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+def _dataset(config: ConfigDict, datasets: dict[str, Dataset]) -> Dataset:
+    """Loads each data set once; the config's other fields are checked each time."""
+    name = repr(sorted(config.data.to_dict().items()))
+    if name not in datasets:
+        datasets[name] = build.make_dataset(config)
+    build.check_support(config, datasets[name].levels)
+    return datasets[name]
+
+
+def _fitting_members(grid: Sequence[sweep.Member], datasets: dict[str, Dataset]) -> int:
+    """How many members of the largest model the memory budget holds."""
+    largest = 1
+    for part in sweep.programs(grid, len(grid)):
+        config = part[0].config
+        dataset = _dataset(config, datasets)
+        trainer = build.make_trainer(config, dataset.image_shape)
+        x = jax.ShapeDtypeStruct((1, *dataset.image_shape), jnp.float32)
+        state = jax.eval_shape(trainer.init, build.run_key(config), x)
+        sizes = [
+            leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params)
+        ]
+        largest = max(largest, sum(sizes) * STATE_COPIES)
+    return max(1, MEMORY_BUDGET // largest)
+
+
+def _describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:
+    return {"mode": mode, "members": {entry.name: dict(entry.values) for entry in grid}}
+
+
+def _check_grid(
+    workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode
+) -> None:
+    """Refuses a workdir with a single run or another grid."""
+    if (workdir / "config.json").is_file():
+        raise ConfigError(f"workdir={workdir} holds a single run: choose another")
+    path = workdir / "grid.json"
+    if not path.is_file():
+        return
+    saved = read_json(path)
+    if saved != _describe(grid, mode):
+        raise ConfigError(
+            f"workdir={workdir} holds another grid of {len(saved['members'])} members"
+            f" (mode {saved['mode']}): choose another workdir, or the same flags"
+        )
+    for entry in grid:
+        check_workdir(member_folder(workdir, entry.name), entry.config)
+
+
+def _claim_grid(
+    workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode
+) -> None:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / "grid.json", _describe(grid, mode))
+    except OSError as error:
+        raise ConfigError(
+            f"workdir={workdir} can't be written: {error.strerror}"
+        ) from error

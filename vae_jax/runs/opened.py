@@ -1,0 +1,159 @@
+"""A trained run, opened from its workdir."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data import image_files
+from vae_jax.data.batches import fixed_draw
+from vae_jax.data.dataset import Dataset
+from vae_jax.errors import CheckpointError, ConfigError, DataError
+from vae_jax.runs.files import check_same_data
+from vae_jax.training.state import TrainState
+from vae_jax.types import Key, Params, stream
+from vae_jax.workdir.checkpoints import Checkpoints
+from vae_jax.workdir.writers import read_json
+
+CHUNK = 500  # images decoded at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model as it lies in a workdir."""
+
+    workdir: pathlib.Path
+    config: ConfigDict
+    image_shape: tuple[int, int, int]
+    step: int
+    params: Params
+    meta: Mapping[str, Any]
+
+    @functools.cached_property
+    def model(self) -> Any:
+        return build.make_model(self.config, self.image_shape)
+
+    def key(self, name: str) -> Key:
+        """The run's key for a named purpose."""
+        return stream(build.run_key(self.config), name)
+
+    def dataset(self, data_dir: str | None = None) -> Dataset:
+        """The images it was trained on, from `data_dir` if they have moved."""
+        config = self.config.copy_and_resolve_references()
+        if data_dir:
+            config.data.dir = data_dir
+        dataset = build.make_dataset(config)
+        check_same_data(self.workdir, dataset)
+        return dataset
+
+
+def open_run(workdir: str | pathlib.Path) -> Run:
+    """Restores the newest good checkpoint of a workdir, finished or not.
+
+    Raises:
+        ConfigError: there is no run.
+        CheckpointError: there is no checkpoint that can be restored.
+    """
+    workdir = pathlib.Path(workdir)
+    if not (workdir / "config.json").is_file():
+        raise ConfigError(f"workdir={workdir}: holds no run (there is no config.json)")
+    config = ConfigDict(read_json(workdir / "config.json"))
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    if not checkpoints.all_steps():
+        raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
+    image_shape = tuple(read_json(workdir / "data.json")["image_shape"])
+    restored = checkpoints.restore(abstract_state(config, image_shape))
+    if restored is None:
+        raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
+    step, state, meta = restored
+    return Run(workdir, config, image_shape, step, state.eval_params, meta)
+
+
+def abstract_state(config: ConfigDict, image_shape: tuple[int, ...]) -> TrainState:
+    """Shapes and dtypes of the state that training this config carries."""
+    trainer = build.make_trainer(config, image_shape)
+    x = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
+    return jax.eval_shape(trainer.init, build.run_key(config), x)
+
+
+def sample(
+    run: Run, key: Key, num: int, temperature: float = 1.0
+) -> dict[str, np.ndarray]:
+    """Draws from the prior and decodes.
+
+    Args:
+        run: a trained run.
+        key: of the draws.
+        num: how many.
+        temperature: multiplies the prior's standard deviation.
+
+    Returns:
+        `z` [num, D], `mean` [num, H, W, C] of p(x | z) and, where the likelihood can
+        be drawn from, `draw` [num, H, W, C].
+    """
+    variables = {"params": run.params}
+
+    @jax.jit
+    def chunk(key: Key) -> dict[str, jax.Array]:
+        z_key, x_key = jax.random.split(key)
+        z = run.model.apply(
+            variables, z_key, min(CHUNK, num), temperature, method="sample_prior"
+        )
+        likelihood = run.model.apply(variables, z, method="decode")
+        parts = {"z": z, "mean": likelihood.mean}
+        if getattr(likelihood, "normalized", True):
+            parts["draw"] = likelihood.sample(x_key)
+        return parts
+
+    keys = [jax.random.fold_in(key, i) for i in range(-(-num // CHUNK))]
+    parts = [jax.device_get(chunk(k)) for k in keys]
+    return jax.tree.map(lambda *values: np.concatenate(values)[:num], *parts)
+
+
+def reconstruct(run: Run, path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Encodes and decodes images of a folder, or one image file.
+
+    Args:
+        run: a trained run.
+        path: PNG or JPEG files; they are cut and resized to the model's images, and
+            turned grey where those are.
+
+    Returns:
+        `x` the input as the model saw it, `mean` its reconstruction (both
+        [N, H, W, C]) and `code` [N, D], the posterior mean.
+
+    Raises:
+        DataError: there is no image, or one can't be read.
+    """
+    height, width, channels = run.image_shape
+    if channels not in (1, 3):
+        raise DataError(f"{run.workdir} has {channels} channels, which no image has")
+    if path.is_file():
+        image = image_files.open_image(path.read_bytes(), str(path))
+        images = image_files.fit(image, (height, width), channels == 1)[None]
+    else:
+        split = image_files.read_folder(str(path), (height, width), channels == 1)
+        images = split.images
+    images = np.broadcast_to(images, (len(images), height, width, channels))
+    key = stream(build.data_key(run.config), "reconstruct")
+    draw = fixed_draw(build.make_preprocess(run.config), key)
+    variables = {"params": run.params}
+
+    @jax.jit
+    def chunk(rows: np.ndarray, images: np.ndarray) -> dict[str, jax.Array]:
+        x = draw(images, rows)
+        code = run.model.apply(variables, x, method="encode").mean
+        mean = run.model.apply(variables, code, method="decode").mean
+        return {"x": x, "mean": mean, "code": code}
+
+    parts = []
+    for start in range(0, len(images), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(images)))
+        parts.append(jax.device_get(chunk(rows, images[rows])))
+    return jax.tree.map(lambda *values: np.concatenate(values), *parts)

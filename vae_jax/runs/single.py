@@ -1,0 +1,111 @@
+"""Trains one config in a workdir, or goes on where it was interrupted."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
+from vae_jax.runs.fit import fit
+from vae_jax.types import Params, stream
+from vae_jax.workdir.progress import ProgressBar
+from vae_jax.workdir.writers import read_json, write_json
+
+
+def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
+    """Trains a config in a workdir, or goes on where it was interrupted.
+
+    Args:
+        config: all fields of configs/default.py.
+        workdir: made if it is missing. It may hold the same run, unfinished or done.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        VAEJaxError: the config, the data or the workdir is unusable, or the loss is
+            not finite; nothing on disk is lost.
+        Interrupted: a signal asked to stop; a checkpoint is saved.
+    """
+    build.check(config)
+    workdir = pathlib.Path(workdir)
+    is_new = check_workdir(workdir, config)
+    if (workdir / "results.json").is_file():
+        logging.info("%s is finished; nothing to do", workdir)
+        return read_json(workdir / "results.json")
+    dataset = build.make_dataset(config)
+    if is_new:
+        claim_workdir(workdir, config, dataset)
+    check_same_data(workdir, dataset)
+    evaluator = Evaluator(config, dataset)
+    state, meta = fit(
+        config,
+        evaluator,
+        build.make_trainer(config, dataset.image_shape),
+        build.run_key(config),
+        build.make_hparams_of(config),
+        folder=workdir,
+        members=[workdir],
+        title="train",
+    )
+    return finish(config, evaluator, state.eval_params, meta, workdir)
+
+
+def finish(
+    config: ConfigDict,
+    evaluator: Evaluator,
+    params: Params,
+    meta: Mapping[str, Any],
+    workdir: pathlib.Path,
+) -> dict[str, Any]:
+    """Evaluates the test split, draws the figures and writes results.json last.
+
+    Args:
+        config: of the run.
+        evaluator: of its model and data, possibly shared with other runs.
+        params: the trained parameters.
+        meta: with `train_seconds`.
+        workdir: where the results go.
+
+    Returns:
+        The content of results.json.
+    """
+    num_samples = config.eval.num_samples
+    total = len(evaluator.dataset.test)
+    key = build.run_key(config)
+    with ProgressBar("evaluate", total, unit="images") as bar:
+        statistics = evaluator.statistics(
+            params,
+            "test",
+            num_samples,
+            stream(key, "evaluation"),
+            lambda done, _: bar.update(done, {}),
+        )
+    num_steps, seconds = config.train.num_steps, meta["train_seconds"]
+    results = {
+        "step": num_steps,
+        **evaluator.summary(statistics, num_samples),
+        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "train_seconds": seconds,
+        "images_per_second": num_steps * config.data.batch_size / seconds,
+    }
+    if config.eval.figures:
+        from vae_jax import figures  # matplotlib delays the start of training
+
+        figures.draw_all(
+            lambda x: np.asarray(evaluator.encode(params, x).mean),
+            lambda z: np.asarray(evaluator.decode(params, z).mean),
+            np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
+            evaluator.x("test", np.arange(min(total, 64))),
+            statistics,
+            evaluator.dataset.test.labels,
+            workdir,
+        )
+    write_json(workdir / "results.json", results)
+    return results
