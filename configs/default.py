@@ -70,5 +70,6 @@ def get_config() -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
+    config.eval.regularity = True  # continuity and completeness, docs/regularity.md
     config.eval.figures = True
     return config

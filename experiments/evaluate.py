@@ -9,7 +9,6 @@ which belongs to training, stays as it is.
 import pathlib
 
 from absl import flags
-from vae_jax.workdir.writers import write_json
 
 from experiments import cli
 from vae_jax.errors import ConfigError
@@ -17,6 +16,7 @@ from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.workdir import tables
 from vae_jax.workdir.progress import ProgressBar
+from vae_jax.workdir.writers import write_json
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.tree_util import keystr
 
 from vae_jax import likelihoods as lik
 from vae_jax.models.vae import VAE
@@ -23,16 +25,22 @@ from vae_jax.objectives import elbo
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import apply_samples, model_functions
+from vae_jax.training.step import ModelFunctions, apply_samples, model_functions
 from vae_jax.types import Array, Hparams, Params
 
 B, K, LATENT_DIM = 3, 2, 2
-SIZE = 4  # height and width
+H, W, C = 4, 3, 2  # all different, so that mixed-up axes show
+
+# Nothing here runs long: unoptimised code compiles four times as fast.
+FAST_COMPILE = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+}
 
 
-def images(support: str, channels: int) -> Array:
-    """A batch [B, SIZE, SIZE, channels] of random pixels of that support."""
-    u = jax.random.uniform(jax.random.key(0), (B, SIZE, SIZE, channels))
+def images(support: str) -> Array:
+    """A batch [B, H, W, C] of random pixels of that support."""
+    u = jax.random.uniform(jax.random.key(0), (B, H, W, C))
     if support == "binary":
         return jnp.round(u)
     return jnp.round(u * 255) / 255 if support == "8bit" else u
@@ -45,7 +53,6 @@ class Model:
     Attributes:
         build: gives the module.
         support: of its likelihood, which decides on the images it is given.
-        channels: of those images.
         has_density: False for an autoencoder, which has no bound.
         rate_only: beginnings of the paths of parameters that only the rate depends on,
             such as those of a learned prior.
@@ -54,14 +61,9 @@ class Model:
 
     build: Callable[[], nn.Module]
     support: str = "unit"
-    channels: int = 1
     has_density: bool = True
     rate_only: tuple[str, ...] = ()
     independent: bool = True
-
-    @property
-    def x(self) -> Array:
-        return images(self.support, self.channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,27 +75,27 @@ class ObjectiveCase:
     needs_density: bool = False
 
 
-def mlp(channels: int, features: int) -> tuple[nn.Module, nn.Module]:
-    return MLPEncoder((6,)), MLPDecoder((SIZE, SIZE, features), (6,))
+def mlp(features: int) -> tuple[nn.Module, nn.Module]:
+    return MLPEncoder((6,)), MLPDecoder((H, W, features), (6,))
 
 
-def conv(channels: int, features: int) -> tuple[nn.Module, nn.Module]:
-    shape = (SIZE, SIZE, features)
-    return ConvEncoder((3, 4), 6), ConvDecoder(shape, channels=(4, 3), hidden_dim=6)
+def conv(features: int) -> tuple[nn.Module, nn.Module]:
+    decoder = ConvDecoder((H, W, features), channels=(4, 3), hidden_dim=6)
+    return ConvEncoder((3, 4), 6), decoder
 
 
 NETWORKS = {"mlp": mlp, "conv": conv}
 
-LIKELIHOODS = {  # module, support, channels
-    "bernoulli": (lik.BernoulliLikelihood(), "binary", 2),
-    "continuous_bernoulli": (lik.ContinuousBernoulliLikelihood(), "unit", 2),
-    "normal_fixed": (lik.NormalLikelihood("fixed", 0.3), "unit", 2),
-    "normal_learned": (lik.NormalLikelihood("learned"), "unit", 2),
-    "normal_per_pixel": (lik.NormalLikelihood("per_pixel"), "unit", 2),
-    "normal_optimal": (lik.NormalLikelihood("optimal"), "unit", 2),
-    "laplace": (lik.LaplaceLikelihood("learned"), "unit", 2),
-    "logistic": (lik.LogisticLikelihood(), "8bit", 2),
-    "logistic_mixture": (lik.LogisticMixtureLikelihood(2), "8bit", 2),
+LIKELIHOODS = {  # and their support
+    "bernoulli": (lik.BernoulliLikelihood(), "binary"),
+    "continuous_bernoulli": (lik.ContinuousBernoulliLikelihood(), "unit"),
+    "normal_fixed": (lik.NormalLikelihood("fixed", 0.3), "unit"),
+    "normal_learned": (lik.NormalLikelihood("learned"), "unit"),
+    "normal_per_pixel": (lik.NormalLikelihood("per_pixel"), "unit"),
+    "normal_optimal": (lik.NormalLikelihood("optimal"), "unit"),
+    "laplace": (lik.LaplaceLikelihood("learned"), "unit"),
+    "logistic": (lik.LogisticLikelihood(), "8bit"),
+    "logistic_mixture": (lik.LogisticMixtureLikelihood(2), "8bit"),
 }
 
 POSTERIORS = {
@@ -103,17 +105,17 @@ POSTERIORS = {
 
 
 def plain_vae(network: str, likelihood: str, posterior: str) -> Model:
-    head, support, channels = LIKELIHOODS[likelihood]
+    head, support = LIKELIHOODS[likelihood]
 
     def build() -> nn.Module:
-        body, decoder = NETWORKS[network](channels, head.num_features(channels))
+        body, decoder = NETWORKS[network](head.num_features(C))
         return VAE(
             encoder=nn.Sequential([body, POSTERIORS[posterior]]),
             prior=StandardNormal(LATENT_DIM),
             decoder=nn.Sequential([decoder, head]),
         )
 
-    return Model(build, support, channels, has_density=posterior != "deterministic")
+    return Model(build, support, has_density=posterior != "deterministic")
 
 
 MODELS: dict[str, Model] = {
@@ -123,9 +125,7 @@ MODELS: dict[str, Model] = {
 
 OBJECTIVES: dict[str, ObjectiveCase] = {
     "elbo": ObjectiveCase(elbo.elbo, make_hparams(kl_weight=2.0)),
-    "capacity": ObjectiveCase(
-        elbo.capacity, make_hparams(kl_weight=3.0, capacity=0.1)
-    ),
+    "capacity": ObjectiveCase(elbo.capacity, make_hparams(kl_weight=3.0, capacity=0.1)),
 }
 
 
@@ -154,59 +154,68 @@ class Measured:
     losses: dict[str, Array]  # of each objective, []
     loss_gradients: dict[str, Params]
     distortion_gradient: Params
-    bounds: Array  # ELBO of each example (minus distortion of an autoencoder), [B]
-    jacobian: Array  # d bound i / d image j, [B, B]: the sum of the absolute values
-    unjitted_rows: Array  # losses, distortion and bounds without jit
+    jacobian: np.ndarray  # [B, B]: how much bound i changes with image j
+    jitted: Array  # the losses, the distortion, and the bounds of the examples
+    unjitted: Array  # the same without jit
 
 
 @functools.cache
 def measure(name: str) -> Measured:
-    """Compiles one model and takes all values and gradients in one backward pass.
+    """Takes all values and gradients of one model.
 
-    The losses, the distortion and the bounds are the rows of one vector, whose Jacobian
-    with respect to parameters and images holds every gradient that is looked at.
+    The losses, the distortion and the examples' bounds (minus the distortion for an
+    autoencoder) are the rows of one vector, differentiated row by row.
     """
     model, objectives = MODELS[name], objectives_of(name)
     functions = model_functions(model.build())
-    x = model.x
-    params = functions.init(jax.random.key(1), x)
+    x = images(model.support)
+    params = random_params(functions, x)
 
-    def rows(params: Params, x: Array) -> tuple[Array, Array]:
+    def rows(params: Params, x: Array) -> Array:
         output = apply_samples(functions.apply, params, x, jax.random.key(2), K)
-        losses = [
-            OBJECTIVES[o].objective(output, x, OBJECTIVES[o].hparams)[0]
-            for o in objectives
-        ]
+        cases = [OBJECTIVES[objective] for objective in objectives]
+        losses = [case.objective(output, x, case.hparams)[0] for case in cases]
         distortion, rate = elbo.distortion_and_rate(output, x)
-        values = jnp.stack([*losses, distortion.mean()])
-        values = jnp.concatenate([values, -(distortion + rate)])
-        return values, values
+        totals = jnp.stack([*losses, distortion.mean()])
+        return jnp.concatenate([totals, -(distortion + rate)])
 
-    differentiate = jax.jit(jax.jacrev(rows, argnums=(0, 1), has_aux=True))
-    (to_params, to_images), values = differentiate(params, x)
-    row = functools.partial(_row, to_params)
-    count = len(objectives)
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+    def differentiate(params: Params, x: Array, row: Array) -> tuple[Array, Params]:
+        values, pull_back = jax.vjp(rows, params, x)
+        return values, pull_back(row)
+
+    count = len(objectives) + 1 + B
+    results = [differentiate(params, x, row) for row in jnp.eye(count)]
+    to_params = [gradients[0] for _, gradients in results]
+    to_images = jnp.stack([gradients[1] for _, gradients in results[-B:]])
+    values = results[0][0]
     return Measured(
-        losses=dict(zip(objectives, values, strict=False)),
-        loss_gradients={o: row(i) for i, o in enumerate(objectives)},
-        distortion_gradient=row(count),
-        bounds=values[count + 1 :],
-        jacobian=jnp.abs(to_images[count + 1 :]).reshape(B, B, -1).sum(axis=2),
-        unjitted_rows=rows(params, x)[0],
+        losses={name: values[i] for i, name in enumerate(objectives)},
+        loss_gradients={name: to_params[i] for i, name in enumerate(objectives)},
+        distortion_gradient=to_params[len(objectives)],
+        jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
+        jitted=values,
+        unjitted=rows(params, x),
     )
 
 
-def _row(jacobian: Params, index: int) -> Params:
-    return jax.tree.map(lambda leaf: leaf[index], jacobian)
+def random_params(functions: ModelFunctions, x: Array) -> Params:
+    """Parameters away from their starting values: no bias is zero."""
+    shapes = jax.eval_shape(functions.init, jax.random.key(1), x)
+    numbers = np.random.default_rng(1)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype),
+        shapes,
+    )
 
 
 def without_gradient(gradient: Params, ignored: Sequence[str] = ()) -> list[str]:
     """Paths of the parameters whose gradient is all zeros or not finite."""
     leaves, _ = jax.tree.flatten_with_path(gradient)
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    named = {keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
     return [
         path
-        for path, (_, leaf) in zip(paths, leaves, strict=True)
+        for path, leaf in named.items()
         if not path.startswith(tuple(ignored))
-        and not (jnp.isfinite(leaf).all() and (leaf != 0).any())
+        and not (np.isfinite(leaf).all() and (np.asarray(leaf) != 0).any())
     ]

@@ -74,4 +74,4 @@ def exact(params):
 
 def draw_x(params, batch_size, seed=0):
     x = exact(params).rvs(batch_size, random_state=np.random.default_rng(seed))
-    return jnp.asarray(x, jnp.float32)
+    return jnp.asarray(x, jnp.float32).reshape(batch_size, DATA_DIM)

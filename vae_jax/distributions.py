@@ -122,10 +122,14 @@ class DiagonalNormal:
         return self.mean + temperature * self.std * eps
 
     def log_prob(self, x: Array) -> Array:
+        return self.log_prob_per_dimension(x).sum(axis=1)
+
+    def log_prob_per_dimension(self, x: Array) -> Array:
+        """Log density of each dimension, nats, [B, E]."""
         log_std = flatten_event(self.log_std)
         difference = flatten_event(x) - flatten_event(self.mean)
         standardized = difference * jnp.exp(-log_std)
-        return sum_event(-0.5 * (standardized**2 + LOG_2PI) - log_std)
+        return -0.5 * (standardized**2 + LOG_2PI) - log_std
 
 
 @struct.dataclass

@@ -73,7 +73,13 @@ def draw_all(
         points, names = means, ("z[0]", "z[1]")
     else:
         points, names = principal_plane(means), ("first component", "second component")
-    plots.latent_map(points, labels, folder / "latent_map.png", names)
+    plots.latent_map(
+        points,
+        labels,
+        folder / "latent_map.png",
+        names,
+        prior_circles="kl" in statistics,  # an autoencoder has no prior
+    )
 
 
 def prior_grid(decode: Decode, size: int = 20) -> np.ndarray:
@@ -85,10 +91,12 @@ def prior_grid(decode: Decode, size: int = 20) -> np.ndarray:
 
 
 def principal_plane(points: np.ndarray) -> np.ndarray:
-    """Coordinates along the first two principal axes, [N, D] -> [N, 2]."""
-    centred = points - points.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    plane = centred @ axes[:2].T
+    """Coordinates along the first two principal axes, [N, D] -> [N, 2].
+
+    The origin stays where it is: it is the centre of the prior.
+    """
+    _, axes = np.linalg.eigh(np.cov(points.T).reshape(points.shape[1], -1))
+    plane = points @ axes[:, ::-1][:, :2]
     return plane if plane.shape[1] == 2 else np.pad(plane, ((0, 0), (0, 1)))
 
 

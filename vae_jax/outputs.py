@@ -15,11 +15,17 @@ from vae_jax.types import Array
 
 @struct.dataclass
 class Latent:
-    """One stochastic layer."""
+    """One stochastic layer.
+
+    `prior_sees_z` says that the prior was computed from draws that depend on this
+    layer's own z, as p(z1 | z2) with z2 ~ q(z2 | z1) is. KL(q, p) in closed form then
+    isn't this layer's part of the rate: it holds p fixed where the rate does not.
+    """
 
     z: Array  # [B, D], drawn from the posterior
     posterior: Posterior  # q(z | x), fields [B, D]
     prior: Distribution  # p(z), or p(z | the layers above), fields [B, D]
+    prior_sees_z: bool = struct.field(pytree_node=False, default=False)
 
     @property
     def has_density(self) -> bool:
@@ -28,23 +34,30 @@ class Latent:
 
     @property
     def has_closed_form_kl(self) -> bool:
-        """Whether `kl` is exact and per dimension, or a one-sample estimate."""
-        return not self.has_density or (
-            isinstance(self.posterior, DiagonalNormal)
-            and isinstance(self.prior, DiagonalNormal)
+        """Whether `kl` is exact given the layers below, or a one-sample estimate."""
+        normal = isinstance(self.posterior, DiagonalNormal) and isinstance(
+            self.prior, DiagonalNormal
         )
+        return not self.has_density or (normal and not self.prior_sees_z)
 
     def log_ratio(self) -> Array:
         """log p(z) - log q(z | x), nats, [B]."""
         return self.prior.log_prob(self.z) - self.posterior.log_prob(self.z)
 
     def kl(self) -> Array:
-        """KL(q || p), nats: [B, D] in closed form, else the estimate -log_ratio [B, 1].
+        """The layer's part of the rate, KL(q || p), nats.
 
-        The estimate of one draw is unbiased and can be negative.
+        In closed form where there is one, else the estimate log q(z) - log p(z) from
+        the one draw, which is unbiased and can be negative. [B, D] for two normals;
+        [B, 1] for distributions whose dimensions don't separate.
         """
         if self.has_closed_form_kl:
             return kl_divergence(self.posterior, self.prior)
+        if isinstance(self.posterior, DiagonalNormal) and isinstance(
+            self.prior, DiagonalNormal
+        ):
+            log_q = self.posterior.log_prob_per_dimension(self.z)
+            return log_q - self.prior.log_prob_per_dimension(self.z)
         return -self.log_ratio()[:, None]
 
 
@@ -68,7 +81,23 @@ class VAEOutput:
         """Sum of the layers' KL, nats, [B]."""
         return jnp.stack([lat.kl().sum(axis=1) for lat in self.latents]).sum(axis=0)
 
+    def log_ratio(self) -> Array:
+        """Sum of the layers' log p(z) - log q(z), nats, [B]."""
+        return jnp.stack([lat.log_ratio() for lat in self.latents]).sum(axis=0)
+
     def log_w(self, x: Array) -> Array:
         """log p(x, z) - log q(z | x), nats, [B]: the log importance weight."""
-        ratios = jnp.stack([latent.log_ratio() for latent in self.latents])
-        return self.log_lik(x) + ratios.sum(axis=0)
+        return self.log_lik(x) + self.log_ratio()
+
+
+@struct.dataclass
+class SplitOutput:
+    """One output, twice: for objectives that train two halves of a model differently.
+
+    Both have the same values. Gradients reach the parameters of the encoder through the
+    first only, and all other parameters through the second only. `training.split` makes
+    it from any model.
+    """
+
+    encoder: VAEOutput
+    decoder: VAEOutput

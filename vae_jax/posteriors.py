@@ -3,6 +3,7 @@
 import flax.linen as nn
 
 from vae_jax.distributions import Deterministic, DiagonalNormal, bound_log_std
+from vae_jax.flows import CouplingFlow
 from vae_jax.types import Array
 
 
@@ -31,3 +32,34 @@ class DeterministicPosterior(nn.Module):
     @nn.compact
     def __call__(self, features: Array) -> Deterministic:  # [B, F] -> mean [B, D]
         return Deterministic(mean=nn.Dense(self.latent_dim, name="mean")(features))
+
+
+class CouplingFlowPosterior(nn.Module):
+    """A diagonal normal followed by affine couplings: see `flows.CouplingFlow`.
+
+    The layers see the features through a linear map each. They start near the identity,
+    so that training starts as that of a `DiagonalNormalPosterior`.
+    """
+
+    latent_dim: int
+    num_layers: int = 4
+    hidden_dim: int = 100
+
+    @nn.compact
+    def __call__(self, features: Array) -> CouplingFlow:  # [B, F] -> fields [B, ...]
+        layers, hidden, dim = self.num_layers, self.hidden_dim, self.latent_dim
+        base = DiagonalNormalPosterior(dim, name="base")(features)
+        context = nn.Dense(layers * hidden, name="context")(features)
+        per_layer = nn.initializers.variance_scaling(
+            1.0, "fan_in", "normal", batch_axis=0
+        )
+        almost_zero = nn.initializers.normal(1e-3)
+        return CouplingFlow(
+            base=base,
+            context=context.reshape(-1, layers, hidden),
+            weights_in=self.param("weights_in", per_layer, (layers, dim, hidden)),
+            weights_out=self.param(
+                "weights_out", almost_zero, (layers, hidden, 2 * dim)
+            ),
+            bias_out=self.param("bias_out", nn.initializers.zeros, (layers, 2 * dim)),
+        )

@@ -1,9 +1,14 @@
 """p(z). A prior is a module that gives the distribution of a batch of codes."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import DiagonalNormal
+from vae_jax.distributions import DiagonalNormal, bound_log_std
+from vae_jax.mixtures import NormalMixture
+from vae_jax.types import Array, Key
 
 
 class StandardNormal(nn.Module):
@@ -14,3 +19,71 @@ class StandardNormal(nn.Module):
     def __call__(self, batch_size: int) -> DiagonalNormal:  # fields [B, D]
         zeros = jnp.zeros((batch_size, self.latent_dim))
         return DiagonalNormal(mean=zeros, log_std=zeros)
+
+
+class MixturePrior(nn.Module):
+    """A mixture of C normals whose weights, means and scales are learned.
+
+    It starts with equal weights, means from N(0, I) and unit scales; scales are kept
+    within e^-10 and e^10. Source: Tomczak and Welling 2018, section 4 ("MoG").
+    """
+
+    latent_dim: int
+    num_components: int = 500
+
+    @nn.compact
+    def __call__(self, batch_size: int) -> NormalMixture:
+        shape = (self.num_components, self.latent_dim)
+        logits = self.param("logits", nn.initializers.zeros, shape[:1])
+        mean = self.param("mean", nn.initializers.normal(1.0), shape)
+        raw_log_std = self.param("log_std", nn.initializers.zeros, shape)
+        return NormalMixture(
+            log_weights=jax.nn.log_softmax(logits),
+            component_mean=mean,
+            component_log_std=bound_log_std(raw_log_std),
+            batch_size=batch_size,
+        )
+
+
+class VampPrior(nn.Module):
+    """1/C sum_c q(z | u_c): the posterior's mixture over C learned images u_c.
+
+    The encoder is that of the model, given to both, and its parameters exist once:
+
+        encoder = nn.Sequential([GatedMLPEncoder(), DiagonalNormalPosterior(40)])
+        VAE(encoder=encoder, prior=VampPrior(encoder, (28, 28, 1)), decoder=...)
+
+    Pixels of the pseudo-inputs are clipped to [0, 1]. Source: Tomczak and Welling 2018,
+    equation 9; the start N(0.05, 0.01^2) and the clipping are those of their code.
+    """
+
+    encoder: nn.Module  # x [B, ...] -> DiagonalNormal
+    image_shape: Sequence[int]  # (H, W, C)
+    num_components: int = 500
+
+    def setup(self) -> None:
+        shape = (self.num_components, *self.image_shape)
+        self.pseudo_inputs = self.param("pseudo_inputs", _dark, shape)
+
+    def __call__(self, batch_size: int) -> NormalMixture:
+        """The mixture.
+
+        Raises:
+            TypeError: the encoder's posterior is no diagonal normal.
+        """
+        posterior = self.encoder(jnp.clip(self.pseudo_inputs, 0.0, 1.0))
+        if not isinstance(posterior, DiagonalNormal):
+            raise TypeError(
+                "VampPrior needs a posterior with components of a known density,"
+                f" DiagonalNormal, not {type(posterior).__name__}"
+            )
+        return NormalMixture(
+            log_weights=jnp.full(self.num_components, -jnp.log(self.num_components)),
+            component_mean=posterior.mean,
+            component_log_std=posterior.log_std,
+            batch_size=batch_size,
+        )
+
+
+def _dark(key: Key, shape: Sequence[int]) -> Array:
+    return 0.05 + 0.01 * jax.random.normal(key, shape)

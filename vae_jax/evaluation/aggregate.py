@@ -180,7 +180,8 @@ def _mean_log_ratios(
     log_p = p.log_prob(z)
     log_q = jnp.logaddexp(own, others) - math.log(num_codes)
     without_own = others - math.log(num_codes - 1)
-    return tuple((log - log_p).mean() for log in (own, log_q, without_own))
+    rate, kl, kl_low = ((log - log_p).mean() for log in (own, log_q, without_own))
+    return rate, kl, kl_low
 
 
 def marginal_kl(

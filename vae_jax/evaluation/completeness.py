@@ -65,8 +65,12 @@ def real_images(heldout: Array, train: Array) -> RealImages:
     train = flatten_event(train)
     train = train[even_rows(len(train), PCA_ROWS)]
     center = train.mean(axis=0, keepdims=True)
-    _, _, components = jnp.linalg.svd(train - center, full_matrices=False)
-    return RealImages(pixels, _squared_radii(pixels), center, components[:FEATURES].T)
+    centered = train - center
+    # Eigenvectors of the products of images, which are fewer than the pixels may be.
+    products = jnp.matmul(centered, centered.T, precision="highest")
+    _, vectors = jnp.linalg.eigh(products)  # eigenvalues ascend
+    components, _ = jnp.linalg.qr(centered.T @ vectors[:, -FEATURES:])
+    return RealImages(pixels, _squared_radii(pixels), center, components)
 
 
 @functools.partial(jax.jit, static_argnames="extras")
@@ -172,4 +176,4 @@ def _squared_distances(a: Array, b: Array) -> Array:
 def _squared_radii(x: Array) -> Array:
     """Squared distance of each row to its fifth nearest other row, [n]."""
     others = jnp.where(jnp.eye(len(x), dtype=bool), jnp.inf, _squared_distances(x, x))
-    return -jax.lax.top_k(-others, NEIGHBOURS)[0][:, -1]
+    return jnp.partition(others, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1]

@@ -10,7 +10,7 @@ from vae_jax.types import Array, Key
 
 HIDDEN_DIMS = (128, 128, 128)
 NUM_STEPS = 1000
-BATCH_SIZE = 512
+BATCH_SIZE = 256
 NUM_DRAWS = 60_000  # that the classifier is trained with, of the prior and of q(z) each
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from ml_collections import ConfigDict
 
 from vae_jax import build
@@ -14,8 +16,15 @@ from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
 from vae_jax.distributions import Distribution
 from vae_jax.evaluation import latents, likelihood
+from vae_jax.evaluation.aggregate import Codes
+from vae_jax.evaluation.chunks import even_rows
+from vae_jax.evaluation.classifier import Classifier, fit_classifier
+from vae_jax.evaluation.regularity import regularity
 from vae_jax.training.step import model_functions
 from vae_jax.types import Array, Key, Params, stream
+
+CODES_PER_CHUNK = 1000
+MAX_TRAIN = 20_000  # training images that the classifier and the comparisons see
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +101,48 @@ class Evaluator:
             key,
             num_samples=num_samples,
             progress=progress,
+        )
+
+    def codes(self, params: Params, split: str) -> Codes:
+        """Posterior means and standard deviations of a whole split, [N, D]."""
+        images = getattr(self.dataset, split).images
+        parts = []
+        for start in range(0, len(images), CODES_PER_CHUNK):
+            # The last chunk repeats the last image: one shape, one compilation.
+            rows = np.arange(start, start + CODES_PER_CHUNK).clip(max=len(images) - 1)
+            posterior = self.encode(params, self.x(split, rows))
+            parts.append((posterior.mean, posterior.std))
+        mean, std = (
+            np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True)
+        )
+        return Codes(mean=jnp.asarray(mean), std=jnp.asarray(std))
+
+    @functools.cached_property
+    def _classifier(self) -> Classifier | None:
+        """Of the labels, trained once for all parameters; None without labels."""
+        train, test = self.dataset.train, self.dataset.test
+        if train.labels is None or test.labels is None:
+            return None
+        rows = even_rows(len(train), MAX_TRAIN)
+        return fit_classifier(
+            self.x("train", rows),
+            train.labels[rows],
+            self.x("test", np.arange(len(test))),
+            test.labels,
+            stream(build.data_key(self.config), "classifier"),
+            num_classes=int(train.labels.max()) + 1,
+        )
+
+    def regularity(self, params: Params, key: Key) -> dict[str, float | None]:
+        """Continuity and completeness of the latent space, see `regularity`."""
+        return regularity(
+            Partial(self.decode, params),
+            Partial(self.encode, params),
+            self.codes(params, "train"),
+            self.x("train", even_rows(len(self.dataset.train), MAX_TRAIN)),
+            self.x("test", np.arange(len(self.dataset.test))),
+            key,
+            classifier=self._classifier,
         )
 
     def summary(

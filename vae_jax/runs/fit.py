@@ -17,7 +17,14 @@ from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.errors import NonFiniteLossError
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.training.loop import ChunkReport, Pause, compile_chunk, train_loop
+from vae_jax.training.ensemble import ensemble
+from vae_jax.training.loop import (
+    ChunkReport,
+    Members,
+    Pause,
+    compile_chunk,
+    train_loop,
+)
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Hparams, Key, stream
@@ -40,8 +47,9 @@ def fit(
     keys: Key,
     hparams: Hparams,
     folder: pathlib.Path,
-    members: Sequence[pathlib.Path],
+    folders: Sequence[pathlib.Path],
     title: str,
+    members: Members = "one",
 ) -> tuple[TrainState, dict[str, Any]]:
     """Trains from the newest checkpoint of `folder` to `config.train.num_steps`.
 
@@ -51,12 +59,13 @@ def fit(
     Args:
         config: its train and data parts are read.
         evaluator: holds the data.
-        trainer: of one run or of an ensemble.
+        trainer: of one run.
         keys: root key of the run, or [M].
         hparams: of the step, fields [] or [M].
         folder: its sub-folder checkpoints/ is read and written.
-        members: for each member (or the one run), the folder of its metrics.
+        folders: for each member (or the one run), the folder of its metrics.
         title: of the progress bar.
+        members: one run, or how several are computed, see `compile_chunk`.
 
     Returns:
         The state at the last step and what was saved beside it: `train_seconds` and
@@ -67,19 +76,20 @@ def fit(
         NonFiniteLossError: the loss of a single run, or of every member, is not finite.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
-    num_steps, batched = config.train.num_steps, keys.ndim == 1
+    num_steps, batched = config.train.num_steps, members != "one"
     dataset = evaluator.dataset
     x = jnp.zeros((1, *dataset.image_shape))
     streams = jax.vmap(stream, in_axes=(0, None)) if batched else stream
     init_keys = streams(keys, "init")
+    init = ensemble(trainer).init if batched else trainer.init
     checkpoints = Checkpoints(
         folder / "checkpoints", max_to_keep=config.train.max_to_keep
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(checkpoints)
-        restored = checkpoints.restore(jax.eval_shape(trainer.init, init_keys, x))
+        restored = checkpoints.restore(jax.eval_shape(init, init_keys, x))
         if restored is None:
-            start, state = 0, jax.jit(trainer.init)(init_keys, x)
+            start, state = 0, jax.jit(init)(init_keys, x)
             meta: dict[str, Any] = {"train_seconds": 0.0, "failed": {}}
         else:
             start, state, meta = restored
@@ -90,7 +100,7 @@ def fit(
         failed = {int(member): step for member, step in meta["failed"].items()}
         writers = [
             stack.enter_context(MetricWriter(path, start_step=start))
-            for path in members
+            for path in folders
         ]
         bar = stack.enter_context(ProgressBar(title, num_steps, start))
         should_stop = stack.enter_context(stop_on_signals())
@@ -100,15 +110,15 @@ def fit(
                 if first_bad >= 0 and m not in failed:
                     failed[m] = int(first_bad)
                     loss = float(np.atleast_1d(report.metrics["loss"])[m])
-                    if len(failed) == len(members):
+                    if len(failed) == len(folders):
                         raise NonFiniteLossError(failed[m], loss)
                     logging.warning(
-                        "%s: the loss became %s at step %d", members[m], loss, failed[m]
+                        "%s: the loss became %s at step %d", folders[m], loss, failed[m]
                     )
             rows = {
                 k: np.atleast_1d(v).astype(float) for k, v in report.metrics.items()
             }
-            good = [m for m in range(len(members)) if m not in failed]
+            good = [m for m in range(len(folders)) if m not in failed]
             for m in good:
                 values = {f"train/{k}": float(v[m]) for k, v in rows.items()}
                 writers[m].scalars(report.step, values)
@@ -142,7 +152,7 @@ def fit(
         if config.train.eval_every:
             pauses.insert(0, Pause(config.train.eval_every, evaluate))
         step, state = train_loop(
-            compile_chunk(trainer, build.make_preprocess(config)),
+            compile_chunk(trainer, build.make_preprocess(config), members),
             InMemoryBatches(
                 dataset.train.images,
                 seed=config.data.seed,

@@ -18,7 +18,6 @@ from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit, member
 from vae_jax.runs.single import finish
-from vae_jax.training.ensemble import ensemble
 from vae_jax.types import Params
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.writers import read_json, write_json
@@ -48,7 +47,7 @@ def train_grid(
         workdir: of the grid; it may hold the same grid, unfinished or done.
         sweeps: "field=value,value,...", see `sweep.parse_sweep`.
         seeds: runs per combination.
-        mode: see `training.ensemble.ensemble`.
+        mode: see `training.loop.compile_chunk`.
         members_per_program: at most so many members side by side; 0 chooses from the
             size of the model.
 
@@ -112,12 +111,13 @@ def _train_program(
     states, meta = fit(
         config,
         evaluator,
-        ensemble(trainer, mode),
+        trainer,
         keys,
         jax.tree.map(lambda *values: jnp.stack(values), *hparams),
         folder=workdir / "programs" / _program_name(part),
-        members=folders,
+        folders=folders,
         title=title,
+        members=mode,
     )
     meta = {**meta, "train_seconds": meta["train_seconds"] / len(part)}
     rows = {}

@@ -51,7 +51,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
         build.run_key(config),
         build.make_hparams_of(config),
         folder=workdir,
-        members=[workdir],
+        folders=[workdir],
         title="train",
     )
     return finish(config, evaluator, state.eval_params, meta, workdir)
@@ -87,10 +87,14 @@ def finish(
             stream(key, "evaluation"),
             lambda done, _: bar.update(done, {}),
         )
+    regular = {}
+    if config.eval.regularity:
+        regular = evaluator.regularity(params, stream(key, "regularity"))
     num_steps, seconds = config.train.num_steps, meta["train_seconds"]
     results = {
         "step": num_steps,
         **evaluator.summary(statistics, num_samples),
+        **regular,
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "train_seconds": seconds,
         "images_per_second": num_steps * config.data.batch_size / seconds,

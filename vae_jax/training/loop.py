@@ -6,14 +6,14 @@ next chunk before it reads the metrics of the last one, so the device never wait
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.training.ensemble import ensemble
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Array, Hparams, Key
@@ -39,24 +39,31 @@ class ChunkReport:
     first_bad_step: np.ndarray  # [] or [M]: first step with a non-finite loss, or -1
 
 
+Members = Literal["one", "vmap", "exact"]
 RunChunk = Callable[..., tuple[TrainState, dict[str, Array], Array]]
 
 
 def compile_chunk(
-    trainer: Trainer, preprocess: Callable[[Array, Key], Array]
+    trainer: Trainer,
+    preprocess: Callable[[Array, Key], Array],
+    members: Members = "one",
 ) -> RunChunk:
     """One program for a chunk of any length up to that of `rows`.
 
     Args:
-        trainer: a single trainer or an ensemble.
+        trainer: of one member.
         preprocess: (images [B, ...], key) -> x, see `data.batches.preprocessor`.
+        members: "one" run; or M of them, with an axis M in front of state, key and
+            hparams: "vmap" computes them side by side, "exact" one after the other,
+            bit for bit as M single runs.
 
     Returns:
         A jitted function (state, images [N, ...], rows [n, B], start, length, data_key,
         key, hparams) -> (state, sums of metrics, first bad step). It donates the state.
     """
+    if members == "vmap":
+        trainer = ensemble(trainer)
 
-    @functools.partial(jax.jit, donate_argnums=0)
     def run(
         state: TrainState,
         images: Array,
@@ -88,7 +95,15 @@ def compile_chunk(
         # compilation of their own.
         return jax.lax.fori_loop(0, length, body, (state, sums, first_bad))
 
-    return run
+    def run_in_turn(
+        states: TrainState, *shared: Any
+    ) -> tuple[TrainState, dict[str, Array], Array]:
+        *data, keys, hparams = shared
+        return jax.lax.map(
+            lambda member: run(member[0], *data, *member[1:]), (states, keys, hparams)
+        )
+
+    return jax.jit(run_in_turn if members == "exact" else run, donate_argnums=0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ with the dtype, shape and CRC-32 of each array:
 import contextlib
 import itertools
 import logging as std_logging
-import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -27,9 +26,9 @@ from jax.experimental import multihost_utils
 
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.workdir import manifest
+from vae_jax.workdir.files import PathLike
 
 PyTree = Any
-PathLike = str | os.PathLike[str]
 
 
 class Checkpoints:

@@ -2,15 +2,12 @@
 
 import io
 import math
-import os
 
 import numpy as np
 from PIL import Image
 
 from vae_jax.errors import DataError
-from vae_jax.workdir.files import replace_file
-
-PathLike = str | os.PathLike[str]
+from vae_jax.workdir.files import PathLike, replace_file
 
 
 def check_images(images: np.ndarray, axes: str) -> np.ndarray:

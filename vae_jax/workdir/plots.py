@@ -1,31 +1,23 @@
 """The figures of a run: NumPy arrays in, one PNG out, drawn without a display."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from matplotlib.text import Text
 
 from vae_jax.errors import DataError
+from vae_jax.workdir import style
+from vae_jax.workdir.files import PathLike
 from vae_jax.workdir.images import check_images
-from vae_jax.workdir.style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PALETTE,
-    TEXT,
-    draw_images,
-    dress,
-    new_figure,
-    save_figure,
-)
 
-PathLike = str | os.PathLike[str]
+CURVES = {
+    "elbo": "ELBO, larger is better",
+    "rate": "Rate: KL to the prior",
+    "distortion": "Distortion: reconstruction error",
+}
 
 
 def reconstructions(
@@ -56,7 +48,7 @@ def reconstructions(
     ]
     alternating = np.stack(rows, axis=1).reshape(-1, *pairs[0].shape[1:])
     names = {row: ("data", "model")[row % 2] for row in range(2 * len(rows[0]))}
-    draw_images(alternating, columns, path, "Reconstructions", y_ticks=names)
+    style.draw_images(alternating, columns, path, "Reconstructions", y_ticks=names)
 
 
 def samples(images: np.ndarray, path: PathLike) -> None:
@@ -67,7 +59,7 @@ def samples(images: np.ndarray, path: PathLike) -> None:
     """
     images = check_images(images, "NHWC")
     columns = int(np.ceil(np.sqrt(len(images))))
-    draw_images(images, columns, path, "Samples from the prior")
+    style.draw_images(images, columns, path, "Samples from the prior")
 
 
 def interpolations(images: np.ndarray, path: PathLike) -> None:
@@ -82,13 +74,13 @@ def interpolations(images: np.ndarray, path: PathLike) -> None:
     """
     images = check_images(images, "RTHWC")
     steps = images.shape[1]
-    draw_images(
+    style.draw_images(
         images.reshape(-1, *images.shape[2:]),
         steps,
         path,
         "Interpolations between two codes",
         x_label="share of the second code",
-        x_ticks={0: "0", (steps - 1) // 2: "", steps - 1: "1"},
+        x_ticks={0: "0", steps - 1: "1"},
     )
 
 
@@ -106,7 +98,7 @@ def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> Non
     images = check_images(images, "DTHWC")
     if len(labels) != len(images):
         raise DataError(f"{len(labels)} labels for {len(images)} rows of traversals")
-    draw_images(
+    style.draw_images(
         images.reshape(-1, *images.shape[2:]),
         images.shape[1],
         path,
@@ -131,9 +123,8 @@ def latent_grid(images: np.ndarray, path: PathLike) -> None:
     size = len(images)
     if images.shape[1] != size:
         raise DataError(f"a latent grid is square, not {size} x {images.shape[1]}")
-    shown = {0, size // 2, size - 1}
-    ticks = {i: f"{100 * (i + 0.5) / size:.3g}%" for i in sorted(shown)}
-    draw_images(
+    ticks = {i: f"{100 * (i + 0.5) / size:.3g}%" for i in (0, size - 1)}
+    style.draw_images(
         images.reshape(-1, *images.shape[2:]),
         size,
         path,
@@ -172,45 +163,49 @@ def latent_map(
         raise DataError("points hold values that are not finite")
     if labels is not None and np.shape(labels) != points.shape[:1]:
         raise DataError(f"{len(points)} points but labels of shape {np.shape(labels)}")
-    figure = new_figure(6.4)
+    figure = style.new_figure(6.4)
     axes = figure.add_subplot()
-    dress(axes, "Where the data lie in latent space", *axis_names)
+    circles = "\ncircles: 1 and 2 sd of the prior" if prior_circles else ""
+    style.dress(axes, f"Where the data lie in latent space{circles}", *axis_names)
     axes.set_aspect("equal", adjustable="datalim")
-    style = {"s": float(np.clip(20_000 / len(points), 3, 30)), "linewidths": 0}
+    size = float(np.clip(20_000 / len(points), 3, 30))
     if labels is None:
-        axes.scatter(*points.T, color=BLUE, alpha=0.5, **style)
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            color=style.BLUE,
+            alpha=0.5,
+            s=size,
+            linewidths=0,
+        )
     else:
-        _scatter_classes(figure, axes, points, np.asarray(labels), style)
+        _scatter_classes(figure, axes, points, np.asarray(labels), size)
     for radius in (1, 2) if prior_circles else ():
         axes.add_patch(
             Circle((0, 0), radius, fill=False, linestyle="--", linewidth=1.2)
         )
-        text = axes.annotate(f"{radius} sd of the prior", (0, radius), ha="center")
-        _outline(text)
-    save_figure(figure, path)
+    style.save_figure(figure, path)
 
 
 def _scatter_classes(
-    figure: Figure, axes: Axes, points: np.ndarray, labels: np.ndarray, style: Any
+    figure: Figure, axes: Axes, points: np.ndarray, labels: np.ndarray, size: float
 ) -> None:
     """Points in their class's colour; in the given order, so no class hides another."""
     names, classes = np.unique(labels, return_inverse=True)
-    if len(names) > len(PALETTE):
-        dots = axes.scatter(*points.T, c=labels, cmap="viridis", alpha=0.7, **style)
-        figure.colorbar(dots, label="label", shrink=0.8)
+    x, y = points.T
+    if len(names) > len(style.PALETTE):
+        dots = axes.scatter(x, y, c=classes, cmap="viridis", s=size, linewidths=0)
+        bar = figure.colorbar(dots, shrink=0.8)
+        bar.set_ticks([0, len(names) - 1], labels=[str(names[0]), str(names[-1])])
+        bar.ax.tick_params(labelsize=style.TEXT)
         return
-    axes.scatter(*points.T, color=np.array(PALETTE)[classes], alpha=0.6, **style)
+    colors = np.array(style.PALETTE)[classes]
+    axes.scatter(x, y, color=colors, alpha=0.6, s=size, linewidths=0)
     for i, name in enumerate(names):
-        axes.scatter([], [], color=PALETTE[i], label=str(name), s=40)
+        axes.scatter([], [], color=style.PALETTE[i], label=str(name), s=40)
         centre = np.median(points[classes == i], axis=0)
-        _outline(axes.annotate(str(name), centre, ha="center", va="center"))
-    figure.legend(loc="outside right center", fontsize=TEXT, frameon=False)
-
-
-def _outline(text: Text) -> None:
-    """Keeps a text legible on top of points."""
-    text.set(fontsize=TEXT, fontweight="bold")
-    text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
+        style.outline(axes.annotate(str(name), centre, ha="center", va="center"))
+    figure.legend(loc="outside right center", fontsize=style.TEXT, frameon=False)
 
 
 def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) -> None:
@@ -219,7 +214,7 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
     Args:
         kl: [D], nats, mean over data.
         path: of the PNG.
-        threshold: nats above which a dimension counts as used.
+        threshold: nats above which a bar is coloured and counted.
 
     Raises:
         DataError: another shape, or values that are not finite.
@@ -230,33 +225,27 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
             f"kl must be finite numbers [D], not {kl.dtype}{list(kl.shape)}"
         )
     order = np.argsort(-kl, kind="stable")
-    used = kl[order] > threshold
-    figure = new_figure(4.2)
+    high = kl[order] > threshold
+    title = f"KL per latent dimension: {kl.sum():.1f} nats in all"
+    counted = f"{high.sum()} of {len(kl)} above {threshold:g} nats (blue)"
+    figure = style.new_figure(4.2)
     axes = figure.add_subplot()
-    dress(
-        axes,
-        f"{used.sum()} of {len(kl)} dimensions are used, {kl.sum():.1f} nats in all",
-        "latent dimension, sorted",
-        "KL to the prior (nats)",
-    )
+    style.dress(axes, f"{title}\n{counted}", "latent dimension, sorted", "nats")
     axes.grid(axis="x", visible=False)
-    bars = np.arange(len(kl))
-    axes.bar(bars[used], kl[order][used], color=BLUE, label="used")
     axes.bar(
-        bars[~used], kl[order][~used], color=GREY, label=f"at most {threshold:g} nats"
+        np.arange(len(kl)), kl[order], color=np.where(high, style.BLUE, style.GREY)
     )
+    axes.margins(x=0.01)
     few = len(kl) <= 24
-    axes.set_xticks(bars if few else [], order if few else [])
-    if not used.all():
-        axes.legend(fontsize=TEXT, frameon=False)
-    save_figure(figure, path)
+    axes.set_xticks(np.arange(len(kl)) if few else [], order if few else [])
+    style.save_figure(figure, path)
 
 
 def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> None:
     """Draws ELBO, rate and distortion against the step, for train and eval.
 
-    The scale of each panel fits what comes after the first tenth of the steps: the first
-    values are so far off that nothing else could be read.
+    The scale of each panel fits what comes after the first tenth of the steps: the
+    first values are so far off that nothing else could be read.
 
     Args:
         records: as `read_metrics` returns them; None leaves a gap.
@@ -265,37 +254,30 @@ def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> Non
     Raises:
         DataError: no record holds one of the three metrics.
     """
-    curves = {name: _curves(records, name) for name in ("elbo", "rate", "distortion")}
+    curves = {name: _curves(records, name) for name in CURVES}
     curves = {name: parts for name, parts in curves.items() if parts}
     if not curves:
         raise DataError("no record holds train/ or eval/ elbo, rate or distortion")
-    titles = {"elbo": "ELBO, larger is better", "rate": "Rate: KL to the prior"}
-    figure = new_figure(0.8 + 2.4 * len(curves))
+    figure = style.new_figure(0.8 + 2.4 * len(curves))
     panels = figure.subplots(len(curves), sharex=True, squeeze=False)[:, 0]
     for axes, (name, parts) in zip(panels, curves.items(), strict=True):
-        title = titles.get(name, "Distortion: reconstruction error")
-        dress(axes, title, "step" if axes is panels[-1] else "", "nats")
+        style.dress(axes, CURVES[name], "step" if axes is panels[-1] else "", "nats")
         for part, (steps, values) in parts.items():
-            color, marker = (BLUE, "") if part == "train" else (ORANGE, "o")
-            last = f"{part}, last {values[-1]:.4g}"
-            axes.plot(
-                steps,
-                values,
-                marker if len(steps) > 1 else "o",
-                linestyle="-",
-                color=color,
-                label=last,
-                markersize=5,
-            )
+            color = style.BLUE if part == "train" else style.ORANGE
+            marker = "" if part == "train" and len(steps) > 1 else "o"
+            last = values[np.isfinite(values)][-1:]
+            label = f"{part}, last {last[0]:.4g}" if len(last) else part
+            axes.plot(steps, values, color=color, marker=marker, ms=5, label=label)
         axes.set_ylim(_limits(list(parts.values())))
-        axes.legend(fontsize=TEXT, frameon=False)
-    save_figure(figure, path)
+        axes.legend(fontsize=style.TEXT, frameon=False)
+    figure.align_ylabels()
+    style.save_figure(figure, path)
 
 
 def _curves(
     records: Sequence[Mapping[str, Any]], name: str
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Part ("train", "eval") -> steps and values, for the parts that have the metric."""
+    """Steps and values of "train" and "eval", where they have the metric."""
     curves = {}
     for part in ("train", "eval"):
         key = f"{part}/{name}"

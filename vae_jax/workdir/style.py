@@ -1,17 +1,16 @@
 """One look for all figures: sizes for a phone, colours for colour-blind readers."""
 
 import io
-import os
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from vae_jax.workdir.files import replace_file
+from vae_jax.workdir.files import PathLike, replace_file
 from vae_jax.workdir.images import image_grid
-
-PathLike = str | os.PathLike[str]
 
 # Ten colours that stay apart for colour-blind readers: Petroff, arXiv:2107.02270.
 PALETTE = (
@@ -38,6 +37,13 @@ def dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def outline(text: Text) -> None:
+    """Keeps a text legible on top of points."""
+    text.set_fontsize(TEXT)
+    text.set_fontweight("bold")
+    text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
 
 
 def save_figure(figure: Figure, path: PathLike) -> None:
@@ -76,11 +82,12 @@ def draw_images(
     x_ticks, y_ticks = x_ticks or {}, y_ticks or {}
     longest = max(map(len, y_ticks.values()), default=0)
     line = TEXT / 72 * DPI * 1.6  # pixels
-    left = line * (0.4 + 0.45 * longest + bool(y_label))
+    # Texts may be wider than the grid that they are centred on.
+    spill = (0.4 * line * max(len(title), len(x_label)) - scale * width) / 2
+    left = max(line * (0.4 + 0.45 * longest + bool(y_label)), spill)
     below = line * (0.4 + bool(x_ticks) + bool(x_label))
-    above, right = 1.6 * line, 0.4 * line
-    # A title needs about 0.4 line a letter, whatever the width of the grid.
-    total_width = max(left + scale * width + right, 0.4 * line * len(title))
+    above, right = 1.6 * line, max(0.4 * line, spill)
+    total_width = left + scale * width + right
     total_height = below + scale * height + above
     figure = Figure(figsize=(total_width / DPI, total_height / DPI), dpi=DPI)
     axes = figure.add_axes(
@@ -96,7 +103,7 @@ def draw_images(
         interpolation="nearest",
         aspect="auto",
     )
-    figure.suptitle(title, fontsize=TITLE, y=1 - 0.35 * line / total_height, va="top")
+    axes.set_title(title, fontsize=TITLE, pad=0.4 * TITLE)
     axes.set_xlabel(x_label, fontsize=TEXT)
     axes.set_ylabel(y_label, fontsize=TEXT)
     cell_height, cell_width = images.shape[1] + 1, images.shape[2] + 1

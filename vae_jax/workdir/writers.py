@@ -14,9 +14,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from vae_jax.errors import DataError
-from vae_jax.workdir.files import replace_file
-
-PathLike = str | os.PathLike[str]
+from vae_jax.workdir.files import PathLike, replace_file
 
 FLUSH_SECONDS = 5.0
 

@@ -1,0 +1,75 @@
+"""Trains a grid of runs as one compiled program and writes a report.
+
+    python -m experiments.ablate --config=configs/mnist.py --workdir=runs/kl \
+        --sweep=objective.kl_weight=0,0.1,0.25,0.5,1,2,4,8 --seeds=3
+
+Several --sweep flags make a grid. KL weight, learning rate, warm-up, capacity, free
+nats and the seed are members of one program; any other field (latent_dim, likelihood,
+network ...) splits the grid into several, trained in turn. Run again on the same
+workdir, it goes on where it was interrupted. Writes results.csv, summary.csv, figures/
+and report.html; each member lies in members/NAME as an ordinary run for evaluate,
+sample, encode and reconstruct.
+"""
+
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+
+from experiments import cli
+from vae_jax.errors import ConfigError
+from vae_jax.runs import grid
+from vae_jax.runs.fit import Interrupted
+
+_CONFIG = cli.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the grid; made if missing.")
+_SWEEP = flags.DEFINE_multi_string(
+    "sweep", [], "FIELD=VALUE,VALUE,...: a config field and its values; repeatable."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs per combination: seed, seed + 1, ...")
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "vmap",
+    ["vmap", "exact"],
+    "vmap: members side by side; exact: in turn, bit for bit equal to single runs.",
+)
+_MEMBERS = flags.DEFINE_integer(
+    "members_per_program", 0, "At most so many members side by side; 0: as fit."
+)
+
+
+def main() -> None:
+    """Trains the grid and writes the report."""
+    cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
+    if _MEMBERS.value < 0:
+        raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
+    config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+    try:
+        rows = grid.train_grid(
+            config,
+            workdir,
+            _SWEEP.value,
+            _SEEDS.value,
+            mode=_MODE.value,
+            members_per_program=_MEMBERS.value,
+        )
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(130)
+    from vae_jax.workdir.report import write_report  # matplotlib is slow to import
+
+    report = write_report(
+        workdir,
+        rows,
+        [grid.member_folder(workdir, row["name"]) for row in rows],
+        swept=[text.partition("=")[0] for text in _SWEEP.value],
+        config=config.to_dict(),
+        commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
+        title=workdir.name,
+    )
+    print(f"report: {report}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,158 @@
+"""Two latent layers, against a linear-Gaussian model whose log p(x) is known."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from vae_jax.evaluation.likelihood import importance_statistics
+from vae_jax.likelihoods import NormalLikelihood
+from vae_jax.models.hierarchical import HierarchicalVAE
+from vae_jax.models.vae import VAE
+from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+from vae_jax.posteriors import DiagonalNormalPosterior
+from vae_jax.priors import StandardNormal
+from vae_jax.training.step import apply_samples, model_functions
+
+X_DIM, Z1_DIM, Z2_DIM = 4, 3, 2
+B = 4
+
+
+def normal(dim, hidden=()):
+    return nn.Sequential([MLPEncoder(hidden), DiagonalNormalPosterior(dim)])
+
+
+def decoder(hidden=()):
+    body = MLPDecoder((X_DIM,), hidden)
+    return nn.Sequential([body, NormalLikelihood("fixed", 0.8)])
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """The model, parameters with every noise scale constant, and a batch."""
+    model = HierarchicalVAE(
+        encoders=[normal(Z1_DIM), normal(Z2_DIM)],
+        prior=StandardNormal(Z2_DIM),
+        decoders=[decoder(), normal(Z1_DIM)],
+    )
+    functions = model_functions(model)
+    x = jax.random.normal(jax.random.key(0), (B, X_DIM))
+    params = functions.init(jax.random.key(1), x)
+    for part in ("encoders_0", "encoders_1", "decoders_1"):
+        log_std = params[part]["layers_1"]["log_std"]
+        log_std["kernel"] = jnp.zeros_like(log_std["kernel"])
+        log_std["bias"] = jnp.full_like(log_std["bias"], -0.3)
+    return functions.apply, params, x
+
+
+def test_many_samples_reach_the_exact_likelihood(linear):
+    apply, params, x = linear
+    dense = jax.tree.map(np.float64, params)
+    to_z1 = dense["decoders_1"]["layers_1"]["mean"]["kernel"]  # [D2, D1]
+    to_x = dense["decoders_0"]["layers_0"]["Dense_0"]["kernel"]  # [D1, X]
+    z1_cov = to_z1.T @ to_z1 + np.exp(-0.6) * np.eye(Z1_DIM)
+    x_cov = to_x.T @ z1_cov @ to_x + 0.8**2 * np.eye(X_DIM)
+    exact = scipy.stats.multivariate_normal(np.zeros(X_DIM), x_cov).logpdf(
+        np.asarray(x)
+    )
+    stats = importance_statistics(apply, params, x, jax.random.key(2), 100_000, 1000)
+    error = 1 / np.sqrt(stats["ess"])  # of log_px, near enough
+    assert np.all(error < 0.1)
+    assert np.all(np.abs(stats["log_px"] - exact) < 5 * error)
+    assert [m.shape for m in stats["mean"]] == [(B, Z1_DIM), (B, Z2_DIM)]
+    assert [kl.shape for kl in stats["kl"]] == [(B, Z1_DIM), (B, Z2_DIM)]
+
+
+def test_rate_is_the_expectation_of_the_log_ratio(linear):
+    """Where p(z1 | z2) sees z1, KL(q, p) with p held fixed would be another number."""
+    apply, params, x = linear
+    output = apply_samples(apply, params, x, jax.random.key(3), 20_000)
+    log_ratio = jax.vmap(lambda out: out.log_ratio())(output)
+    rate = jax.vmap(lambda out: out.rate())(output)
+
+    def assert_same_mean(a, b):
+        difference = a - b
+        error = difference.std(axis=0) / np.sqrt(len(a))
+        assert np.all(np.abs(difference.mean(axis=0)) < 5 * error)
+
+    assert_same_mean(rate, -log_ratio)
+    blind = tuple(
+        dataclasses.replace(latent, prior_sees_z=False) for latent in output.latents
+    )
+    wrong = jax.vmap(lambda out: out.rate())(dataclasses.replace(output, latents=blind))
+    with pytest.raises(AssertionError):
+        assert_same_mean(wrong, -log_ratio)
+
+
+def test_top_layer_has_a_closed_form_and_the_others_do_not(linear):
+    apply, params, x = linear
+    output = apply(params, x, jax.random.key(0))
+    assert [lat.has_closed_form_kl for lat in output.latents] == [False, True]
+
+
+def test_ancestral_samples_have_the_model_covariance(linear):
+    _, params, _ = linear
+    model = HierarchicalVAE(
+        encoders=[normal(Z1_DIM), normal(Z2_DIM)],
+        prior=StandardNormal(Z2_DIM),
+        decoders=[decoder(), normal(Z1_DIM)],
+    )
+
+    def draw(temperature):
+        return model.apply(
+            {"params": params},
+            jax.random.key(5),
+            50_000,
+            temperature,
+            method="sample_prior",
+        )
+
+    to_z1 = np.asarray(params["decoders_1"]["layers_1"]["mean"]["kernel"])
+    expected = to_z1.T @ to_z1 + np.exp(-0.6) * np.eye(Z1_DIM)
+    np.testing.assert_allclose(np.cov(draw(1.0).T), expected, atol=0.05)
+    np.testing.assert_allclose(np.cov(draw(0.5).T), expected / 4, atol=0.02)
+    assert model.apply(
+        {"params": params}, draw(1.0)[:3], method="decode"
+    ).mean.shape == (
+        3,
+        X_DIM,
+    )
+
+
+def test_one_layer_is_the_plain_vae():
+    x = jax.random.normal(jax.random.key(0), (B, X_DIM))
+    deep = HierarchicalVAE([normal(2, (5,))], StandardNormal(2), [decoder((5,))])
+    flat = VAE(normal(2, (5,)), StandardNormal(2), decoder((5,)))
+    params = model_functions(deep).init(jax.random.key(1), x)
+    flat_params = {"encoder": params["encoders_0"], "decoder": params["decoders_0"]}
+    key = jax.random.key(2)
+    one = deep.apply({"params": params}, x, key)
+    other = flat.apply({"params": flat_params}, x, jax.random.split(key, 1)[0])
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+    encode = deep.apply({"params": params}, x, method="encode")
+    np.testing.assert_array_equal(encode.mean, one.latents[0].posterior.mean)
+
+
+def test_three_layers_train_every_parameter():
+    x = jax.random.normal(jax.random.key(0), (B, X_DIM))
+    model = HierarchicalVAE(
+        encoders=[normal(4, (5,)), normal(3, (5,)), normal(2, (5,))],
+        prior=StandardNormal(2),
+        decoders=[decoder((5,)), normal(4, (5,)), normal(3, (5,))],
+    )
+    functions = model_functions(model)
+    params = functions.init(jax.random.key(1), x)
+
+    def log_w(params, x):
+        return functions.apply(params, x, jax.random.key(2)).log_w(x)
+
+    gradient = jax.grad(lambda params: log_w(params, x).sum())(params)
+    for path, leaf in jax.tree.flatten_with_path(gradient)[0]:
+        assert np.any(np.asarray(leaf) != 0), path
+    jacobian = np.asarray(jax.jacrev(log_w, argnums=1)(params, x))
+    own = np.eye(B, dtype=bool)
+    assert np.all(jacobian[~own] == 0) and np.all(jacobian[own].any(axis=-1))

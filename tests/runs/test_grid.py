@@ -1,0 +1,145 @@
+"""A grid of members against the same runs one by one."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from tests.runs.test_single import TIMES, same_outcome
+from tests.runs_helpers import small_config
+from vae_jax.errors import ConfigError
+from vae_jax.runs import fit, grid, opened, single
+from vae_jax.training import step
+from vae_jax.workdir.writers import read_json, read_metrics
+
+SWEEP = ["objective.kl_weight=0.5,2"]
+NAMES = [f"kl_weight={w},seed={s}" for w in ("0.5", "2") for s in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def singles(tmp_path_factory):
+    """The four runs, each on its own."""
+    folder = tmp_path_factory.mktemp("singles")
+    for weight in (0.5, 2.0):
+        for seed in (0, 1):
+            config = small_config(**{"objective.kl_weight": weight, "seed": seed})
+            single.train(config, folder / f"kl_weight={weight:g},seed={seed}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The same four as one program, and its rows and number of traces."""
+    folder = tmp_path_factory.mktemp("grid")
+    traces = []
+    original = step.apply_samples
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            step, "apply_samples", lambda *a: traces.append(1) or original(*a)
+        )
+        rows = grid.train_grid(small_config(), folder, SWEEP, 2)
+    return folder, rows, len(traces)
+
+
+def test_members_equal_single_runs_in_their_losses(singles, trained):
+    folder, rows, _ = trained
+    assert [row["name"] for row in rows] == NAMES
+    for name in NAMES:
+        ours, theirs = (
+            [r["train/loss"] for r in read_metrics(path) if "train/loss" in r]
+            for path in (
+                grid.member_folder(folder, name) / "metrics.jsonl",
+                singles / name / "metrics.jsonl",
+            )
+        )
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+def test_exact_mode_is_bitwise_equal(singles, tmp_path):
+    grid.train_grid(small_config(), tmp_path, SWEEP, 2, mode="exact")
+    for name in NAMES:
+        same_outcome(singles / name, grid.member_folder(tmp_path, name))
+
+
+def test_one_program_for_the_group(trained, tmp_path):
+    # Traced once to learn the shapes of the metrics and once to compile, however many
+    # members, weights and seeds there are.
+    _, _, traces = trained
+    calls = []
+    original = step.apply_samples
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "apply_samples", lambda *a: calls.append(1) or original(*a))
+        single.train(small_config(), tmp_path)
+    assert traces == len(calls)
+
+
+def test_members_are_ordinary_runs(trained):
+    folder, rows, _ = trained
+    for row in rows:
+        run = opened.open_run(grid.member_folder(folder, row["name"]))
+        assert run.config.objective.kl_weight == row["objective.kl_weight"]
+        assert run.step == 40
+        drawn = opened.sample(run, jax.random.key(0), 2)
+        assert drawn["mean"].shape == (2, 8, 8, 1)
+
+
+def test_finished_grid_only_reads(trained):
+    folder, rows, _ = trained
+    again = grid.train_grid(small_config(), folder, SWEEP, 2)
+    assert again == rows
+
+
+def test_resumes_in_the_middle(trained, tmp_path, monkeypatch):
+    folder, rows, _ = trained
+    calls = iter([False, False, True])
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "stop_on_signals", lambda: _Context(lambda: next(calls)))
+        with pytest.raises(fit.Interrupted, match="step 20 of 40"):
+            grid.train_grid(small_config(), tmp_path, SWEEP, 2)
+    grid.train_grid(small_config(), tmp_path, SWEEP, 2)
+    for name in NAMES:
+        same_outcome(
+            grid.member_folder(folder, name), grid.member_folder(tmp_path, name)
+        )
+
+
+class _Context:
+    def __init__(self, value):
+        self._value = value
+
+    def __enter__(self):
+        return self._value
+
+    def __exit__(self, *exception):
+        return False
+
+
+def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
+    config = small_config()
+    rows = grid.train_grid(
+        config, tmp_path, ["optimizer.learning_rate=0.001,1e30"], 1, mode="exact"
+    )
+    assert rows[0]["elbo"] < 0
+    assert 0 < rows[1]["failed_at_step"] < 40
+    single.train(config, tmp_path / "alone")
+    same_outcome(tmp_path / "alone", grid.member_folder(tmp_path, rows[0]["name"]))
+
+
+def test_fields_of_shape_and_memory_split_programs(tmp_path):
+    sweeps = ["model.latent_dim=2,3", "objective.kl_weight=1,2"]
+    rows = grid.train_grid(small_config(), tmp_path, sweeps, 1, members_per_program=1)
+    assert len(rows) == 4
+    assert len(list((tmp_path / "programs").iterdir())) == 4
+    sizes = {row["model.latent_dim"]: row["num_parameters"] for row in rows}
+    assert sizes[2] < sizes[3]
+
+
+def test_another_grid_is_refused(trained):
+    folder, _, _ = trained
+    before = (folder / "grid.json").read_bytes()
+    with pytest.raises(ConfigError, match="another grid of 4 members"):
+        grid.train_grid(small_config(), folder, ["objective.kl_weight=0.5,3"], 2)
+    assert (folder / "grid.json").read_bytes() == before
+    assert read_json(folder / "grid.json") == json.loads(before)
+    assert TIMES

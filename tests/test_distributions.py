@@ -1,0 +1,421 @@
+"""Distributions against scipy, numerical integration and their own samples."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.special
+import scipy.stats
+
+from vae_jax import distributions as dist
+from vae_jax.types import Array
+
+N = 20_000  # draws per sampling test
+LEVELS = np.arange(256, dtype=np.float32) / 255
+# Both sides of every point where ContinuousBernoulli changes its formula.
+LOGITS = [0.0, 1e-6, 9e-4, 1.1e-3, 0.05, 0.299, 0.301, 1.0, 5.0, 20.0, 100.0]
+LOGITS = sorted({sign * logit for logit in LOGITS for sign in (-1.0, 1.0)})
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def f32(values: object) -> Array:
+    return jnp.asarray(values, jnp.float32)
+
+
+def repeated(values: object, rows: int = N) -> Array:
+    """[...] -> [rows, ...]."""
+    values = f32(values)
+    return jnp.broadcast_to(values, (rows, *values.shape))
+
+
+def assert_moments(draws: Array, mean: object, variance: object) -> None:
+    """Mean and variance of draws [N, ...], within five standard errors."""
+    draws = np.asarray(draws, np.float64)
+    deviations = draws - np.asarray(mean)
+    scale = 1 / np.sqrt(len(draws))
+    error = np.abs(deviations.mean(axis=0))
+    assert (error <= 5 * scale * draws.std(axis=0) + 1e-7).all()
+    squares = deviations**2
+    error = np.abs(squares.mean(axis=0) - np.asarray(variance))
+    assert (error <= 5 * scale * squares.std(axis=0) + 1e-7).all()
+
+
+def assert_finite_with_gradient(function: Callable[..., Array], *args: object) -> None:
+    """Value and gradients with respect to all arguments."""
+    args = tuple(f32(arg) for arg in args)
+    value, pull_back = jax.vjp(function, *args)
+    gradients = pull_back(jnp.ones_like(value))
+    for result in (value, *gradients):
+        assert jnp.isfinite(result).all()
+
+
+# Log-densities against scipy.
+
+SHAPE = (4, 3, 2)
+LOC, LOG_SCALE = rng().normal(size=(2, *SHAPE))
+X = rng().normal(size=SHAPE) * 3
+BITS = (X > 0).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "x", "expected"),
+    [
+        (
+            dist.DiagonalNormal(f32(LOC), f32(LOG_SCALE)),
+            X,
+            scipy.stats.norm.logpdf(X, LOC, np.exp(LOG_SCALE)),
+        ),
+        (
+            dist.Laplace(f32(LOC), f32(LOG_SCALE)),
+            X,
+            scipy.stats.laplace.logpdf(X, LOC, np.exp(LOG_SCALE)),
+        ),
+        (
+            dist.Bernoulli(f32(LOC)),
+            BITS,
+            scipy.stats.bernoulli.logpmf(BITS, scipy.special.expit(LOC)),
+        ),
+    ],
+    ids=["normal", "laplace", "bernoulli"],
+)
+def test_log_prob_is_scipys_summed_over_the_event(
+    distribution: dist.Distribution, x: np.ndarray, expected: np.ndarray
+) -> None:
+    expected = expected.reshape(SHAPE[0], -1).sum(axis=1)
+    np.testing.assert_allclose(distribution.log_prob(f32(x)), expected, rtol=2e-6)
+
+
+def test_optimal_normal_is_the_best_fixed_scale() -> None:
+    mean, x = f32(LOC), f32(X)
+    best = np.sqrt(((X - LOC) ** 2).reshape(4, -1).mean(axis=1))
+    expected = scipy.stats.norm.logpdf(X, LOC, best[:, None, None])
+    expected = expected.reshape(4, -1).sum(axis=1)
+    value = dist.OptimalNormal(mean).log_prob(x)
+    np.testing.assert_allclose(value, expected, rtol=2e-6)
+    for factor in (0.9, 1.1):
+        log_std = np.broadcast_to(np.log(factor * best)[:, None, None], SHAPE)
+        assert (dist.DiagonalNormal(mean, f32(log_std)).log_prob(x) < value).all()
+    with pytest.raises(TypeError, match="scale='learned'"):
+        dist.OptimalNormal(mean).sample(jax.random.key(0))
+
+
+def test_optimal_normal_of_a_perfect_fit_is_finite() -> None:
+    x = f32(X)
+    assert_finite_with_gradient(lambda m: dist.OptimalNormal(m).log_prob(x), X)
+
+
+def test_deterministic_has_no_density() -> None:
+    point = dist.Deterministic(f32(LOC[..., 0]))
+    assert (point.sample(jax.random.key(0)) == point.mean).all()
+    assert not point.variance.any()
+    with pytest.raises(TypeError, match="no density"):
+        point.log_prob(point.mean)
+
+
+# The continuous Bernoulli against numerical integration, in float64.
+
+
+def integrate(logit: float, power: int) -> float:
+    """Integral over [0, 1] of x^power p^x (1 - p)^(1 - x), p = sigmoid(logit)."""
+    log_p, log_1_p = -np.logaddexp(0, -logit), -np.logaddexp(0, logit)
+    return scipy.integrate.quad(
+        lambda x: x**power * np.exp(x * log_p + (1 - x) * log_1_p), 0, 1, epsabs=1e-13
+    )[0]
+
+
+TOTAL, FIRST, SECOND = np.array([[integrate(x, p) for x in LOGITS] for p in range(3)])
+
+
+def test_continuous_bernoulli_normaliser_and_mean() -> None:
+    distribution = dist.ContinuousBernoulli(f32(LOGITS))
+    np.testing.assert_allclose(distribution.log_normalizer, -np.log(TOTAL), rtol=3e-6)
+    np.testing.assert_allclose(distribution.mean, FIRST / TOTAL, rtol=3e-6)
+
+
+def test_continuous_bernoulli_gradients_are_smooth_where_the_formula_changes() -> None:
+    """d log C / dl = sigmoid(l) - mean, and d mean / dl is the variance."""
+
+    def normalizer(logit: Array) -> Array:
+        return dist.ContinuousBernoulli(logit).log_normalizer.sum()
+
+    def mean(logit: Array) -> Array:
+        return dist.ContinuousBernoulli(logit).mean.sum()
+
+    expected = scipy.special.expit(LOGITS) - FIRST / TOTAL
+    np.testing.assert_allclose(jax.grad(normalizer)(f32(LOGITS)), expected, atol=2e-6)
+    expected = SECOND / TOTAL - (FIRST / TOTAL) ** 2
+    np.testing.assert_allclose(jax.grad(mean)(f32(LOGITS)), expected, atol=1e-5)
+
+
+def test_continuous_bernoulli_log_prob_is_the_density() -> None:
+    x = rng().uniform(size=len(LOGITS))
+    log_p, log_1_p = -np.logaddexp(0, -f64(LOGITS)), -np.logaddexp(0, f64(LOGITS))
+    expected = x * log_p + (1 - x) * log_1_p - np.log(TOTAL)
+    logits = f32(LOGITS)[:, None]
+    value = dist.ContinuousBernoulli(logits).log_prob(f32(x)[:, None])
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=2e-6)
+
+
+def f64(values: object) -> np.ndarray:
+    return np.asarray(values, np.float64)
+
+
+# Samples against means and variances.
+
+
+def test_samples_have_the_moments_of_the_distribution() -> None:
+    key = jax.random.key(0)
+    loc, log_scale = [-1.0, 0.0, 2.0], [-2.0, 0.0, 1.0]
+    scale = np.exp(log_scale)
+    normal = dist.DiagonalNormal(repeated(loc), repeated(log_scale))
+    assert_moments(normal.sample(key), loc, scale**2)
+    assert_moments(normal.sample(key, temperature=0.5), loc, scale**2 / 4)
+    np.testing.assert_allclose(normal.std**2, normal.variance, rtol=1e-6)
+    np.testing.assert_allclose(normal.variance[0], scale**2, rtol=1e-6)
+    laplace = dist.Laplace(repeated(loc), repeated(log_scale))
+    assert_moments(laplace.sample(key), loc, 2 * scale**2)
+
+
+def test_bernoulli_samples() -> None:
+    logits = [-100.0, -2.0, 0.0, 1.0, 100.0]
+    bernoulli = dist.Bernoulli(repeated(logits))
+    draws, mean = bernoulli.sample(jax.random.key(0)), scipy.special.expit(logits)
+    assert draws.dtype == jnp.float32
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    np.testing.assert_allclose(bernoulli.mean[0], mean, rtol=1e-6)
+    assert_moments(draws, mean, mean * (1 - mean))
+
+
+def test_continuous_bernoulli_samples() -> None:
+    draws = dist.ContinuousBernoulli(repeated(LOGITS)).sample(jax.random.key(0))
+    assert ((draws >= 0) & (draws <= 1)).all()
+    mean = FIRST / TOTAL
+    # 1e-4: below a logit of 1e-3 the draws are uniform, off by less than that.
+    tiny = np.abs(LOGITS) < 1e-3
+    mean = np.where(tiny, 0.5, mean)
+    assert np.abs(mean - FIRST / TOTAL).max() < 1e-4
+    assert_moments(draws, mean, SECOND / TOTAL - (FIRST / TOTAL) ** 2)
+
+
+# Discretised logistics: probabilities of 256 levels.
+
+# In and out of the range of pixels, on an edge, from a spike to a flat distribution.
+LOCATIONS = [-3.0, 0.0, 0.3, 0.5, 1.0, 1.002, 4.0]
+LOG_SCALES = [-7.69, -5.0, -2.0, 0.0, 3.0, 10.0]
+GRID = np.stack(np.meshgrid(LOCATIONS, LOG_SCALES), axis=-1).reshape(-1, 2)
+
+
+def logistic_reference(x: np.ndarray, loc: float, log_scale: float) -> np.ndarray:
+    """Log masses from scipy's log-distribution functions, in float64."""
+    lower = (x - 0.5 / 255 - loc) / np.exp(log_scale)
+    upper = (x + 0.5 / 255 - loc) / np.exp(log_scale)
+    lower[0], upper[-1] = -np.inf, np.inf
+    # On the side of the mean where log(cdf) keeps its digits.
+    flip = lower + upper > 0
+    lower, upper = np.where(flip, -upper, lower), np.where(flip, -lower, upper)
+    logcdf = scipy.stats.logistic.logcdf
+    with np.errstate(divide="ignore"):
+        return logcdf(upper) + np.log(-np.expm1(logcdf(lower) - logcdf(upper)))
+
+
+def test_discretized_logistic_masses() -> None:
+    x = np.broadcast_to(LEVELS, (len(GRID), 256))
+    loc, log_scale = (np.broadcast_to(c[:, None], x.shape) for c in GRID.T)
+    value = dist.discretized_logistic_log_prob(f32(x), f32(loc), f32(log_scale))
+    exact = np.arange(256) / 255
+    expected = np.stack([logistic_reference(exact, *pair) for pair in GRID])
+    np.testing.assert_allclose(value, expected, rtol=2e-5, atol=2e-5)
+    total = scipy.special.logsumexp(f64(value), axis=1)
+    np.testing.assert_allclose(total, 0.0, atol=2e-5)
+
+
+def test_discretized_logistic_samples_follow_the_masses() -> None:
+    loc, log_scale = np.array([[0.3, -3.0], [0.99, -1.0], [0.5, -6.5], [-0.2, 1.0]]).T
+    logistic = dist.DiscretizedLogistic(repeated(loc), repeated(log_scale))
+    draws = logistic.sample(jax.random.key(0))
+    assert np.isin(draws, LEVELS).all()
+    parameters = zip(loc, log_scale, strict=True)
+    masses = np.exp([logistic_reference(f64(LEVELS), *pair) for pair in parameters])
+    mean = masses @ f64(LEVELS)
+    assert_moments(draws, mean, masses @ f64(LEVELS) ** 2 - mean**2)
+    # `mean` is that of the uncut logistic: equal where nothing is cut.
+    np.testing.assert_allclose(logistic.mean[0, [0, 2]], mean[[0, 2]], atol=2e-4)
+    np.testing.assert_allclose(logistic.mean[0], np.clip(loc, 0, 1), atol=1e-7)
+
+
+def mixture(channels: int, rows: int) -> dist.DiscretizedLogisticMixture:
+    """Two components of one pixel; the first channels don't depend on their number."""
+    loc = f32([[0.2, 0.8], [0.5, 0.1], [0.9, 0.4]])[:channels]
+    log_scale = f32([[-3.0, -2.0], [-4.0, -1.0], [-2.5, -3.5]])[:channels]
+    coefficients = f32(rng().normal(size=(3, 3, 2)))[:channels, :channels]
+
+    def pixel(values: Array) -> Array:
+        return repeated(values[None, None], rows)
+
+    return dist.DiscretizedLogisticMixture(
+        pixel(f32([0.3, -0.4])), pixel(loc), pixel(log_scale), pixel(coefficients)
+    )
+
+
+def all_levels(*earlier: float) -> Array:
+    """Pixels [256, 1, 1, C]: the given first channels, and every level of the last."""
+    columns = [np.full(256, value) for value in earlier] + [LEVELS]
+    return f32(np.stack(columns, axis=-1))[:, None, None, :]
+
+
+@pytest.mark.parametrize("earlier", [(), (0.2,), (1.0,), (0.2, 0.4), (0.0, 1.0)])
+def test_mixture_sums_to_the_mixture_of_the_channels_before(
+    earlier: tuple[float, ...],
+) -> None:
+    """Over the last channel; of one channel to one. So all 256^3 sum to one."""
+    earlier = tuple(np.float32(round(value * 255)) / 255 for value in earlier)
+    log_prob = mixture(len(earlier) + 1, 256).log_prob(all_levels(*earlier))
+    expected = 0.0
+    if earlier:
+        before = mixture(len(earlier), 1)
+        expected = before.log_prob(f32(earlier)[None, None, None, :])[0]
+    total = scipy.special.logsumexp(f64(log_prob))
+    np.testing.assert_allclose(total, expected, atol=2e-5)
+
+
+def test_mixture_samples_follow_the_masses() -> None:
+    """All 256^2 masses of two channels sum to one and have the moments of draws."""
+    levels = np.stack(np.meshgrid(LEVELS, LEVELS), axis=-1).reshape(-1, 1, 1, 2)
+    masses = np.exp(f64(mixture(2, len(levels)).log_prob(f32(levels))))
+    np.testing.assert_allclose(masses.sum(), 1.0, atol=2e-5)
+    draws = mixture(2, N).sample(jax.random.key(0))[:, 0, 0]
+    assert np.isin(draws, LEVELS).all()
+
+    def with_product(pixels: np.ndarray) -> np.ndarray:
+        return np.concatenate([pixels, pixels[:, :1] * pixels[:, 1:]], axis=1)
+
+    values = with_product(f64(levels.reshape(-1, 2)))
+    mean = masses @ values
+    variance = masses @ values**2 - mean**2
+    assert_moments(with_product(f64(draws)), mean, variance)
+
+
+def test_mixture_mean_follows_the_earlier_channels() -> None:
+    """Narrow components well inside [0, 1], where nothing is cut."""
+    inside = mixture(2, N).replace(
+        loc=repeated([[[[0.3, 0.5], [0.2, 0.4]]]]),
+        log_scale=jnp.full((N, 1, 1, 2, 2), -6.0),
+        coefficients=jnp.full((N, 1, 1, 2, 2, 2), 0.5),
+    )
+    draws = f64(inside.sample(jax.random.key(0)))
+    error = draws.std(axis=0) / np.sqrt(N)
+    assert (np.abs(draws.mean(axis=0) - inside.mean[0]) < 5 * error).all()
+
+
+# Finite values and gradients at the ends.
+
+
+@pytest.mark.parametrize("logit", [-1000.0, -100.0, 0.0, 100.0, 1000.0])
+def test_extreme_logits(logit: float) -> None:
+    x = f32([[0.0], [0.5], [1.0]])
+    logits = np.full((3, 1), logit)
+    for kind in (dist.Bernoulli, dist.ContinuousBernoulli):
+        assert_finite_with_gradient(lambda v, k=kind: k(v).log_prob(x), logits)
+        assert_finite_with_gradient(lambda v, k=kind: k(v).mean, logits)
+    expected = -np.logaddexp(0, -logit * np.array([-1.0, 1.0]))
+    value = dist.Bernoulli(f32(logits)).log_prob(x)[np.array([0, 2])]
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("log_scale", [-10.0, 10.0])
+@pytest.mark.parametrize("loc", [-1000.0, 0.0, 1000.0])
+def test_extreme_scales(loc: float, log_scale: float) -> None:
+    shape = (3, 1, 1, 1)
+    x = f32([0.0, 100 / 255, 1.0]).reshape(shape)
+    fields = np.full(shape, loc), np.full(shape, log_scale)
+    for kind in (dist.DiagonalNormal, dist.Laplace, dist.DiscretizedLogistic):
+        assert_finite_with_gradient(lambda m, s, k=kind: k(m, s).log_prob(x), *fields)
+
+    def mixed(mean: Array, log_scale: Array) -> Array:
+        mean, log_scale = (jnp.stack([v, v], axis=-1) for v in (mean, log_scale))
+        zeros = jnp.zeros((3, 1, 1, 1, 1, 2))
+        logits = jnp.full((3, 1, 1, 2), jnp.array([0.0, 100.0]))
+        return dist.DiscretizedLogisticMixture(logits, mean, log_scale, zeros).log_prob(
+            x
+        )
+
+    assert_finite_with_gradient(mixed, *fields)
+
+
+def test_log_std_is_bounded_and_the_identity_near_zero() -> None:
+    raw = f32([-1e6, -30.0, -0.01, 0.0, 0.01, 30.0, 1e6])
+    bounded = dist.bound_log_std(raw)
+    assert (jnp.abs(bounded) <= dist.LOG_STD_BOUND).all()
+    np.testing.assert_allclose(bounded[2:5], raw[2:5], rtol=1e-5)
+    assert_finite_with_gradient(dist.bound_log_std, raw)
+
+
+# The KL divergence.
+
+
+def normals(seed: int, rows: int) -> tuple[dist.DiagonalNormal, dist.DiagonalNormal]:
+    fields = repeated(np.random.default_rng(seed).normal(size=(4, 3)), rows)
+    mean_q, log_std_q, mean_p, log_std_p = jnp.moveaxis(fields, 1, 0)
+    q = dist.DiagonalNormal(mean_q, log_std_q / 2)
+    return q, dist.DiagonalNormal(mean_p, log_std_p / 2)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_kl_is_the_mean_log_ratio(seed: int) -> None:
+    q, p = normals(seed, N)
+    z = q.sample(jax.random.key(seed))
+    ratios = f64(q.log_prob(z) - p.log_prob(z))
+    kl = dist.kl_divergence(q, p)[0].sum()
+    assert abs(ratios.mean() - kl) < 5 * ratios.std() / np.sqrt(N)
+
+
+def test_kl_of_a_distribution_with_itself_is_exactly_zero() -> None:
+    for seed in range(5):
+        q, _ = normals(seed, 1)
+        assert (dist.kl_divergence(q, q) == 0).all()
+
+
+def test_kl_is_exact_and_never_negative_near_the_prior() -> None:
+    log_std = np.concatenate([np.linspace(-0.01, 0.01, 2001), np.logspace(-9, 0, 999)])
+    log_std = f64(f32(np.concatenate([log_std, -log_std]))[:, None])
+    zeros = jnp.zeros(log_std.shape)
+    q, p = dist.DiagonalNormal(zeros, f32(log_std)), dist.DiagonalNormal(zeros, zeros)
+    kl = dist.kl_divergence(q, p)
+    assert (kl >= 0).all()
+    # Series where float64 cancels too: y^2/2 + y^3/6 + ..., y = 2 log_std.
+    y = 2 * log_std
+    series = 0.5 * (y**2 / 2 + y**3 / 6 + y**4 / 24)
+    exact = np.where(np.abs(y) < 1e-3, series, 0.5 * (np.expm1(y) - y))
+    np.testing.assert_allclose(kl, exact, rtol=1e-5, atol=1e-7)
+
+
+def test_kl_without_a_closed_form_says_so() -> None:
+    _, p = normals(0, 2)
+    with pytest.raises(TypeError, match=r"KL\(Laplace, DiagonalNormal\)"):
+        dist.kl_divergence(dist.Laplace(p.mean, p.log_std), p)
+    point = dist.Deterministic(p.mean)
+    assert not dist.kl_divergence(point, p).any()
+
+
+def test_all_keep_the_contract() -> None:
+    image = jnp.zeros((2, 1, 1, 1))
+    kinds = [
+        dist.DiagonalNormal(image, image),
+        dist.Deterministic(image),
+        dist.Bernoulli(image),
+        dist.ContinuousBernoulli(image),
+        dist.OptimalNormal(image),
+        dist.Laplace(image, image),
+        dist.DiscretizedLogistic(image, image),
+        mixture(1, 2),
+    ]
+    for distribution in kinds:
+        assert isinstance(distribution, dist.Distribution)
+        assert distribution.mean.shape == image.shape
+        assert distribution.support in {"real", "unit", "binary", "8bit"}

@@ -1,0 +1,177 @@
+"""Who may import whom: the order of docs/architecture.md, read from the source."""
+
+import ast
+import graphlib
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "vae_jax"
+
+HEAVY = {
+    "PIL",
+    "array_record",
+    "grain",
+    "jinja2",
+    "matplotlib",
+    "orbax",
+    "sklearn",
+    "tensorboardX",
+    "tensorflow",
+    "tensorflow_datasets",
+}
+CONFIG = {"ml_collections"}
+# Between the data and what a model is; data/ and workdir/ know none of these.
+OF_MODELS = {
+    "outputs",
+    "networks",
+    "posteriors",
+    "likelihoods",
+    "priors",
+    "models",
+    "objectives",
+    "training",
+    "evaluation",
+}
+
+
+def module_name(file: pathlib.Path) -> str:
+    """For example "vae_jax.data.batches"; a package's name for its __init__.py."""
+    parts = file.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(name: str) -> set[str]:
+    """Every module that a file imports anywhere, as full names."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative imports hide the order"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in FILES else str(node.module))
+    return found
+
+
+IMPORTS = {name: imports_of(name) for name in FILES}
+
+
+def documented_layers() -> list[set[str]]:
+    """The lines of the list in docs/architecture.md, from the top downwards."""
+    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = re.search(r"^vae_jax/ .*\n((?:  .*\n)+)", text, re.MULTILINE)
+    assert block, "docs/architecture.md has no list below a line 'vae_jax/'"
+    layers = []
+    for line in block[1].splitlines():
+        names = re.match(r"  ((?:\w+(?:\.py|/)(?:, )?)+)", line)
+        if names:
+            layers.append(set(re.findall(r"(\w+)(?:\.py|/)", names[1])))
+    return layers
+
+
+LAYERS = documented_layers()
+
+
+def part(name: str) -> str:
+    """The file or folder right below vae_jax/: "data" of "vae_jax.data.batches"."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def inner_imports(name: str) -> set[str]:
+    return {module for module in IMPORTS[name] if module.split(".")[0] == "vae_jax"}
+
+
+def test_every_file_has_its_place_in_the_list() -> None:
+    listed = set().union(*LAYERS)
+    assert {part(name) for name in FILES} - {""} == listed
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if part(name)])
+def test_imports_point_upwards_only(name: str) -> None:
+    rank = {entry: i for i, layer in enumerate(LAYERS) for entry in layer}
+    below = {m for m in inner_imports(name) if rank[part(m)] > rank[part(name)]}
+    assert not below
+
+
+def test_no_circles() -> None:
+    # An __init__.py that only gathers names runs before its modules: no circle.
+    graph = {name: inner_imports(name) for name in FILES if name != "vae_jax"}
+    assert all("vae_jax" not in imported for imported in graph.values())
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
+
+
+@pytest.mark.parametrize(
+    ("importers", "forbidden"),
+    [
+        ({"models"}, {"objectives"}),
+        ({"objectives"}, {"models"}),
+        ({"data", "workdir"}, OF_MODELS),
+    ],
+    ids=lambda parts: "+".join(sorted(parts)),
+)
+def test_parts_that_do_not_know_each_other(
+    importers: set[str], forbidden: set[str]
+) -> None:
+    wrong = {
+        (name, module)
+        for name in FILES
+        if part(name) in importers
+        for module in inner_imports(name)
+        if part(module) in forbidden
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("packages", "allowed"),
+    [
+        (HEAVY, {"data", "workdir"}),
+        (CONFIG, {"build", "runs"}),
+        ({"experiments", "configs", "tests", "benchmarks"}, set()),
+    ],
+    ids=["heavy", "config", "programs"],
+)
+def test_packages_that_only_some_may_import(
+    packages: set[str], allowed: set[str]
+) -> None:
+    wrong = {
+        (name, module)
+        for name in FILES
+        if part(name) not in allowed
+        for module in IMPORTS[name]
+        if module.split(".")[0] in packages
+    }
+    assert not wrong
+
+
+def test_importing_the_core_loads_nothing_heavy() -> None:
+    """In a fresh process; what flax and optax load themselves is not ours to mend."""
+    core = [n for n in FILES if part(n) not in {"data", "workdir", "build", "runs"}]
+    core.remove("vae_jax.figures")
+    program = f"""
+import sys, importlib
+import flax.linen, jax, optax
+before = set(sys.modules)
+for name in {core}:
+    importlib.import_module(name)
+print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    loaded = set(run.stdout.split())
+    assert "vae_jax" in loaded
+    assert not loaded & (HEAVY | CONFIG | {"absl"})

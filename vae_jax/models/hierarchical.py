@@ -1,0 +1,92 @@
+"""Variational autoencoders with several latent layers, encoded from the bottom up."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+
+from vae_jax.distributions import DiagonalNormal, Distribution
+from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.types import Array, Key
+
+
+class HierarchicalVAE(nn.Module):
+    """L latent layers: q(z1 | x) q(z2 | z1) ... and p(zL) ... p(z1 | z2) p(x | z1).
+
+    `encoders[l]` maps z_l (x for l = 0) to q(z_{l+1} | z_l), `decoders[0]` maps z1 to
+    p(x | z1), `decoders[l]` maps z_{l+1} to p(z_l | z_{l+1}), a `DiagonalNormal`, and
+    `prior(batch_size)` is p(zL). Two layers, of the paper's sizes on MNIST:
+
+        def normal(hidden, dim):
+            return nn.Sequential(
+                [MLPEncoder(hidden), DiagonalNormalPosterior(dim)]
+            )
+
+        HierarchicalVAE(
+            encoders=[normal((200, 200), 100), normal((100, 100), 50)],
+            prior=StandardNormal(50),
+            decoders=[
+                nn.Sequential([MLPDecoder((28, 28, 1)), BernoulliLikelihood()]),
+                normal((100, 100), 100),
+            ],
+        )
+
+    A code, for `encode`, `decode` and `sample_prior`, is z1: what the layers above know
+    of it is its prior. Source: Burda et al. 2016, sections 2 and 5.
+    """
+
+    encoders: Sequence[nn.Module]
+    prior: nn.Module
+    decoders: Sequence[nn.Module]
+
+    def __call__(self, x: Array, key: Key) -> VAEOutput:
+        """Draws one code per layer and row of x.
+
+        Args:
+            x: a batch, [B, ...].
+            key: for the draws.
+
+        Returns:
+            The likelihood p(x | z1) and L latent layers, z1 first.
+        """
+        drawn: list[tuple[DiagonalNormal, Array]] = []
+        below = x
+        keys = jax.random.split(key, len(self.encoders))
+        for encoder, layer_key in zip(self.encoders, keys, strict=True):
+            posterior = encoder(below)
+            below = posterior.sample(layer_key)
+            drawn.append((posterior, below))
+        codes = [z for _, z in drawn]
+        # p(z1 | z2), p(z2 | z3), ...: each sees, from above, draws made from its own z.
+        priors = [
+            decoder(z) for decoder, z in zip(self.decoders[1:], codes[1:], strict=True)
+        ]
+        top = self.prior(x.shape[0])
+        latents = tuple(
+            Latent(z=z, posterior=posterior, prior=prior, prior_sees_z=prior is not top)
+            for (posterior, z), prior in zip(drawn, [*priors, top], strict=True)
+        )
+        return VAEOutput(likelihood=self.decoders[0](codes[0]), latents=latents)
+
+    def encode(self, x: Array) -> Distribution:
+        """q(z1 | x) with fields [B, D1]."""
+        return self.encoders[0](x)
+
+    def decode(self, z: Array) -> Distribution:
+        """p(x | z1) with fields [B, ...]."""
+        return self.decoders[0](z)
+
+    def sample_prior(
+        self, key: Key, batch_size: int, temperature: float = 1.0
+    ) -> Array:
+        """z1 drawn from the top down, [B, D1].
+
+        The temperature multiplies the standard deviation of every layer.
+        """
+        keys = jax.random.split(key, len(self.decoders))
+        z = self.prior(batch_size).sample(keys[0], temperature)
+        for decoder, layer_key in zip(
+            reversed(self.decoders[1:]), keys[1:], strict=True
+        ):
+            z = decoder(z).sample(layer_key, temperature)
+        return z

@@ -1,0 +1,54 @@
+"""Gated multilayer perceptrons: linear layers times a sigmoid of other linear layers.
+
+Source: Tomczak and Welling 2018, section 5 (after Dauphin et al. 2016).
+"""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+
+from vae_jax.types import Array
+
+# He initialisation as in the authors' code: a normal that is not cut off.
+HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+class GatedDense(nn.Module):
+    """(W h + b) * sigmoid(V h + c)."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, h: Array) -> Array:  # [B, F] -> [B, features]
+        value = nn.Dense(self.features, kernel_init=HE_NORMAL, name="value")(h)
+        gate = nn.Dense(self.features, kernel_init=HE_NORMAL, name="gate")(h)
+        return value * nn.sigmoid(gate)
+
+
+class GatedMLPEncoder(nn.Module):
+    """Gated layers over the flattened input."""
+
+    hidden_dims: Sequence[int] = (300, 300)
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # [B, ...] -> [B, F]
+        h = x.reshape(x.shape[0], -1)
+        for width in self.hidden_dims:
+            h = GatedDense(width)(h)
+        return h
+
+
+class GatedMLPDecoder(nn.Module):
+    """Gated layers from a code to `output_shape`, linear at the end."""
+
+    output_shape: Sequence[int]  # without the batch axis, e.g. (H, W, F)
+    hidden_dims: Sequence[int] = (300, 300)
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]
+        h = z
+        for width in self.hidden_dims:
+            h = GatedDense(width)(h)
+        h = nn.Dense(math.prod(self.output_shape), kernel_init=HE_NORMAL)(h)
+        return h.reshape(z.shape[0], *self.output_shape)

@@ -1,0 +1,253 @@
+"""Bounds of log p(x) made of K importance weights per example, and better gradients.
+
+With z_k ~ q(z | x) and log w_k = log p(x, z_k) - log q(z_k | x), every bound here is a
+function of the log-weights [K, B] that gives one number per example [B]; its objective
+is minus the mean over examples. Groups of samples are what the objective sees on the
+sample axis, so K is the trainer's `num_samples`.
+
+With a `kl_weight` in hparams, the loss uses log p(x | z) + kl_weight * (log p(z) -
+log q(z | x)) for warm-up. The metrics "elbo" and "bound" are always at weight 1.
+
+Plain autoencoders have no weights: these objectives raise a TypeError for them.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.errors import ConfigError
+from vae_jax.objectives.elbo import Objective, bound_metrics, distortion_and_rate
+from vae_jax.outputs import SplitOutput, VAEOutput
+from vae_jax.types import Array, Hparams, Metrics
+
+Bound = Callable[[Array], Array]  # log-weights [K, B] -> nats [B]
+
+
+def mean_log_weight(log_w: Array) -> Array:
+    """1/K sum_k log w_k: the ELBO with its KL term estimated. [K, B] -> [B]."""
+    return log_w.mean(axis=0)
+
+
+def log_mean_weight(log_w: Array) -> Array:
+    """log 1/K sum_k w_k. Burda et al. 2016, equation 8. [K, B] -> [B]."""
+    return jax.nn.logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
+
+
+def grouped_bound(num_groups: int) -> Bound:
+    """Mean of the IWAE bounds of `num_groups` groups of K / num_groups samples."""
+
+    def bound(log_w: Array) -> Array:
+        num_samples, batch_size = log_w.shape
+        if num_groups < 1 or num_samples % num_groups:
+            raise ConfigError(
+                f"num_groups={num_groups}: must divide num_samples={num_samples}"
+            )
+        groups = log_w.reshape(num_groups, -1, batch_size)
+        return jax.vmap(log_mean_weight)(groups).mean(axis=0)
+
+    return bound
+
+
+def mixed_bound(elbo_share: float) -> Bound:
+    """elbo_share * mean log-weight + (1 - elbo_share) * IWAE bound."""
+    if not 0.0 <= elbo_share <= 1.0:
+        raise ConfigError(f"elbo_share={elbo_share}: must be in [0, 1]")
+
+    def bound(log_w: Array) -> Array:
+        elbo, iwae = mean_log_weight(log_w), log_mean_weight(log_w)
+        return elbo_share * elbo + (1.0 - elbo_share) * iwae
+
+    return bound
+
+
+def renyi_bound(alpha: float) -> Bound:
+    """1 / (1 - alpha) * log 1/K sum_k w_k^(1 - alpha); mean log-weight at alpha = 1."""
+    if alpha == 1.0:
+        return mean_log_weight
+
+    def bound(log_w: Array) -> Array:
+        return log_mean_weight((1.0 - alpha) * log_w) / (1.0 - alpha)
+
+    return bound
+
+
+def bound_objective(bound: Bound) -> Objective:
+    """The objective that maximises a bound by its plain gradient.
+
+    Args:
+        bound: log-weights [K, B] -> nats [B].
+
+    Returns:
+        `(output, x, hparams) -> (loss, metrics)`. The loss is minus the batch mean of
+        the bound. Metrics: elbo, rate, distortion, bound.
+    """
+
+    def objective(
+        output: VAEOutput, x: Array, hparams: Hparams
+    ) -> tuple[Array, Metrics]:
+        loss = -bound(log_weights(output, x, hparams)).mean()
+        return loss, _metrics(output, x, bound)
+
+    return objective
+
+
+elbo_mc = bound_objective(mean_log_weight)
+"""The VAE's loss with an estimated KL: what Burda et al. 2016 train as "VAE, k = K"."""
+
+iwae = bound_objective(log_mean_weight)
+"""Importance-weighted autoencoder. Source: Burda et al. 2016, equation 8."""
+
+
+def miwae(num_groups: int) -> Objective:
+    """Multiply IWAE: K samples as the mean of the bounds of `num_groups` groups.
+
+    One group is IWAE, K groups are the VAE. Source: Rainforth et al. 2018, section 5.
+    """
+    return bound_objective(grouped_bound(num_groups))
+
+
+def ciwae(elbo_share: float) -> Objective:
+    """Combination IWAE: elbo_share * ELBO + (1 - elbo_share) * IWAE bound.
+
+    `elbo_share` is beta in the paper. Source: Rainforth et al. 2018, section 5.
+    """
+    return bound_objective(mixed_bound(elbo_share))
+
+
+def renyi(alpha: float) -> Objective:
+    """The Monte-Carlo variational Renyi bound.
+
+    alpha = 0 is IWAE, alpha = 1 the VAE; a bound from below in expectation for alpha
+    >= 0 and any K. Source: Li and Turner 2016, section 4.1.
+    """
+    return bound_objective(renyi_bound(alpha))
+
+
+def stl(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+    """The VAE's loss with the path gradient: "sticking the landing".
+
+    The density log q(z | x) keeps its gradient through z, but not through the
+    parameters of q. What is left out has mean zero, so the gradient stays unbiased, and
+    it becomes exactly zero, sample by sample, where q is the exact posterior. For the
+    mean of log-weights only: with the IWAE bound this estimator is biased (Tucker et
+    al. 2019, section 3), and `dreg` is the one that is not. Source: Roeder et al. 2017,
+    section 3.
+
+    Args:
+        output: with a leading sample axis K.
+        x: [B, ...].
+        hparams: optionally "kl_weight".
+
+    Returns:
+        The loss -1/K sum_k log w_k, and the metrics of `bound_objective`.
+    """
+    loss = -mean_log_weight(log_weights(_freeze_posteriors(output), x, hparams)).mean()
+    return loss, _metrics(output, x, mean_log_weight)
+
+
+def dreg(output: SplitOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+    """The IWAE bound with doubly reparameterised gradients for the encoder.
+
+    With v_k = w_k / sum_j w_j, the encoder gets sum_k v_k^2 d log w_k / dz_k dz_k/dphi
+    (no gradient through the parameters of q in log q, as in `stl`) and everything else
+    the usual sum_k v_k d log w_k / dtheta. Both are unbiased for the gradient of the
+    IWAE bound; the encoder's has a signal-to-noise ratio that rises with K where the
+    plain one's falls. Source: Tucker et al. 2019, section 3.
+
+    The encoder's parameters must not appear in the prior (as in VampPrior): their
+    gradient along that way is left out.
+
+    Args:
+        output: from a model passed through `training.split`, with a sample axis K.
+        x: [B, ...].
+        hparams: optionally "kl_weight".
+
+    Returns:
+        The loss is minus the bound in value; metrics as those of `bound_objective`.
+
+    Raises:
+        TypeError: the model has several latent layers. Their posteriors depend on the
+            draws below, and leaving out that dependence would bias the gradient.
+    """
+    _require_split(output, "dreg")
+    if len(output.encoder.latents) > 1:
+        raise TypeError("dreg needs a model with one latent layer; use iwae")
+    loss, metrics = iwae(output.decoder, x, hparams)
+    log_w = log_weights(_freeze_posteriors(output.encoder), x, hparams)
+    normalized = jax.lax.stop_gradient(jax.nn.softmax(log_w, axis=0))
+    surrogate = -(normalized**2 * log_w).sum(axis=0).mean()
+    return _with_gradient_of(loss, surrogate), metrics
+
+
+def piwae(
+    num_groups: int,
+) -> Callable[[SplitOutput, Array, Hparams], tuple[Array, Metrics]]:
+    """Partially IWAE: the decoder follows IWAE with all K samples, the encoder MIWAE.
+
+    Source: Rainforth et al. 2018, section 5.
+
+    Args:
+        num_groups: M; must divide K.
+
+    Returns:
+        An objective for models passed through `training.split`. The loss is minus the
+        IWAE bound in value; metrics as those of `bound_objective`.
+    """
+    encoder_objective = miwae(num_groups)
+
+    def objective(
+        output: SplitOutput, x: Array, hparams: Hparams
+    ) -> tuple[Array, Metrics]:
+        _require_split(output, "piwae")
+        loss, metrics = iwae(output.decoder, x, hparams)
+        encoder_loss, _ = encoder_objective(output.encoder, x, hparams)
+        return _with_gradient_of(loss, encoder_loss), metrics
+
+    return objective
+
+
+def log_weights(output: VAEOutput, x: Array, hparams: Hparams) -> Array:
+    """log p(x | z) + kl_weight * (log p(z) - log q(z | x)), nats, [K, B].
+
+    Args:
+        output: with a leading sample axis K.
+        x: [B, ...].
+        hparams: "kl_weight", 1 if absent.
+
+    Returns:
+        The log importance weights at weight 1.
+    """
+    kl_weight = hparams.get("kl_weight", jnp.ones(()))
+    log_lik = jax.vmap(lambda out: out.log_lik(x))(output)
+    return log_lik + kl_weight * jax.vmap(lambda out: out.log_ratio())(output)
+
+
+def _metrics(output: VAEOutput, x: Array, bound: Bound) -> Metrics:
+    distortion, rate = distortion_and_rate(output, x)
+    value = bound(log_weights(output, x, {})).mean()
+    return bound_metrics(output, distortion, rate) | {"bound": value}
+
+
+def _freeze_posteriors(output: VAEOutput) -> VAEOutput:
+    """Cuts the gradient through the parameters of q, but not the one through z."""
+    frozen = tuple(
+        dataclasses.replace(latent, posterior=jax.lax.stop_gradient(latent.posterior))
+        for latent in output.latents
+    )
+    return dataclasses.replace(output, latents=frozen)
+
+
+def _with_gradient_of(loss: Array, surrogate: Array) -> Array:
+    """The value of `loss` with the gradients of both."""
+    return loss + surrogate - jax.lax.stop_gradient(surrogate)
+
+
+def _require_split(output: object, name: str) -> None:
+    if not isinstance(output, SplitOutput):
+        raise TypeError(
+            f"{name} trains encoder and decoder by different gradients:"
+            " pass the model through vae_jax.training.split.split_model"
+        )
