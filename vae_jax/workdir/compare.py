@@ -1,0 +1,137 @@
+"""Results of many runs, grouped by what was varied, as numbers and as CSV."""
+
+import csv
+import dataclasses
+import io
+import math
+import numbers
+import pathlib
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vae_jax.workdir.files import replace_file
+
+Row = Mapping[str, Any]
+
+FAILED = "failed_at_step"
+NOT_RESULTS = ("name", "seed", FAILED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One combination of swept values, with a row for each seed."""
+
+    values: Mapping[str, Any]  # swept field -> value
+    rows: Sequence[Row]
+
+    @property
+    def finished(self) -> list[Row]:
+        """The rows of the runs that did not fail."""
+        return [row for row in self.rows if row.get(FAILED) is None]
+
+    def over_seeds(self, key: str) -> list[float]:
+        """A number of each finished run; empty unless all of them have it.
+
+        A mean over the seeds that happen to have a finite value would flatter.
+        """
+        found = [row.get(key) for row in self.finished]
+        return [] if None in found else found
+
+    def mean(self, key: str) -> float | None:
+        """Mean over seeds."""
+        found = self.over_seeds(key)
+        return statistics.fmean(found) if found else None
+
+    def standard_error(self, key: str) -> float | None:
+        """Of the mean over seeds; None for fewer than two."""
+        found = self.over_seeds(key)
+        if len(found) < 2:
+            return None
+        return statistics.stdev(found) / math.sqrt(len(found))
+
+
+def finite(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows with None in place of NaN and infinities."""
+    return [
+        {
+            key: None if _is_number(value) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def settings(rows: Sequence[Row], swept: Sequence[str]) -> list[Setting]:
+    """Groups rows by the values of the swept fields, in order of appearance."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(repr([row[field] for field in swept]), []).append(row)
+    return [
+        Setting({field: group[0][field] for field in swept}, group)
+        for group in groups.values()
+    ]
+
+
+def short_names(fields: Sequence[str]) -> dict[str, str]:
+    """Field -> its last part, or the whole where two fields share that."""
+    last = [field.rpartition(".")[2] for field in fields]
+    return {
+        field: field if last.count(part) > 1 else part
+        for field, part in zip(fields, last, strict=True)
+    }
+
+
+def is_numeric(values: Iterable[Any]) -> bool:
+    """Whether all values can stand on an axis of numbers."""
+    return all(_is_number(value) for value in values)
+
+
+def result_keys(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
+    """Keys that hold a number in some row, in order of appearance."""
+    return list(
+        dict.fromkeys(
+            key
+            for row in rows
+            for key, value in row.items()
+            if key not in (*NOT_RESULTS, *swept) and _is_number(value)
+        )
+    )
+
+
+def write_results(rows: Sequence[Row], path: pathlib.Path) -> None:
+    """Writes a CSV with a line per run and a column for each key of any run."""
+    _write_csv(rows, path)
+
+
+def write_summary(
+    groups: Sequence[Setting], keys: Sequence[str], path: pathlib.Path
+) -> None:
+    """Writes a CSV with a line per setting.
+
+    Columns: the swept fields, `runs` and `failed`, and for each key its mean over the
+    seeds, KEY, and the standard error of that mean, KEY_se.
+    """
+    lines = []
+    for setting in groups:
+        line = dict(setting.values)
+        line["runs"] = len(setting.rows)
+        line["failed"] = len(setting.rows) - len(setting.finished)
+        for key in keys:
+            line[key] = setting.mean(key)
+            line[f"{key}_se"] = setting.standard_error(key)
+        lines.append(line)
+    _write_csv(lines, path)
+
+
+def _write_csv(lines: Sequence[Row], path: pathlib.Path) -> None:
+    text = io.StringIO(newline="")
+    columns = dict.fromkeys(key for line in lines for key in line)
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    replace_file(path, text.getvalue().encode())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
