@@ -55,7 +55,6 @@ def _serve() -> None:
     import sklearn.datasets  # noqa: F401
     import tensorflow_datasets  # noqa: F401
 
-    import experiments.cli
     import vae_jax.figures
     import vae_jax.runs.grid
     import vae_jax.runs.opened  # noqa: F401

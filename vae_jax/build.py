@@ -208,9 +208,9 @@ def check_support(config: ConfigDict, levels: str) -> None:
         )
     if support != "binary" and binary:
         raise ConfigError(
-            f"model.likelihood={likelihood} is over {support} values, but the data are"
-            f" binary (data.binarize={config.data.binarize}): set model.likelihood=bernoulli,"
-            " or data.binarize=none for grey images"
+            f"model.likelihood={likelihood} is over {support} values, but the data"
+            f" are binary (data.binarize={config.data.binarize}): set"
+            " model.likelihood=bernoulli, or data.binarize=none for grey images"
         )
     if support == "8bit" and (levels == "float" or config.data.dequantize):
         raise ConfigError(
@@ -267,9 +267,9 @@ def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE:
 def make_likelihood(config: ConfigDict) -> Any:
     """The last part of the decoder."""
     model = config.model
-    scales = ("fixed", "learned", "per_pixel")
+    scales = ["fixed", "learned", "per_pixel"]
     if model.likelihood == "normal":
-        scales += ("optimal",)
+        scales.append("optimal")
     scale = choose(scales, "model.scale", model.scale)
     builders: Mapping[str, Callable[[], nn.Module]] = {
         "bernoulli": likelihoods.BernoulliLikelihood,

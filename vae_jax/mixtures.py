@@ -45,9 +45,9 @@ class NormalMixture:
         """Nats, [B].
 
         (x - mean)^2 / std^2 is multiplied out into one matrix product, so that nothing
-        of the size [B, C, D] is made: with 500 components, 20 times faster. What cancels
-        costs about 1e-7 of x^2 / std^2, summed over dimensions: 0.01 nats at most while
-        std > 0.05, for |x| < 5 and 40 dimensions.
+        of the size [B, C, D] is made: with 500 components, 20 times faster. What
+        cancels costs about 1e-7 of x^2 / std^2, summed over dimensions: 0.01 nats at
+        most while std > 0.05, for |x| < 5 and 40 dimensions.
         """
         center = self.component_mean.mean(axis=0, keepdims=True)  # less to cancel
         mean, x = self.component_mean - center, x - center

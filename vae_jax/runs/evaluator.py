@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Distribution, Posterior
 from vae_jax.evaluation import latents, likelihood
 from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import even_rows
@@ -47,7 +47,7 @@ class Evaluator:
         return model_functions(self.model).apply
 
     @functools.cached_property
-    def encode(self) -> Callable[[Params, Array], Distribution]:
+    def encode(self) -> Callable[[Params, Array], Posterior]:
         """(params, x [B, H, W, C]) -> q(z | x), jitted."""
         return self._method("encode")
 
@@ -56,7 +56,7 @@ class Evaluator:
         """(params, z [B, D]) -> p(x | z), jitted."""
         return self._method("decode")
 
-    def _method(self, name: str) -> Callable[[Params, Array], Distribution]:
+    def _method(self, name: str) -> Callable[[Params, Array], Any]:
         return jax.jit(
             lambda params, batch: self.model.apply(
                 {"params": params}, batch, method=name
@@ -82,7 +82,7 @@ class Evaluator:
         The same draw of binarisation or noise at every call.
         """
         images = getattr(self.dataset, split).images[rows]
-        return self._draws[split](images, rows)
+        return self._draws[split](jnp.asarray(images), jnp.asarray(rows))
 
     def statistics(
         self,
@@ -111,7 +111,7 @@ class Evaluator:
             # The last chunk repeats the last image: one shape, one compilation.
             rows = np.arange(start, start + CODES_PER_CHUNK).clip(max=len(images) - 1)
             posterior = self.encode(params, self.x(split, rows))
-            parts.append((posterior.mean, posterior.std))
+            parts.append((posterior.mean, jnp.sqrt(posterior.variance)))
         mean, std = (
             np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True)
         )

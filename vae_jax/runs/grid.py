@@ -72,7 +72,7 @@ def train_grid(
         len(parts),
         members_per_program,
     )
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for number, part in enumerate(parts, start=1):
         title = f"train {number}/{len(parts)}" if len(parts) > 1 else "train"
         rows |= _train_program(workdir, part, mode, datasets, title)

@@ -146,7 +146,7 @@ def reconstruct(run: Run, path: pathlib.Path) -> dict[str, np.ndarray]:
     variables = {"params": run.params}
 
     @jax.jit
-    def chunk(rows: np.ndarray, images: np.ndarray) -> dict[str, jax.Array]:
+    def chunk(rows: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
         x = draw(images, rows)
         code = run.model.apply(variables, x, method="encode").mean
         mean = run.model.apply(variables, code, method="decode").mean

@@ -35,8 +35,8 @@ class Setting:
 
         A mean over the seeds that happen to have a finite value would flatter.
         """
-        found = [row.get(key) for row in self.finished]
-        return [] if None in found else found
+        found = [value for row in self.finished if (value := row.get(key)) is not None]
+        return found if len(found) == len(self.finished) else []
 
     def mean(self, key: str) -> float | None:
         """Mean over seeds."""
