@@ -25,14 +25,19 @@ def get_config() -> ConfigDict:
     config.data.grayscale = False
 
     config.model = ConfigDict()
-    config.model.network = "mlp"  # mlp or conv
-    config.model.hidden_dims = (256, 128)  # mlp: widths from the data to the code
+    config.model.network = "mlp"  # mlp, gated or conv
+    config.model.hidden_dims = (256, 128)  # mlp, gated: widths, data to code
     config.model.channels = (32, 64)  # conv: likewise; each halves the image
     config.model.conv_hidden_dim = 256  # conv: dense layer next to the code
     config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
     config.model.latent_dim = 16
-    config.model.posterior = "diagonal_normal"  # or deterministic: an autoencoder
-    config.model.prior = "standard_normal"
+    # diagonal_normal, coupling_flow, or deterministic: an autoencoder
+    config.model.posterior = "diagonal_normal"
+    config.model.flow_layers = 4  # coupling_flow
+    config.model.prior = "standard_normal"  # standard_normal, mixture or vamp
+    config.model.prior_components = 500  # mixture, vamp
+    config.model.upper_latent_dims = ()  # of latent layers above the first
+    config.model.upper_hidden_dims = (100, 100)  # between latent layers
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
     config.model.scale = (
@@ -42,21 +47,28 @@ def get_config() -> ConfigDict:
     config.model.num_components = 10  # logistic_mixture
 
     config.objective = ConfigDict()
-    config.objective.name = "elbo"  # elbo or capacity
+    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae or renyi
+    config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
     config.objective.kl_weight = 1.0
     config.objective.schedule = "constant"  # constant, linear, sigmoid or cyclical
     config.objective.warmup_steps = 0  # length of the schedule's rise
     config.objective.free_nats = 0.0  # elbo: free KL per latent dimension
     config.objective.capacity = 0.0  # capacity: the KL to hold
+    config.objective.num_groups = 1  # miwae, piwae: M groups of K / M samples
+    config.objective.elbo_share = 0.5  # ciwae: beta of the paper
+    config.objective.alpha = 0.5  # renyi
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam, adamw or sgd
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.schedule = "constant"  # or cosine: to zero over num_steps
+    # constant, cosine (to zero over num_steps) or stages (of Burda et al. 2016)
+    config.optimizer.schedule = "constant"
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
+    config.optimizer.second_moment = 0.0  # where Adam's second moment starts
+    config.optimizer.normalize = False  # divide each parameter's gradient by its norm
     config.optimizer.weight_decay = 0.0  # adamw
     config.optimizer.clip_norm = 0.0  # of the gradient; 0: never
     config.optimizer.ema_decay = 0.0  # average of the parameters; 0: none
@@ -71,5 +83,6 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
     config.eval.regularity = True  # continuity and completeness, docs/regularity.md
+    config.eval.misleading = False  # also precision, density and recall of draws
     config.eval.figures = True
-    return config
+    return config.lock()  # a typo in another config is an error

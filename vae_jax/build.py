@@ -4,6 +4,7 @@ Everything else takes plain typed arguments. `configs/default.py` lists the fiel
 """
 
 import difflib
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,9 +18,12 @@ from vae_jax import likelihoods, posteriors, priors
 from vae_jax.data.batches import Preprocess, preprocessor
 from vae_jax.data.sources import Dataset, load_dataset
 from vae_jax.errors import ConfigError
+from vae_jax.models.hierarchical import HierarchicalVAE
 from vae_jax.models.vae import VAE
-from vae_jax.networks import conv, mlp
-from vae_jax.objectives import elbo, schedules
+from vae_jax.networks import conv, gated, mlp
+from vae_jax.objectives import bounds, elbo, schedules
+from vae_jax.training.optimizers import normalize_each, scale_by_adam, stages
+from vae_jax.training.split import split_model
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
 from vae_jax.types import Hparams
@@ -44,10 +48,21 @@ ACTIVATIONS: Mapping[str, Callable] = {
     "elu": nn.elu,
     "softplus": nn.softplus,
 }
-OBJECTIVES: Mapping[str, elbo.Objective] = {
-    "elbo": elbo.elbo,
-    "capacity": elbo.capacity,
+# From the part `objective` of a config to the function that is minimised.
+OBJECTIVES: Mapping[str, Callable[[ConfigDict], Callable]] = {
+    "elbo": lambda _: elbo.elbo,
+    "capacity": lambda _: elbo.capacity,
+    "elbo_mc": lambda _: bounds.elbo_mc,
+    "stl": lambda _: bounds.stl,
+    "iwae": lambda _: bounds.iwae,
+    "dreg": lambda _: bounds.dreg,
+    "miwae": lambda objective: bounds.miwae(objective.num_groups),
+    "piwae": lambda objective: bounds.piwae(objective.num_groups),
+    "ciwae": lambda objective: bounds.ciwae(objective.elbo_share),
+    "renyi": lambda objective: bounds.renyi(objective.alpha),
 }
+WITHOUT_DENSITY = ("elbo", "capacity")  # objectives that a plain autoencoder has, too
+SPLIT = ("dreg", "piwae")  # objectives with different gradients for the two halves
 SHAPES: Mapping[str, schedules.Shape] = {
     "constant": schedules.constant,
     "linear": schedules.linear,
@@ -84,9 +99,12 @@ def check(config: ConfigDict) -> None:
         "data.batch_size",
         "model.latent_dim",
         "model.num_components",
+        "model.prior_components",
+        "model.flow_layers",
         "model.scale_value",
         "model.conv_hidden_dim",
         "objective.num_samples",
+        "objective.num_groups",
         "optimizer.learning_rate",
         "optimizer.eps",
         "train.num_steps",
@@ -104,6 +122,7 @@ def check(config: ConfigDict) -> None:
         "objective.capacity",
         "optimizer.weight_decay",
         "optimizer.clip_norm",
+        "optimizer.second_moment",
         "train.eval_every",
         "train.checkpoint_every",
     ]
@@ -121,13 +140,20 @@ def check(config: ConfigDict) -> None:
     for field in not_negative:
         if not (math.isfinite(flat[field]) and flat[field] >= 0):
             raise ConfigError(f"{field}={flat[field]}: must be 0 or a number above 0")
+    for field in ("seed", "data.seed"):
+        if flat[field] >= 2**32:  # JAX would drop the higher bits
+            raise ConfigError(f"{field}={flat[field]}: must be below 2**32")
     for field in fractions:
         if not 0 <= flat[field] < 1:
             raise ConfigError(f"{field}={flat[field]}: must be at least 0 and below 1")
-    for field in ("model.hidden_dims", "model.channels"):
-        if not flat[field] or not all(
-            isinstance(n, int) and n > 0 for n in flat[field]
-        ):
+    for field in (
+        "model.hidden_dims",
+        "model.channels",
+        "model.upper_hidden_dims",
+        "model.upper_latent_dims",
+    ):
+        empty = not flat[field] and field != "model.upper_latent_dims"
+        if empty or not all(isinstance(n, int) and n > 0 for n in flat[field]):
             raise ConfigError(f"{field}={flat[field]}: must be whole numbers above 0")
     warmup = config.objective.warmup_steps
     if config.objective.schedule != "constant" and warmup > config.train.num_steps:
@@ -152,6 +178,64 @@ def check(config: ConfigDict) -> None:
             " values have no levels to dequantise; set one of the two"
         )
     make_trainer(config, (8, 8, 1))  # the names of parts
+    check_parts(config)
+
+
+def check_parts(config: ConfigDict) -> None:
+    """Refuses parts of a model that do not go together.
+
+    Raises:
+        ConfigError: names the two fields.
+    """
+    model, objective = config.model, config.objective
+    upper = f"model.upper_latent_dims={tuple(model.upper_latent_dims)}"
+    if model.posterior == "deterministic" and objective.name not in WITHOUT_DENSITY:
+        raise ConfigError(
+            f"objective.name={objective.name} weighs draws by the posterior's density,"
+            " which model.posterior=deterministic has not: set objective.name=elbo"
+        )
+    if model.posterior != "diagonal_normal" and model.prior == "vamp":
+        raise ConfigError(
+            f"model.prior=vamp needs model.posterior=diagonal_normal, not"
+            f" {model.posterior}"
+        )
+    if model.upper_latent_dims:
+        if model.posterior != "diagonal_normal":
+            raise ConfigError(
+                f"{upper} needs model.posterior=diagonal_normal, not {model.posterior}"
+            )
+        if model.prior == "vamp":
+            raise ConfigError(
+                f"{upper} with model.prior=vamp: pseudo-inputs are images and have no"
+                " code of the top layer; set model.prior=standard_normal or mixture"
+            )
+        if objective.name == "dreg":
+            raise ConfigError(
+                f"{upper} with objective.name=dreg: its gradient is for one latent"
+                " layer; set objective.name=iwae"
+            )
+    if model.prior == "vamp" and objective.name in SPLIT:
+        raise ConfigError(
+            f"objective.name={objective.name} keeps the encoder apart from the prior,"
+            " and model.prior=vamp contains it: set objective.name=iwae"
+        )
+    if not math.isfinite(objective.alpha):
+        raise ConfigError(f"objective.alpha={objective.alpha}: must be a finite number")
+    if objective.num_samples % objective.num_groups:
+        raise ConfigError(
+            f"objective.num_groups={objective.num_groups}: must divide"
+            f" objective.num_samples={objective.num_samples}"
+        )
+    if config.eval.regularity and model.upper_latent_dims:
+        raise ConfigError(
+            f"{upper}: continuity and completeness are measured on one latent layer;"
+            " set eval.regularity=False"
+        )
+    if config.eval.regularity and model.posterior == "coupling_flow":
+        raise ConfigError(
+            "model.posterior=coupling_flow: continuity and completeness are measured"
+            " on normal codes; set eval.regularity=False"
+        )
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -207,10 +291,11 @@ def check_support(config: ConfigDict, levels: str) -> None:
             " threshold), or model.likelihood=continuous_bernoulli"
         )
     if support != "binary" and binary:
+        grey = "" if levels == "binary" else ", or data.binarize=none for grey images"
         raise ConfigError(
             f"model.likelihood={likelihood} is over {support} values, but the data"
             f" are binary (data.binarize={config.data.binarize}): set"
-            " model.likelihood=bernoulli, or data.binarize=none for grey images"
+            f" model.likelihood=bernoulli{grey}"
         )
     if support == "8bit" and (levels == "float" or config.data.dequantize):
         raise ConfigError(
@@ -225,13 +310,61 @@ def make_preprocess(config: ConfigDict) -> Preprocess:
     return preprocessor(config.data.binarize, config.data.dequantize)
 
 
-def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE:
+def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE | HierarchicalVAE:
     """The model for images [H, W, C]."""
     model = config.model
-    activation = choose(ACTIVATIONS, "model.activation", model.activation)
     likelihood = make_likelihood(config)
     height, width, channels = image_shape
     output_shape = (height, width, likelihood.num_features(channels))
+    encoder, decoder = make_networks(config, output_shape)
+    posterior = choose(
+        {
+            "diagonal_normal": posteriors.DiagonalNormalPosterior,
+            "deterministic": posteriors.DeterministicPosterior,
+            "coupling_flow": functools.partial(
+                posteriors.CouplingFlowPosterior, num_layers=model.flow_layers
+            ),
+        },
+        "model.posterior",
+        model.posterior,
+    )
+    encoder = nn.Sequential([encoder, posterior(model.latent_dim)])
+    decoder = nn.Sequential([decoder, likelihood])
+    dims = (model.latent_dim, *model.upper_latent_dims)
+    priors_by_name: Mapping[str, Callable[[], nn.Module]] = {
+        "standard_normal": lambda: priors.StandardNormal(dims[-1]),
+        "mixture": lambda: priors.MixturePrior(dims[-1], model.prior_components),
+        "vamp": lambda: priors.VampPrior(
+            encoder, tuple(image_shape), model.prior_components
+        ),
+    }
+    prior = choose(priors_by_name, "model.prior", model.prior)()
+    if len(dims) == 1:
+        return VAE(encoder=encoder, prior=prior, decoder=decoder)
+    activation = choose(ACTIVATIONS, "model.activation", model.activation)
+    widths = tuple(model.upper_hidden_dims)
+
+    def normal(hidden_dims: Sequence[int], dim: int) -> nn.Module:
+        return nn.Sequential(
+            [
+                mlp.MLPEncoder(hidden_dims, activation),
+                posteriors.DiagonalNormalPosterior(dim),
+            ]
+        )
+
+    return HierarchicalVAE(
+        encoders=[encoder, *(normal(widths, dim) for dim in dims[1:])],
+        prior=prior,
+        decoders=[decoder, *(normal(widths[::-1], dim) for dim in dims[:-1])],
+    )
+
+
+def make_networks(
+    config: ConfigDict, output_shape: Sequence[int]
+) -> tuple[nn.Module, nn.Module]:
+    """The network of the encoder, and that of the decoder for outputs [H, W, F]."""
+    model = config.model
+    activation = choose(ACTIVATIONS, "model.activation", model.activation)
     sizes = tuple(model.hidden_dims)
     widths = tuple(model.channels)
     hidden = model.conv_hidden_dim
@@ -240,28 +373,16 @@ def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE:
             mlp.MLPEncoder(sizes, activation),
             mlp.MLPDecoder(output_shape, sizes[::-1], activation),
         ),
+        "gated": lambda: (
+            gated.GatedMLPEncoder(sizes),
+            gated.GatedMLPDecoder(output_shape, sizes[::-1]),
+        ),
         "conv": lambda: (
             conv.ConvEncoder(widths, hidden, activation),
             conv.ConvDecoder(output_shape, widths[::-1], hidden, activation),
         ),
     }
-    encoder, decoder = choose(networks, "model.network", model.network)()
-    posterior = choose(
-        {
-            "diagonal_normal": posteriors.DiagonalNormalPosterior,
-            "deterministic": posteriors.DeterministicPosterior,
-        },
-        "model.posterior",
-        model.posterior,
-    )
-    prior = choose(
-        {"standard_normal": priors.StandardNormal}, "model.prior", model.prior
-    )
-    return VAE(
-        encoder=nn.Sequential([encoder, posterior(model.latent_dim)]),
-        prior=prior(model.latent_dim),
-        decoder=nn.Sequential([decoder, likelihood]),
-    )
+    return choose(networks, "model.network", model.network)()
 
 
 def make_likelihood(config: ConfigDict) -> Any:
@@ -287,39 +408,50 @@ def make_likelihood(config: ConfigDict) -> Any:
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """Gradient clipping, the optimiser, its schedule, and the traced learning rate."""
     optimizer = config.optimizer
-    betas = {"b1": optimizer.b1, "b2": optimizer.b2, "eps": optimizer.eps}
+    adam = scale_by_adam(
+        optimizer.b1, optimizer.b2, optimizer.eps, optimizer.second_moment
+    )
     links: list[optax.GradientTransformation] = []
     if optimizer.clip_norm:
         links.append(optax.clip_by_global_norm(optimizer.clip_norm))
+    if optimizer.normalize:
+        links.append(normalize_each())
     links += choose(
         {
-            "adam": [optax.scale_by_adam(**betas)],
-            "adamw": [
-                optax.scale_by_adam(**betas),
-                optax.add_decayed_weights(optimizer.weight_decay),
-            ],
+            "adam": [adam],
+            "adamw": [adam, optax.add_decayed_weights(optimizer.weight_decay)],
             "sgd": [],
         },
         "optimizer.name",
         optimizer.name,
     )
-    decay = choose(("constant", "cosine"), "optimizer.schedule", optimizer.schedule)
-    if decay == "cosine":
-        factor = optax.cosine_decay_schedule(1.0, config.train.num_steps)
+    num_steps = config.train.num_steps
+    factor = choose(
+        {
+            "constant": None,
+            "cosine": optax.cosine_decay_schedule(1.0, num_steps),
+            "stages": stages(num_steps),
+        },
+        "optimizer.schedule",
+        optimizer.schedule,
+    )
+    if factor is not None:
         links.append(optax.scale_by_schedule(factor))
     return optax.chain(*links, scale_by_hparam("learning_rate"))
 
 
 def make_trainer(config: ConfigDict, image_shape: Sequence[int]) -> Trainer:
     """The pair (init, step) of a config."""
-    objective = choose(OBJECTIVES, "objective.name", config.objective.name)
-    shape = choose(SHAPES, "objective.schedule", config.objective.schedule)
-    scaled = "capacity" if config.objective.name == "capacity" else "kl_weight"
+    objective = config.objective
+    loss = choose(OBJECTIVES, "objective.name", objective.name)(objective)
+    shape = choose(SHAPES, "objective.schedule", objective.schedule)
+    scaled = "capacity" if objective.name == "capacity" else "kl_weight"
+    model = make_model(config, image_shape)
     return vae_trainer(
-        make_model(config, image_shape),
-        objective,
+        split_model(model) if objective.name in SPLIT else model,
+        loss,
         make_optimizer(config),
-        num_samples=config.objective.num_samples,
+        num_samples=objective.num_samples,
         schedule=schedules.scale(scaled, shape),
         ema_decay=config.optimizer.ema_decay or None,
     )

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from configs import autoencoder, binarized_mnist, cifar10, fashion_mnist, mnist
+from configs.iwae import cpu, one_layer, two_layers
+from configs.vampprior import standard, vamp
 from tests.runs_helpers import flags, program, run_program, small_config
 from vae_jax import build
 from vae_jax.errors import CheckpointError, ConfigError, DataError, NonFiniteLossError
@@ -149,7 +151,11 @@ def test_changed_data_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config", [mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10]
+    "config",
+    [
+        *(mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10),
+        *(one_layer, two_layers, cpu, standard, vamp),
+    ],
 )
 def test_every_config_takes_steps(config, tmp_path):
     """Each config, shrunk, on made-up images of its own kind."""
@@ -159,7 +165,13 @@ def test_every_config_takes_steps(config, tmp_path):
     if original.data.name == "binarized_mnist":
         images = images // 128
     np.savez(tmp_path / "set.npz", x_train=images)
-    own = small_config(original, **{"data.name": f"npz:{tmp_path / 'set.npz'}"})
+    fields = {
+        "data.name": f"npz:{tmp_path / 'set.npz'}",
+        "data.validation_fraction": 0.1,
+        "model.prior_components": 5,
+        "objective.warmup_steps": min(original.objective.warmup_steps, 20),
+    }
+    own = small_config(original, **fields)
     results = single.train(own, tmp_path / "run")
     assert np.isfinite(results["distortion"])
     assert (results["nll"] is None) == (own.model.posterior == "deterministic")

@@ -142,7 +142,11 @@ class Evaluator:
             self.x("train", even_rows(len(self.dataset.train), MAX_TRAIN)),
             self.x("test", np.arange(len(self.dataset.test))),
             key,
+            prior=lambda num: self.model.apply(
+                {"params": params}, num, method=lambda model, n: model.prior(n)
+            ),
             classifier=self._classifier,
+            extras=self.config.eval.misleading,
         )
 
     def summary(

@@ -1,0 +1,1 @@
+"""Burda et al. 2016: importance-weighted autoencoders."""

@@ -1,0 +1,63 @@
+"""Links of an optax chain that published protocols need and optax has not."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+NUM_STAGES = 8
+
+
+def scale_by_adam(
+    b1: float, b2: float, eps: float, second_moment: float = 0.0
+) -> optax.GradientTransformation:
+    """`optax.scale_by_adam` whose second moment starts at a number.
+
+    The code of Burda et al. 2016 starts it at 1 for gradients summed over 20 images,
+    which is 1 / 400 for their mean: the first few thousand steps are short ones.
+    """
+    adam = optax.scale_by_adam(b1, b2, eps)
+
+    def init(params: optax.Params) -> Any:
+        state: Any = adam.init(params)
+        nu = jax.tree.map(lambda leaf: jnp.full_like(leaf, second_moment), state.nu)
+        return state._replace(nu=nu)
+
+    return optax.GradientTransformation(init, adam.update)
+
+
+def normalize_each() -> optax.GradientTransformation:
+    """Divides the gradient of each parameter array by its Euclidean norm.
+
+    Before Adam, this is "AdamNormGrad" of the code of Tomczak and Welling 2018.
+    """
+
+    def normalize(gradients: optax.Updates, params: Any = None) -> optax.Updates:
+        return jax.tree.map(
+            lambda g: g / (jnp.linalg.norm(g.reshape(-1)) + 1e-10), gradients
+        )
+
+    return optax.stateless(normalize)
+
+
+def stages(num_steps: int) -> optax.Schedule:
+    """Eight learning rates, each for three times as long as the one before.
+
+    Factor round(10^(1 - i / 7), 1) / 10 in stage i = 0, ..., 7, which takes the share
+    3^i / 3280 of all steps: 1, 0.72, 0.52, 0.37, 0.27, 0.19, 0.14, 0.1. With 3,280
+    epochs, this is the schedule of Burda et al. 2016 (section 5), with the rates as
+    their code rounds them.
+
+    Args:
+        num_steps: of the whole training.
+
+    Returns:
+        step -> factor.
+    """
+    factors = [round(10 ** (1 - i / (NUM_STAGES - 1)), 1) / 10 for i in range(8)]
+    ends = [(3 ** (i + 1) - 1) / (3**NUM_STAGES - 1) for i in range(NUM_STAGES - 1)]
+    return optax.join_schedules(
+        [optax.constant_schedule(factor) for factor in factors],
+        [round(end * num_steps) for end in ends],
+    )
