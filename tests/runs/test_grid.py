@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.runs.test_single import TIMES, same_outcome
-from tests.runs_helpers import small_config
+from tests.runs_helpers import flags, run_program, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import fit, grid, opened, single
 from vae_jax.training import step
@@ -143,3 +143,23 @@ def test_another_grid_is_refused(trained):
     assert (folder / "grid.json").read_bytes() == before
     assert read_json(folder / "grid.json") == json.loads(before)
     assert TIMES
+
+
+def test_members_are_spread_over_devices(trained, tmp_path):
+    """Two simulated devices, in a process of their own, and hardly another result."""
+    _, rows, _ = trained
+    status, _, err = run_program(
+        "ablate",
+        "--config=configs/default.py",
+        f"--workdir={tmp_path}",
+        *flags(),
+        *(f"--sweep={sweep}" for sweep in SWEEP),
+        "--seeds=2",
+        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+    )
+    assert status == 0, err
+    assert "4 members on 2 devices" in err
+    for row in rows:
+        results = read_json(grid.member_folder(tmp_path, row["name"]) / "results.json")
+        for key in ("elbo", "rate", "distortion"):
+            np.testing.assert_allclose(results[key], row[key], rtol=1e-4)

@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 from vae_jax.types import Array, Key
 
@@ -98,15 +99,24 @@ def fixed_draw(preprocess: Preprocess, key: Key) -> Callable[[Array, Array], Arr
 class InMemoryBatches:
     """A training set that stays on the device; a chunk is a table of row numbers."""
 
-    def __init__(self, images: np.ndarray, *, seed: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        *,
+        seed: int,
+        batch_size: int,
+        sharding: Sharding | None = None,
+    ) -> None:
         """Copies the images to the device.
 
         Args:
             images: [N, H, W, C], uint8 or float32.
             seed: of the order, see `batch_indices`.
             batch_size: rows per step.
+            sharding: where images and rows go; the default device if None.
         """
-        self._images = jnp.asarray(images)
+        self._sharding = sharding
+        self._images = jax.device_put(images, sharding)
         self._seed = seed
         self._batch_size = batch_size
 
@@ -116,4 +126,4 @@ class InMemoryBatches:
         rows[:length] = batch_indices(
             self._seed, start, length, self._images.shape[0], self._batch_size
         )
-        return self._images, jnp.asarray(rows)
+        return self._images, jax.device_put(rows, self._sharding)

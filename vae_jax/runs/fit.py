@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.errors import NonFiniteLossError
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.training.ensemble import ensemble
+from vae_jax.training.ensemble import ensemble, member_sharding
 from vae_jax.training.loop import (
     ChunkReport,
     Members,
@@ -96,6 +97,14 @@ def fit(
             logging.info("%s: going on from step %d of %d", folder, start, num_steps)
         if start == num_steps:
             return state, meta
+        shared = None  # where what all members see goes
+        if members == "vmap":
+            sharding = member_sharding(len(folders))
+            state, keys, hparams = jax.device_put((state, keys, hparams), sharding)
+            shared = NamedSharding(sharding.mesh, PartitionSpec())
+            logging.info(
+                "%d members on %d devices", len(folders), sharding.mesh.devices.size
+            )
         began = time.monotonic() - meta["train_seconds"]
         failed = {int(member): step for member, step in meta["failed"].items()}
         writers = [
@@ -157,6 +166,7 @@ def fit(
                 dataset.train.images,
                 seed=config.data.seed,
                 batch_size=config.data.batch_size,
+                sharding=shared,
             ),
             state,
             start=start,
@@ -177,8 +187,9 @@ def fit(
 
 
 def member(states: TrainState, index: int) -> TrainState:
-    """The state of one member of an ensemble."""
-    return jax.tree.map(lambda leaf: leaf[index], states)
+    """The state of one member of an ensemble, on one device."""
+    state = jax.tree.map(lambda leaf: leaf[index], states)
+    return jax.device_put(state, jax.devices()[0])
 
 
 @contextlib.contextmanager
