@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 
 FAILED = "failed_at_step"
 NOT_RESULTS = ("name", "seed", FAILED)
+MAX_VALUES_IN_NAME = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +52,23 @@ class Setting:
         return statistics.stdev(found) / math.sqrt(len(found))
 
 
+def show(value: Any) -> str:
+    """A config value as text; values of one field are equal where their texts are."""
+    if value is None:
+        return "–"
+    if isinstance(value, list | tuple):
+        items = ", ".join(map(show, value))
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    if isinstance(value, float) and float(short := f"{value:g}") == value:
+        return short
+    return str(value)
+
+
 def finite(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows with None in place of NaN and infinities."""
     return [
         {
-            key: None if _is_number(value) and not math.isfinite(value) else value
+            key: None if is_number(value) and not math.isfinite(value) else value
             for key, value in row.items()
         }
         for row in rows
@@ -63,14 +76,31 @@ def finite(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def settings(rows: Sequence[Row], swept: Sequence[str]) -> list[Setting]:
-    """Groups rows by the values of the swept fields, in order of appearance."""
-    groups: dict[str, list[Row]] = {}
+    """Groups rows by the values of the swept fields.
+
+    Args:
+        rows: of all runs.
+        swept: fields that every row has.
+
+    Returns:
+        Settings in the order of the first field, then the second, and so on. Numbers
+        ascend, other values come in their order of appearance.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(repr([row[field] for field in swept]), []).append(row)
-    return [
+        groups.setdefault(tuple(show(row[field]) for field in swept), []).append(row)
+    found = [
         Setting({field: group[0][field] for field in swept}, group)
         for group in groups.values()
     ]
+    for field in reversed(swept):  # sorting is stable: the first field decides last
+        values = [row[field] for row in rows]
+        order = sorted(values) if is_numeric(values) else values
+        ranks = {
+            text: rank for rank, text in enumerate(dict.fromkeys(map(show, order)))
+        }
+        found.sort(key=lambda setting: ranks[show(setting.values[field])])
+    return found
 
 
 def short_names(fields: Sequence[str]) -> dict[str, str]:
@@ -82,9 +112,29 @@ def short_names(fields: Sequence[str]) -> dict[str, str]:
     }
 
 
+def is_short(swept: Sequence[str]) -> bool:
+    """Whether the swept values can name a setting; else a run's name does."""
+    return 0 < len(swept) <= MAX_VALUES_IN_NAME
+
+
+def setting_names(groups: Sequence[Setting], swept: Sequence[str]) -> list[str]:
+    """One name per setting: its values, or its first run where they are too many."""
+    if not is_short(swept):
+        more = [len(group.rows) - 1 for group in groups]
+        return [
+            group.rows[0]["name"] + (f" and {n} more" if n else "")
+            for group, n in zip(groups, more, strict=True)
+        ]
+    shorts = short_names(swept)
+    return [
+        ", ".join(f"{shorts[field]} {show(group.values[field])}" for field in swept)
+        for group in groups
+    ]
+
+
 def is_numeric(values: Iterable[Any]) -> bool:
     """Whether all values can stand on an axis of numbers."""
-    return all(_is_number(value) for value in values)
+    return all(is_number(value) for value in values)
 
 
 def result_keys(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
@@ -94,14 +144,22 @@ def result_keys(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
             key
             for row in rows
             for key, value in row.items()
-            if key not in (*NOT_RESULTS, *swept) and _is_number(value)
+            if key not in (*NOT_RESULTS, *swept) and is_number(value)
         )
     )
 
 
 def write_results(rows: Sequence[Row], path: pathlib.Path) -> None:
-    """Writes a CSV with a line per run and a column for each key of any run."""
-    _write_csv(rows, path)
+    """Writes a CSV with a line per run and a column for each key of any run.
+
+    Columns: the run's name, its swept values and its seed, the keys of results.json,
+    and failed_at_step where a run failed.
+    """
+    # A failed run has few keys; where it comes first, its failure would stand between.
+    order = dict.fromkeys(k for row in rows for k in row if k != FAILED)
+    if any(FAILED in row for row in rows):
+        order[FAILED] = None
+    _write_csv([{key: row.get(key) for key in order} for row in rows], path)
 
 
 def write_summary(
@@ -133,5 +191,6 @@ def _write_csv(lines: Sequence[Row], path: pathlib.Path) -> None:
     replace_file(path, text.getvalue().encode())
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; True and False are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

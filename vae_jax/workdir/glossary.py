@@ -11,6 +11,7 @@ SOURCES = {
     "fitted_": "Gaussian fitted to the codes",
     "real_": "real images",
 }
+SHARE = "0 to 1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +21,20 @@ class Quantity:
     title: str
     meaning: str
     lines: Mapping[str, str]  # key of results.json -> name of its line
+    span: str = ""  # the values that it can take
+    good: str = ""  # which of them are good
     unit: str = ""
-    better: Literal["larger", "smaller", ""] = ""
     scale: Literal["linear", "log", "share"] = "linear"
 
     @property
     def name(self) -> str:
         """The first key, after which the figure's file is called."""
         return next(iter(self.lines))
+
+    @property
+    def label(self) -> str:
+        """Title and unit, for an axis."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Group:
     drawn: bool = True  # False: in the table only
 
 
+def is_reference(key: str) -> bool:
+    """Whether a number is not of the model, but the best that a model can reach."""
+    return key.startswith("real_") or key.endswith("_cap")
+
+
 def _at(key: str, *prefixes: str) -> dict[str, str]:
     return {prefix + key: SOURCES[prefix] for prefix in prefixes}
 
@@ -50,38 +62,42 @@ def _one(key: str) -> dict[str, str]:
 
 FIT = Group(
     "Fit",
-    "Per test image, pixels and dimensions summed. The ELBO is always that of weight 1,"
-    " whatever weight the training used.",
+    "Per test image; pixels and latent dimensions summed. The ELBO is always that of"
+    " weight 1, whatever weight the training used.",
     [
         Quantity(
             "ELBO",
             "A lower bound of log p(x): minus rate, minus distortion.",
             _one("elbo"),
+            "up to 0 for discrete pixels",
+            "larger is better",
             "nats",
-            "larger",
         ),
         Quantity(
             "Rate",
             "KL of q(z | x) to the prior: what the code costs. At weight 0 nothing"
-            " holds it, and its size means nothing.",
+            " holds it back, and its size means nothing.",
             _one("rate"),
-            "nats",
+            "0 or more; 0 is a code that says nothing",
+            unit="nats",
             scale="log",
         ),
         Quantity(
             "Distortion",
             "Minus log p(x | z): what the reconstruction loses.",
             _one("distortion"),
+            "0 or more for discrete pixels",
+            "smaller, at the same rate",
             "nats",
-            "smaller",
         ),
         Quantity(
             "NLL",
             "Minus log p(x), estimated with weighted samples of q(z | x). The estimate"
             " is too high where q(z | x) is narrow, above all at weight 0.",
             _one("nll"),
+            "0 or more for discrete pixels; not above minus ELBO",
+            "smaller is better",
             "nats",
-            "smaller",
         ),
     ],
 )
@@ -93,9 +109,10 @@ NOISE = Group(
     [
         Quantity(
             "Posterior variance",
-            "Mean variance of q(z | x): 0 for an autoencoder, 1 for a code that knows"
-            " nothing of its image.",
+            "Mean variance of q(z | x) over images and dimensions.",
             _one("posterior_variance"),
+            "0 for an autoencoder, 1 for a code that knows nothing of its image",
+            "between the two",
             scale="log",
         ),
         Quantity(
@@ -103,25 +120,33 @@ NOISE = Group(
             "The same variance as a share of the code's total variance, which does not"
             " change when the code is stretched.",
             _one("noise_share"),
+            "0 for an autoencoder, 1 for a code that is only noise",
+            "between the two",
             scale="log",
         ),
         Quantity(
             "Signal to noise",
-            "Variance of the posterior means over the noise, median over dimensions, as"
-            " a power of ten: 0 where they are equal.",
+            "Variance of the posterior means over the variance of the noise, median"
+            " over dimensions, as a power of ten.",
             _one("snr_log10"),
+            "any; 0 where signal and noise are equal",
+            "above 0; far above it is an autoencoder",
             "log10",
         ),
         Quantity(
             "Active units",
-            "Dimensions whose posterior mean varies by more than 0.01 over the data.",
+            "Dimensions whose posterior mean has a variance above 0.01 over the data.",
             _one("active_units"),
+            "0 to the number of latent dimensions",
+            "not 0; says nothing about how well they are used",
             "dimensions",
         ),
         Quantity(
             "Spread of the codes",
-            "Standard deviation of all codes together; 1 is that of the prior.",
+            "Standard deviation of all codes together, noise included.",
             _one("code_std"),
+            "0 or more",
+            "that of the prior: 1 for a standard normal",
         ),
     ],
 )
@@ -136,14 +161,16 @@ CODES = Group(
             "Share of the prior that the codes leave empty: a lower bound, from a"
             " classifier that tells the two apart.",
             _one("hole_mass"),
-            better="smaller",
+            f"{SHARE}, or a little below by chance",
+            "near 0",
             scale="share",
         ),
         Quantity(
             "Outside the prior",
-            "Share of the codes outside the region that holds 99% of the prior; 0.01"
-            " where the two agree.",
+            "Share of the codes outside the region that holds 99% of the prior.",
             _one("outside_prior"),
+            SHARE,
+            "0.01, as the prior itself; less is no better",
             scale="share",
         ),
         Quantity(
@@ -151,18 +178,21 @@ CODES = Group(
             "KL of the codes as a whole to the prior, between two bounds. Where they"
             " lie far apart, the data are too few to tell.",
             {"marginal_kl": "upper bound", "marginal_kl_low": "lower bound"},
+            "0 or more",
+            "near 0, with bounds that agree",
             "nats",
-            "smaller",
         ),
         Quantity(
             "Information in a code",
             "What a code tells about which image it is of, between two bounds. The"
-            " lower one cannot pass log N.",
+            " lower one cannot pass log N, the dashed line.",
             {
                 "mutual_information": "lower bound",
                 "mutual_information_high": "upper bound",
                 "mutual_information_cap": "log N",
             },
+            "0 or more; not above the rate",
+            "not 0, which is a code that says nothing",
             "nats",
         ),
     ],
@@ -175,26 +205,29 @@ CONTINUITY = Group(
         Quantity(
             "Length ratio",
             "Length of the decoded straight line between two codes over the distance of"
-            " its ends: 1 is a straight line of images. Does not depend on the scale of"
-            " the code.",
+            " its ends. Does not depend on the scale of the code.",
             _at("length_ratio", "", "codes_"),
-            better="smaller",
+            "1 or more; 1 is a straight line of images",
+            "near 1",
         ),
         Quantity(
             "Path energy",
-            "Mean squared speed of the image along that line. Falls to 0 for a decoder"
-            " that ignores the code.",
+            "Mean squared speed of the image along that line.",
             _at("path_energy", "", "codes_"),
+            "0 or more; 0 for a decoder that ignores the code",
+            "smaller, as long as the images differ",
             "squared pixels",
-            scale="log",
+            "log",
         ),
         Quantity(
             "Sensitivity",
             "How far p(x | z) moves when z moves by one unit; at the codes of the data"
-            " the unit is their standard deviation.",
+            " the unit is their own standard deviation.",
             _at("sensitivity", "", "codes_"),
+            "0 or more; 0 for a decoder that ignores the code",
+            "smaller, as long as the images differ",
             "nats",
-            scale="log",
+            "log",
         ),
     ],
 )
@@ -202,14 +235,16 @@ CONTINUITY = Group(
 COMPLETENESS = Group(
     "Completeness",
     "Whether a code drawn from the prior decodes to something meaningful. Draws of"
-    " p(x | z) are compared with held-out images; real images against real ones are the"
-    " best that can be had.",
+    " p(x | z) are compared with held-out images. Real images against real ones, the"
+    " dashed line, are the best that can be had; a Gaussian fitted to the codes shows"
+    " how much of the trouble is the prior's.",
     [
         Quantity(
             "Coverage",
             "Share of held-out images that have a draw among their nearest neighbours.",
             _at("coverage", *SOURCES),
-            better="larger",
+            SHARE,
+            "near that of real images",
             scale="share",
         ),
         Quantity(
@@ -217,36 +252,40 @@ COMPLETENESS = Group(
             "Between Gaussians fitted to draws and to held-out images in principal"
             " components, over the variance of the images.",
             _at("frechet_pca", *SOURCES),
-            better="smaller",
+            "0 or more; 1 for draws that all equal the mean image",
+            "near that of real images",
         ),
         Quantity(
             "Sure labels",
-            "Share of draws that a small classifier gives a label with a probability of"
-            " 0.95 or more.",
+            "Share of draws to which a small classifier gives a label with a"
+            " probability of 0.95 or more.",
             _at("sure", *SOURCES),
-            better="larger",
+            SHARE,
+            "near that of real images",
             scale="share",
         ),
         Quantity(
             "Entropy of the labels",
-            "Of the labels it is sure about; the log of the number of classes where all"
-            " are equally frequent.",
+            "How varied the labels are that it is sure about.",
             _at("label_entropy", *SOURCES),
+            "0 for one label, log of the number of classes for all alike",
+            "near that of real images",
             "nats",
-            "larger",
         ),
         Quantity(
             "Round trip",
             "Squared distance between a code of the prior and the code of its draw,"
-            " over the code's square: 1 for an encoder that answers 0.",
+            " over the square of the first.",
             _one("round_trip"),
-            better="smaller",
+            "0 or more; 1 for an encoder that always answers 0",
+            "small; for an exact posterior it is the posterior variance",
         ),
         Quantity(
             "Round trip inside",
-            "Share of those codes inside the 99% region of q(z | x); 0.99 for the exact"
-            " posterior.",
+            "Share of those codes inside the 99% region of q(z | x).",
             _one("round_trip_inside"),
+            SHARE,
+            "0.99, as with the exact posterior",
             scale="share",
         ),
     ],
@@ -258,49 +297,58 @@ RUN = Group(
     [
         Quantity("Step", "Training steps.", _one("step")),
         Quantity(
-            "NLL, standard error", "Over images.", _one("nll_standard_error"), "nats"
+            "NLL, standard error",
+            "Of the mean over images.",
+            _one("nll_standard_error"),
+            unit="nats",
         ),
         Quantity("NLL, samples", "Per image.", _one("nll_num_samples")),
         Quantity(
             "Effective sample size",
-            "How many of those samples count; near 1, the NLL is not to be trusted.",
+            "How many of those samples count. Near 1, the NLL is not to be trusted.",
             _one("effective_sample_size"),
-            better="larger",
+            "1 to the number of samples",
+            "larger is better",
         ),
         Quantity(
             "Bits per dimension",
             "The NLL per pixel.",
             _one("bits_per_dim"),
-            "bits",
-            "smaller",
+            good="smaller is better",
+            unit="bits",
         ),
         Quantity(
             "Density",
             "How many neighbourhoods of held-out images a draw lies in. Misleads: it"
             " rewards draws that are all alike.",
             _one("density"),
+            "0 or more",
         ),
         Quantity(
             "Precision",
             "Share of draws in any such neighbourhood. Misleads in the same way.",
             _one("precision"),
+            SHARE,
         ),
         Quantity(
             "Recall",
             "Share of held-out images near a draw. Misleads: it rewards noise.",
             _one("recall"),
+            SHARE,
         ),
         Quantity(
             "Classifier's accuracy",
             "On real test images, of the classifier behind the labels.",
             _one("classifier_accuracy"),
+            SHARE,
+            "near 1; else its labels mean little",
         ),
         Quantity("Parameters", "Numbers in the model.", _one("num_parameters")),
         Quantity(
             "Training time",
             "Compilation included; in a grid, an equal share of the program's.",
             _one("train_seconds"),
-            "s",
+            unit="s",
         ),
         Quantity(
             "Images per second",
@@ -315,7 +363,7 @@ GROUPS = (FIT, NOISE, CODES, CONTINUITY, COMPLETENESS, RUN)
 
 
 def groups_of(keys: Sequence[str]) -> list[Group]:
-    """The groups, reduced to the keys that there are; unknown keys come last.
+    """The groups, reduced to the keys that there are; unknown keys come near the end.
 
     Args:
         keys: of results.json.

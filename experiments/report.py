@@ -1,0 +1,54 @@
+"""Compares finished runs: results.csv, summary.csv, figures/ and report.html.
+
+    python -m experiments.report --workdirs=runs/a,runs/b --out=runs/report
+
+A grid's workdir stands for all its members. Settings are told apart by the config
+fields that differ between the runs; runs that differ in their seed only are averaged.
+"""
+
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+
+from configs import default
+from experiments import cli
+from vae_jax import build
+from vae_jax.errors import ConfigError
+from vae_jax.runs import finished
+
+_WORKDIRS = flags.DEFINE_string("workdirs", None, "DIR,DIR,...: finished runs.")
+_OUT = flags.DEFINE_string("out", None, "Folder of the report; made if missing.")
+_TITLE = flags.DEFINE_string("title", None, "Of the report; the name of --out if none.")
+
+
+def main() -> None:
+    """Reads the runs and writes the report."""
+    cli.required(workdirs=_WORKDIRS.value, out=_OUT.value)
+    out = pathlib.Path(_OUT.value)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out={out} is a file: give a folder for the report")
+    runs = finished.read_finished(finished.split_workdirs(_WORKDIRS.value))
+    from vae_jax.workdir.report import write_report  # matplotlib is slow to import
+
+    fields = build.flatten(default.get_config().to_dict())
+    commands = [
+        finished.train_command(config, fields, folder)
+        for config, folder in zip(runs.configs, runs.folders, strict=True)
+    ]
+    commands.append(shlex.join(["python", "-m", "experiments.report", *sys.argv[1:]]))
+    report = write_report(
+        out,
+        runs.rows,
+        runs.folders,
+        swept=runs.swept,
+        config=runs.shared,
+        commands=commands,
+        title=_TITLE.value or out.resolve().name,
+    )
+    print(f"report: {report}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,155 @@
+"""Finished runs, read to be compared, and the program that does so."""
+
+import json
+import pathlib
+
+import pytest
+
+from configs import default
+from tests.forked_programs import run_program
+from tests.runs_helpers import small_config
+from vae_jax import build
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs import finished
+
+DEFAULT = build.flatten(default.get_config().to_dict())
+
+
+def finished_run(folder, results=None, **fields):
+    """A workdir as a run of that config leaves it, without the training."""
+    folder.mkdir(parents=True)
+    config = small_config(**fields).to_dict()
+    (folder / "config.json").write_text(json.dumps(config))
+    results = {"step": 40, "elbo": -9.5, "rate": 1.5, "distortion": 8.0} | (
+        results or {}
+    )
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_fields_that_differ_are_swept(tmp_path):
+    folders = [
+        finished_run(tmp_path / "a", seed=0),
+        finished_run(tmp_path / "b", seed=1, **{"objective.kl_weight": 2.0}),
+        finished_run(tmp_path / "c", **{"data.dir": "x", "train.log_every": 5}),
+    ]
+    runs = finished.read_finished(folders)
+    assert runs.swept == ["objective.kl_weight"]
+    assert [row["objective.kl_weight"] for row in runs.rows] == [1.0, 2.0, 1.0]
+    assert [row["seed"] for row in runs.rows] == [0, 1, 0]
+    assert [row["name"] for row in runs.rows] == ["a", "b", "c"]
+    assert runs.rows[0]["elbo"] == -9.5
+    assert runs.shared["model.latent_dim"] == 3
+    for field in ("objective.kl_weight", "seed", "data.dir"):
+        assert field not in runs.shared
+
+
+def test_a_field_that_an_older_run_lacks(tmp_path):
+    old = finished_run(tmp_path / "old")
+    config = json.loads((old / "config.json").read_text())
+    del config["model"]["activation"]
+    (old / "config.json").write_text(json.dumps(config))
+    runs = finished.read_finished([old, finished_run(tmp_path / "new")])
+    assert runs.swept == ["model.activation"]
+    assert [row["model.activation"] for row in runs.rows] == [None, "gelu"]
+
+
+def test_names_tell_the_runs_apart(tmp_path):
+    folders = [finished_run(tmp_path / group / "run") for group in ("one", "two")]
+    names = [row["name"] for row in finished.read_finished(folders).rows]
+    assert names == ["one/run", "two/run"]
+
+
+def test_a_grid_stands_for_its_members(tmp_path):
+    names = ["kl_weight=4,seed=0", "kl_weight=4,seed=1"]
+    for seed, name in enumerate(names):
+        finished_run(tmp_path / "members" / name, seed=seed)
+    grid = {"mode": "vmap", "members": dict.fromkeys(names, {})}
+    (tmp_path / "grid.json").write_text(json.dumps(grid))
+    runs = finished.read_finished([tmp_path])
+    assert [row["name"] for row in runs.rows] == names
+
+
+def test_commas_in_the_names_of_folders(tmp_path):
+    names = ["kl_weight=4,seed=0", "plain", "missing"]
+    for name in names[:2]:
+        (tmp_path / name).mkdir()
+    paths = [tmp_path / name for name in names]
+    assert finished.split_workdirs(",".join(map(str, paths))) == paths
+
+
+def test_the_command_gives_the_config_back(tmp_path):
+    config = build.flatten(json.loads(json.dumps(small_config().to_dict())))
+    command = finished.train_command(config, DEFAULT, pathlib.Path("runs/a b"))
+    assert command.startswith(
+        "python -m experiments.train --config=configs/default.py '--workdir=runs/a b'"
+    )
+    assert "'--config.model.hidden_dims=(16,)'" in command
+    assert "--config.model.latent_dim=3" in command
+    assert "learning_rate" not in command  # the default
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "holds no run (there is no config.json)"),
+        ("results.json", "isn't finished (there is no results.json)"),
+    ],
+)
+def test_what_is_no_finished_run_is_refused(tmp_path, missing, message):
+    folder = finished_run(tmp_path / "a")
+    (folder / missing).unlink()
+    with pytest.raises(ConfigError) as error:
+        finished.read_finished([folder])
+    assert str(error.value) == f"{folder} {message}"
+
+
+def test_the_same_folder_twice_is_refused(tmp_path):
+    folder = finished_run(tmp_path / "a")
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ConfigError, match="a is given 2 times"):
+        finished.read_finished([folder, tmp_path / "link"])
+
+
+def test_damaged_results_are_named(tmp_path):
+    folder = finished_run(tmp_path / "a")
+    (folder / "results.json").write_text("{")
+    with pytest.raises(DataError, match="results.json is damaged"):
+        finished.read_finished([folder])
+
+
+def test_the_program_writes_a_report(tmp_path):
+    finished_run(tmp_path / "a")
+    finished_run(tmp_path / "b", {"elbo": -11.0}, **{"objective.kl_weight": 2.0})
+    workdirs = f"--workdirs={tmp_path / 'a'},{tmp_path / 'b'}"
+    status, out, err = run_program("report", workdirs, f"--out={tmp_path / 'out'}")
+    assert status == 0, err
+    path = tmp_path / "out" / "report.html"
+    assert out == f"report: {path}\n"
+    text = path.read_text(encoding="utf-8")
+    assert "--config.objective.kl_weight=2.0" in text
+    assert (tmp_path / "out" / "figures" / "elbo.png").is_file()
+
+
+def test_the_program_answers_mistakes_with_one_line(tmp_path):
+    folder = finished_run(tmp_path / "a")
+    (tmp_path / "file").write_text("mine")
+    cases = [
+        ([], "--workdirs is missing"),
+        ([f"--workdirs={folder}"], "--out is missing"),
+        ([f"--workdirs={folder}", f"--out={tmp_path / 'file'}"], "is a file"),
+        (
+            [f"--workdirs={folder}", f"--out={tmp_path / 'file' / 'x'}"],
+            "can't be written",
+        ),
+        ([f"--workdirs={folder}", f"--out={folder}"], "holds a run"),
+        ([f"--workdirs={folder},{folder}", "--out=x"], "is given 2 times"),
+        ([f"--workdirs={tmp_path / 'none'}", "--out=x"], "holds no run"),
+    ]
+    for arguments, message in cases:
+        status, out, err = run_program("report", *arguments)
+        assert (status, out) == (1, ""), arguments
+        assert err.startswith("error: ")
+        assert message in err
+        assert err.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,0 +1,135 @@
+"""Finished runs, read from their workdirs to be compared."""
+
+import dataclasses
+import os
+import pathlib
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vae_jax import build
+from vae_jax.errors import ConfigError
+from vae_jax.runs.files import FREE_FIELDS
+from vae_jax.workdir.compare import show
+from vae_jax.workdir.writers import read_json
+
+# A report averages over the seed; the others change nothing that it compares.
+NO_SETTINGS = (
+    *("seed", *FREE_FIELDS, "eval.figures"),
+    *("train.log_every", "train.eval_every"),
+    *("train.checkpoint_every", "train.max_to_keep"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRuns:
+    """What `write_report` wants to know of runs."""
+
+    rows: Sequence[Mapping[str, Any]]  # name, values of `swept`, seed, results
+    folders: Sequence[pathlib.Path]
+    configs: Sequence[Mapping[str, Any]]  # flat: field -> value
+    swept: Sequence[str]  # fields that differ, without NO_SETTINGS
+    shared: Mapping[str, Any]  # flat config of the fields that don't
+
+
+def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
+    """Reads results and configs of finished runs.
+
+    Args:
+        folders: workdirs of runs, or of grids, which stand for all their members.
+
+    Returns:
+        The runs, in the order given.
+
+    Raises:
+        ConfigError: a folder is no workdir, not finished, or there twice.
+        DataError: a file in it is damaged.
+    """
+    folders = [run for folder in folders for run in _runs_of(folder)]
+    for folder in folders:
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"{folder} holds no run (there is no config.json)")
+        if not (folder / "results.json").is_file():
+            raise ConfigError(f"{folder} isn't finished (there is no results.json)")
+    for folder, count in Counter(folder.resolve() for folder in folders).items():
+        if count > 1:
+            raise ConfigError(f"{folder} is given {count} times: a run counts once")
+    configs = [build.flatten(read_json(folder / "config.json")) for folder in folders]
+    fields = list(dict.fromkeys(field for config in configs for field in config))
+    differing = {
+        field for field in fields if len({show(c.get(field)) for c in configs}) > 1
+    }
+    swept = [f for f in fields if f in differing and f not in NO_SETTINGS]
+    rows = [
+        {
+            "name": name,
+            **{field: config.get(field) for field in swept},
+            "seed": config.get("seed"),
+            **read_json(folder / "results.json"),
+        }
+        for name, folder, config in zip(_names(folders), folders, configs, strict=True)
+    ]
+    shared = {f: configs[0][f] for f in fields if f not in differing}
+    return FinishedRuns(rows, folders, configs, swept, shared)
+
+
+def split_workdirs(text: str) -> list[pathlib.Path]:
+    """Splits "runs/a,runs/b" at commas, but not within the name of a folder.
+
+    The folders of a grid's members are called like "kl_weight=4,seed=0".
+
+    Args:
+        text: paths with commas between them.
+
+    Returns:
+        Paths; those that don't exist are among them.
+    """
+    parts = text.split(",")
+    found = []
+    while parts:
+        joined = [",".join(parts[: n + 1]) for n in range(len(parts))]
+        used = next((n for n, path in enumerate(joined) if os.path.isdir(path)), 0)
+        found.append(pathlib.Path(joined[used]))
+        parts = parts[used + 1 :]
+    return found
+
+
+def train_command(
+    config: Mapping[str, Any], default: Mapping[str, Any], workdir: pathlib.Path
+) -> str:
+    """The command that trains a run again, from configs/default.py.
+
+    Args:
+        config: of the run, flat.
+        default: the content of configs/default.py, flat.
+        workdir: of the run.
+
+    Returns:
+        One line for a shell.
+    """
+    command = ["python", "-m", "experiments.train", "--config=configs/default.py"]
+    command.append(f"--workdir={workdir}")
+    for field, value in config.items():
+        value = tuple(value) if isinstance(value, list) else value
+        if field not in default or value != default[field]:
+            command.append(f"--config.{field}={value}")
+    return shlex.join(command)
+
+
+def _runs_of(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The members of a grid, or the folder itself."""
+    if not (folder / "grid.json").is_file():
+        return [folder]
+    members = read_json(folder / "grid.json")["members"]
+    return [folder / "members" / name for name in members]
+
+
+def _names(folders: Sequence[pathlib.Path]) -> list[str]:
+    """The last parts of the paths, as many as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(path[-length:]) for path in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
