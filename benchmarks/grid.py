@@ -1,0 +1,144 @@
+"""A grid of runs as one program, against the same runs one after the other.
+
+    python -m benchmarks.grid programs [--config=configs/digits.py] [--members=16]
+    python -m benchmarks.grid steps [--members=1,2,4,8] [--rounds=7]
+
+`programs` times whole processes, start-up, compilation, evaluation and figures
+included: `experiments.train` once per KL weight, then one `experiments.ablate`.
+`steps` times the training chunks of configs/mnist.py alone, on made-up images, with
+vmap, one after the other in one program ("exact"), and as single runs; the kinds take
+turns, and medians over the rounds are compared. With several devices the members of
+vmap are spread over them (XLA_FLAGS=--xla_force_host_platform_device_count=2 simulates
+two).
+"""
+
+import argparse
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from configs import mnist
+from vae_jax import build
+from vae_jax.data.batches import InMemoryBatches
+from vae_jax.training.ensemble import ensemble, member_sharding
+from vae_jax.training.loop import Members, compile_chunk
+
+STEPS = 50  # per timed chunk
+SHAPE = (28, 28, 1)
+
+
+def program(name: str, *arguments: object) -> float:
+    """Seconds that `python -m experiments.NAME` takes."""
+    command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def programs(config: str, members: int) -> None:
+    """Prints the times of the single runs and of the grid."""
+    weights = [round(8 * m / (members - 1), 4) for m in range(members)]
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder)
+        singles = [
+            program(
+                "train",
+                f"--config={config}",
+                f"--workdir={out / f'single-{m}'}",
+                f"--config.objective.kl_weight={weight}",
+            )
+            for m, weight in enumerate(weights)
+        ]
+        grid = program(
+            "ablate",
+            f"--config={config}",
+            f"--workdir={out / 'grid'}",
+            f"--sweep=objective.kl_weight={','.join(map(str, weights))}",
+        )
+    total = sum(singles)
+    print(f"{members} runs in turn  {total:7.1f} s  ({total / members:.1f} s each)")
+    print(f"one grid of {members:2d}   {grid:7.1f} s")
+    print(f"ratio            {total / grid:7.1f}")
+
+
+def chunk(members: Members, count: int) -> Callable[[], None]:
+    """A call that trains `count` members (or one run) for STEPS steps."""
+    config = mnist.get_config()
+    trainer = build.make_trainer(config, SHAPE)
+    run = compile_chunk(trainer, build.make_preprocess(config), members)
+    images = np.random.default_rng(0).integers(0, 256, (60_000, *SHAPE), np.uint8)
+    hparams, key = build.make_hparams_of(config), jax.random.key(0)
+    x = jnp.zeros((1, *SHAPE))
+    shared = None
+    if members == "one":
+        state = jax.jit(trainer.init)(key, x)
+    else:
+        key = jax.random.split(key, count)
+        hparams = jax.tree.map(lambda v: jnp.broadcast_to(v, (count,)), hparams)
+        state = jax.jit(ensemble(trainer).init)(key, x)
+    if members == "vmap":
+        sharding = member_sharding(count)
+        state, key, hparams = jax.device_put((state, key, hparams), sharding)
+        shared = NamedSharding(sharding.mesh, PartitionSpec())
+    batches = InMemoryBatches(
+        images, seed=0, batch_size=config.data.batch_size, sharding=shared
+    )
+    data, rows = batches(0, STEPS, STEPS)
+    data_key = jax.random.key(1)
+
+    def train() -> None:
+        nonlocal state
+        state, _, _ = run(
+            state, data, rows, np.int32(0), np.int32(STEPS), data_key, key, hparams
+        )
+        jax.block_until_ready(state)
+
+    return train
+
+
+def steps(counts: list[int], rounds: int) -> None:
+    """Prints milliseconds per step and member."""
+    cases: dict[tuple[Members, int], Callable[[], None]] = {("one", 1): chunk("one", 1)}
+    kinds: tuple[Members, ...] = ("vmap", "exact")
+    cases |= {(kind, count): chunk(kind, count) for count in counts for kind in kinds}
+    times: dict[tuple[Members, int], list[float]] = {case: [] for case in cases}
+    for round_number in range(rounds + 1):
+        for case, train in cases.items():
+            start = time.perf_counter()
+            train()
+            if round_number:  # the first one compiles
+                elapsed = time.perf_counter() - start
+                times[case].append(elapsed / STEPS / case[1])
+    single = statistics.median(times["one", 1])
+    print("members  kind   ms per step and member  against single runs")
+    for (kind, count), values in times.items():
+        value = statistics.median(values)
+        print(f"{count:7d}  {kind:5s} {1e3 * value:23.2f}  {single / value:19.2f}")
+
+
+def main() -> None:
+    """Runs one of the two comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["programs", "steps"])
+    parser.add_argument("--config", default="configs/digits.py")
+    parser.add_argument("--members", default="")
+    parser.add_argument("--rounds", type=int, default=7)
+    flags = parser.parse_args()
+    if flags.what == "programs":
+        programs(flags.config, int(flags.members or 16))
+    else:
+        counts = [int(count) for count in (flags.members or "1,2,4,8").split(",")]
+        steps(counts, flags.rounds)
+
+
+if __name__ == "__main__":
+    main()
