@@ -37,6 +37,10 @@ def run(main: Callable[[], None]) -> None:
             main()
         except VAEJaxError as error:
             fail(error)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            fail(f"{error.filename}: {error.strerror}")
 
     app.run(guarded, flags_parser=_parse)
 
@@ -47,13 +51,30 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
         fail(_one_line(error))
-        raise AssertionError from error  # fail never returns
+    except Exception as error:  # a config file is code
+        fail(f"the config file fails with {type(error).__name__}: {error}")
+    raise AssertionError("fail never returns")
+
+
+_CLEARER = {
+    r"^(?:Key )?['\"](\w+)['\"](?: does not exist[^\n]*)?\n?": (
+        r"the config has no field '\1'. "
+    ),
+    r"Error whilst parsing config file:.*\n(?=\S)": "",  # a trace
+    r"invalid literal for int.*": "must be a whole number",
+    r"could not convert string to float.*": "must be a number",
+    r"\('Non-boolean.*": "must be true or false",
+}
 
 
 def _one_line(error: Exception) -> str:
-    """The useful part of a message of absl or ml_collections."""
+    """What a user needs to know of an error of absl or ml_collections."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]  # ml_collections puts the useful one inside
     message = str(error.args[0]) if error.args else str(error)
-    return re.sub(r"\s+", " ", message).replace("FATAL Flags parsing error: ", "")
+    for pattern, clearer in _CLEARER.items():
+        message = re.sub(pattern, clearer, message, flags=re.DOTALL)
+    return " ".join(message.split())
 
 
 def _check_config_path(argv: list[str]) -> None:
@@ -91,5 +112,5 @@ def writing(flag: str, path: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"--{flag}={path} can't be written: {error.strerror}"
+            f"--{flag}={path} can't be written: {error.filename}: {error.strerror}"
         ) from error

@@ -11,6 +11,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
+from vae_jax.errors import ConfigError
 from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
 
@@ -25,6 +26,9 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where the data lie, if moved.
 def main() -> None:
     """Encodes and writes."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
+    out = pathlib.Path(_OUT.value)
+    if out.suffix != ".npz":
+        raise ConfigError(f"--out={out}: must end in .npz")
     run = opened.open_run(_WORKDIR.value)
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
     statistics = evaluator.statistics(
@@ -37,7 +41,6 @@ def main() -> None:
     labels = getattr(evaluator.dataset, _SPLIT.value).labels
     if labels is not None:
         codes["labels"] = labels
-    out = pathlib.Path(_OUT.value).with_suffix(".npz")
     with cli.writing("out", out):
         out.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(out, **codes)

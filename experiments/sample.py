@@ -37,6 +37,8 @@ def main() -> None:
         raise ConfigError(f"--num={_NUM.value}: must be at least 1")
     if not 0 <= _TEMPERATURE.value < float("inf"):
         raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
+    if not 0 <= _SEED.value < 2**32:
+        raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
     run = opened.open_run(_WORKDIR.value)
     samples = opened.sample(
         run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value

@@ -6,18 +6,18 @@ a JAX backend of its own. `run_program` is that of `runs_helpers`, two seconds f
 
 import functools
 import multiprocessing
-import multiprocessing.context
 import os
 import pathlib
 import runpy
 import sys
 import tempfile
+from multiprocessing import context, forkserver
 
 import pytest
 
 from tests.runs_helpers import REPOSITORY
 
-TIMEOUT_S = 120
+TIMEOUT_S = 180
 PRELOADED = [
     "sklearn.datasets",
     "tensorflow_datasets",
@@ -30,7 +30,7 @@ PRELOADED = [
 def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
     """Runs a program to its end: exit status, stdout, stderr."""
     with tempfile.TemporaryDirectory() as folder:
-        child = _server().Process(
+        child = _forking().Process(
             target=_become, args=(name, [*map(str, arguments)], folder)
         )
         child.start()
@@ -38,25 +38,26 @@ def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
         if child.exitcode is None:
             child.kill()
             child.join()
-        out, err = (pathlib.Path(folder, name).read_text() for name in ("out", "err"))
+        out, err = (pathlib.Path(folder, file).read_text() for file in ("out", "err"))
     assert child.exitcode is not None
     return child.exitcode, out, err
 
 
 @functools.cache
-def _server() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+def _forking() -> context.ForkServerContext:
+    """Starts the process that forks."""
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(PRELOADED)
     with pytest.MonkeyPatch.context() as patch:
         # A thread of OpenBLAS would not survive the fork.
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
         patch.chdir(REPOSITORY)
-        context.Process(target=int).start()
-    return context
+        forkserver.ensure_running()
+    return forking
 
 
 def _become(name: str, arguments: list[str], folder: str) -> None:
-    """Turns this process into a program; multiprocessing takes care of its end."""
+    """Turns this process into a program; multiprocessing sees to its end."""
     for number, file in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{folder}/{file}", os.O_WRONLY | os.O_CREAT), number)
     os.chdir(REPOSITORY)

@@ -18,6 +18,7 @@ from vae_jax import likelihoods, posteriors, priors
 from vae_jax.data.batches import Preprocess, preprocessor
 from vae_jax.data.sources import Dataset, load_dataset
 from vae_jax.errors import ConfigError
+from vae_jax.evaluation.completeness import NEIGHBOURS
 from vae_jax.models.hierarchical import HierarchicalVAE
 from vae_jax.models.vae import VAE
 from vae_jax.networks import conv, gated, mlp
@@ -219,6 +220,10 @@ def check_parts(config: ConfigDict) -> None:
             f"objective.name={objective.name} keeps the encoder apart from the prior,"
             " and model.prior=vamp contains it: set objective.name=iwae"
         )
+    if not 0 <= objective.elbo_share <= 1:
+        raise ConfigError(
+            f"objective.elbo_share={objective.elbo_share}: must be between 0 and 1"
+        )
     if not math.isfinite(objective.alpha):
         raise ConfigError(f"objective.alpha={objective.alpha}: must be a finite number")
     if objective.num_samples % objective.num_groups:
@@ -268,6 +273,7 @@ def make_dataset(config: ConfigDict) -> Dataset:
             f" {data.name} with {size} images"
         )
     check_support(config, dataset.levels)
+    check_evaluation(config, dataset)
     return dataset
 
 
@@ -302,6 +308,27 @@ def check_support(config: ConfigDict, levels: str) -> None:
             f"model.likelihood={likelihood} is over 8-bit levels, but the data are"
             " continuous: set data.dequantize=False and give uint8 images, or choose"
             " normal, laplace or continuous_bernoulli"
+        )
+
+
+def check_evaluation(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuses, before training, data that could not be measured or drawn after it.
+
+    Raises:
+        ConfigError: says what to change.
+    """
+    sizes = len(dataset.train), len(dataset.test)
+    if config.eval.regularity and min(sizes) <= NEIGHBOURS:
+        raise ConfigError(
+            f"eval.regularity=True needs more than {NEIGHBOURS} training and test"
+            f" images; {dataset.name} has {sizes[0]} and {sizes[1]}: set"
+            " eval.regularity=False, or a larger data.test_fraction"
+        )
+    channels = dataset.image_shape[-1]
+    if config.eval.figures and channels not in (1, 3):
+        raise ConfigError(
+            f"eval.figures=True draws images of 1 or 3 channels; {dataset.name} has"
+            f" {channels}: set eval.figures=False"
         )
 
 

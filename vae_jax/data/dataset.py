@@ -100,9 +100,9 @@ def complete(
         size = round(fraction * total) if 0 < fraction < 1 else 0
         if not 0 < size < total - used:
             raise DataError(
-                f"{name}: {split}_fraction={fraction} of {total} training images"
-                f" leaves the {split} or the train split empty; it must lie between"
-                " 0 and 1"
+                f"{name}: data.{split}_fraction={fraction} of {total} training images"
+                f" leaves the {split} or the train split empty; the fractions of"
+                " validation and test must be above 0 and their sum below 1"
             )
         drawn[split] = splits["train"].take(np.sort(order[used : used + size]))
         used += size

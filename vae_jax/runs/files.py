@@ -16,7 +16,9 @@ FREE_FIELDS = ("data.dir",)
 
 
 def check_workdir(workdir: pathlib.Path, config: ConfigDict) -> bool:
-    """Whether the workdir is new; refuses one that holds another run."""
+    """Whether the workdir is new; refuses one that holds another run, or a grid."""
+    if (workdir / "grid.json").is_file():
+        raise ConfigError(f"workdir={workdir} holds a grid: choose another workdir")
     path = workdir / "config.json"
     if not path.is_file():
         return True

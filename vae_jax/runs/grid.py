@@ -63,7 +63,8 @@ def train_grid(
     grid = sweep.members(config, sweeps, seeds)
     _check_grid(workdir, grid, mode)
     datasets: dict[str, Dataset] = {}
-    members_per_program = members_per_program or _fitting_members(grid, datasets)
+    fitting = _fitting_members(grid, datasets)
+    members_per_program = members_per_program or fitting
     parts = sweep.programs(grid, members_per_program)
     _claim_grid(workdir, grid, mode)
     logging.info(

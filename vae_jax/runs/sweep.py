@@ -108,7 +108,9 @@ def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Membe
 
 def _plain(value: Any) -> str:
     """A value as it can stand in the name of a folder."""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        text = f"{value:g}"  # 1 for 1.0, but all digits of a value that needs them
     return text.replace("/", "_").replace(":", "_")
 
 

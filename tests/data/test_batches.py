@@ -1,0 +1,88 @@
+"""Order and preprocessing as pure functions of seed and step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.data.batches import (
+    InMemoryBatches,
+    batch_indices,
+    fixed_draw,
+    preprocessor,
+)
+
+N, B = 23, 5
+KEY = jax.random.key(3)
+
+
+def test_an_epoch_sees_each_row_at_most_once_and_epochs_differ():
+    per_epoch = N // B
+    rows = batch_indices(0, 0, 3 * per_epoch, N, B).reshape(3, -1)
+    for epoch in rows:
+        assert len(set(epoch.tolist())) == per_epoch * B
+    assert not (rows[0] == rows[1]).all()
+    assert set(rows.ravel().tolist()) == set(range(N))
+
+
+def test_order_depends_on_the_seed_and_not_on_where_one_starts():
+    whole = batch_indices(1, 0, 20, N, B)
+    for start, length in ((0, 3), (3, 9), (7, 13)):
+        part = batch_indices(1, start, length, N, B)
+        np.testing.assert_array_equal(part, whole[start : start + length])
+    assert not (whole == batch_indices(2, 0, 20, N, B)).all()
+
+
+def test_batches_hold_the_images_of_their_rows():
+    images = np.arange(N, dtype=np.uint8).reshape(N, 1, 1, 1)
+    data, rows = InMemoryBatches(images, seed=4, batch_size=B)(6, 3, 10)
+    assert rows.shape == (10, B)
+    np.testing.assert_array_equal(
+        np.asarray(data)[np.asarray(rows[:3])].squeeze((2, 3, 4)),
+        batch_indices(4, 6, 3, N, B),
+    )
+
+
+def test_scaling_and_threshold():
+    images = np.asarray([0, 127, 128, 255], np.uint8).reshape(4, 1, 1, 1)
+    scaled = preprocessor("none", False)(jnp.asarray(images), KEY)
+    np.testing.assert_allclose(scaled.ravel(), [0, 127 / 255, 128 / 255, 1], rtol=1e-6)
+    binary = preprocessor("threshold", False)(jnp.asarray(images), KEY)
+    np.testing.assert_array_equal(binary.ravel(), [0, 0, 1, 1])
+    np.testing.assert_array_equal(
+        preprocessor("none", False)(scaled, KEY).ravel(), scaled.ravel()
+    )
+
+
+def test_dynamic_binarisation_has_the_grey_value_as_its_mean():
+    grey = np.asarray([0, 51, 204, 255], np.uint8)
+    images = jnp.asarray(np.tile(grey, (4000, 1)).reshape(4000, 4, 1, 1))
+    draw = preprocessor("dynamic", False)
+    x = draw(images, KEY)
+    assert set(np.unique(x)) == {0.0, 1.0}
+    np.testing.assert_allclose(
+        x.mean(axis=0).ravel(), [0, 0.2, 0.8, 1], atol=5 * 0.4 / 4000**0.5
+    )
+    assert not (x == draw(images, jax.random.key(4))).all()  # a fresh draw
+    assert (x == draw(images, KEY)).all()
+
+
+def test_dequantisation_stays_within_a_level():
+    images = jnp.asarray(np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1))
+    x = np.asarray(preprocessor("none", True)(images, KEY)).ravel() * 256
+    np.testing.assert_array_equal(np.floor(x), np.arange(256))
+    assert np.ptp(x - np.floor(x)) > 0.8
+
+
+@pytest.mark.parametrize("cut", [1, 4, 16])
+def test_the_draw_for_evaluation_does_not_depend_on_chunks(cut):
+    images = np.random.default_rng(0).integers(0, 256, (16, 3, 3, 1), np.uint8)
+    draw = fixed_draw(preprocessor("dynamic", False), KEY)
+    rows = np.arange(16)
+    whole = draw(jnp.asarray(images), jnp.asarray(rows))
+    for start in range(0, 16, cut):
+        part = slice(start, start + cut)
+        np.testing.assert_array_equal(
+            draw(jnp.asarray(images[part]), jnp.asarray(rows[part])), whole[part]
+        )
+    assert not (whole[0] == whole[1]).all()

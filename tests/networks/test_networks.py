@@ -1,0 +1,87 @@
+"""Networks for images of any size: shapes, gradients, and an identity."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
+from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
+from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+
+SHAPES = [
+    *((28, 28, 1), (8, 8, 1), (32, 32, 3)),
+    *((20, 28, 1), (64, 64, 3), (7, 5, 2), (1, 1, 1)),
+]
+B, D = 3, 4
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    ("encoder", "decoder"),
+    [
+        (MLPEncoder((6, 5)), lambda shape: MLPDecoder(shape, (5, 6))),
+        (GatedMLPEncoder((6, 5)), lambda shape: GatedMLPDecoder(shape, (5, 6))),
+        (ConvEncoder((2, 3), 5), lambda shape: ConvDecoder(shape, (3, 2), 5)),
+    ],
+    ids=["mlp", "gated", "conv"],
+)
+def test_any_size_and_every_parameter_counts(shape, encoder, decoder):
+    x = jax.random.normal(jax.random.key(0), (B, *shape))
+    z = jax.random.normal(jax.random.key(1), (B, D))
+    for module, rows, out_shape in (
+        (encoder, x, (B, 5)),
+        (decoder(shape), z, (B, *shape)),
+    ):
+        params = module.init(jax.random.key(2), rows)
+        out = module.apply(params, rows)
+        assert out.shape == out_shape
+        target = jax.random.normal(jax.random.key(3), out.shape)
+
+        def loss(params, module=module, rows=rows, target=target):
+            return ((module.apply(params, rows) - target) ** 2).sum()
+
+        for path, leaf in jax.tree.leaves_with_path(jax.grad(loss)(params)):
+            assert np.any(np.asarray(leaf) != 0), path
+
+
+@pytest.mark.parametrize("network", [MLPEncoder((6,)), ConvEncoder((2,), 5)])
+def test_examples_do_not_mix(network):
+    x = jax.random.normal(jax.random.key(0), (B, 6, 6, 1))
+    params = network.init(jax.random.key(1), x)
+    other = network.apply(params, x.at[0].set(9.0))
+    np.testing.assert_allclose(other[1:], network.apply(params, x)[1:], rtol=1e-6)
+
+
+def test_up_convolution_is_a_transposed_convolution():
+    """The same map as lax.conv_transpose with the kernel's entries put in place."""
+    height, width, channels, features = 3, 4, 2, 3
+    h = jax.random.normal(jax.random.key(0), (B, height, width, channels))
+    module = UpConv(features)
+    params = module.init(jax.random.key(1), h)["params"]["Conv_0"]
+    # Output pixel (2i + a, 2j + b) of block (i, j) sees the inputs at i - 1 + p, ...
+    kernel = params["kernel"].reshape(2, 2, channels, 2, 2, features)
+    full = kernel.transpose(0, 3, 1, 4, 2, 5)[::-1, :, ::-1]
+    full = full.reshape(4, 4, channels, features)
+    expected = jax.lax.conv_general_dilated(
+        h,
+        full[::-1, ::-1],
+        window_strides=(1, 1),
+        padding=((2, 2), (2, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    out = module.apply({"params": {"Conv_0": params}}, h)
+    assert out.shape == (B, 2 * height, 2 * width, features)
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_inside_and_float32_outside():
+    z = jnp.ones((B, D))
+    decoder = ConvDecoder((8, 8, 1), (3, 2), 5, dtype=jnp.bfloat16)
+    params = decoder.init(jax.random.key(0), z)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    out = decoder.apply(params, z)
+    assert out.dtype == jnp.float32
+    rounded = out.astype(jnp.bfloat16).astype(jnp.float32)
+    np.testing.assert_array_equal(out, rounded)

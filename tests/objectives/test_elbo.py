@@ -1,0 +1,102 @@
+"""The ELBO and its relatives against a model whose likelihood is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.distributions import Bernoulli, Deterministic, DiagonalNormal
+from vae_jax.objectives.elbo import capacity, elbo, kl_per_dimension
+from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.training.state import make_hparams
+
+K, B, D = 3, 5, 2
+
+
+def normal(mean, std, shape=(K, B, D)):
+    return DiagonalNormal(
+        mean=jnp.broadcast_to(jnp.asarray(mean, jnp.float32), shape),
+        log_std=jnp.log(jnp.broadcast_to(jnp.asarray(std, jnp.float32), shape)),
+    )
+
+
+@pytest.fixture
+def output():
+    rng = np.random.default_rng(0)
+    posterior = normal(rng.normal(size=(B, D)), rng.uniform(0.2, 2, size=(B, D)))
+    logits = jnp.asarray(rng.normal(size=(K, B, 4, 1, 1)), jnp.float32)
+    z = jnp.asarray(rng.normal(size=(K, B, D)), jnp.float32)
+    latent = Latent(z=z, posterior=posterior, prior=normal(0.0, 1.0))
+    return VAEOutput(likelihood=Bernoulli(logits), latents=(latent,))
+
+
+X = jnp.asarray(np.random.default_rng(1).integers(0, 2, (B, 4, 1, 1)), jnp.float32)
+
+
+def by_hand(output):
+    """KL [B, D] and -log p(x|z) averaged over samples [B], in float64."""
+    q = output.latents[0].posterior
+    mean, std = np.float64(q.mean[0]), np.float64(q.std[0])
+    kl = 0.5 * (mean**2 + std**2 - 1) - np.log(std)
+    logits = np.float64(output.likelihood.logits)
+    log_lik = np.float64(X) * logits - np.logaddexp(0, logits)
+    return kl, -log_lik.sum(axis=(2, 3, 4)).mean(axis=0)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0, 4.0])
+def test_loss_is_distortion_plus_weight_times_rate(output, weight):
+    kl, distortion = by_hand(output)
+    loss, metrics = elbo(output, X, make_hparams(kl_weight=weight))
+    rate = kl.sum(axis=1).mean()
+    np.testing.assert_allclose(loss, distortion.mean() + weight * rate, rtol=1e-5)
+    np.testing.assert_allclose(metrics["rate"], rate, rtol=1e-5)
+    np.testing.assert_allclose(metrics["distortion"], distortion.mean(), rtol=1e-5)
+    # At weight 1 whatever the training uses.
+    np.testing.assert_allclose(metrics["elbo"], -distortion.mean() - rate, rtol=1e-5)
+    np.testing.assert_allclose(kl_per_dimension(output)[0], kl, rtol=1e-4, atol=1e-6)
+
+
+def test_free_nats_are_a_floor_per_dimension(output):
+    kl, distortion = by_hand(output)
+    means = kl.mean(axis=0)
+    floor = means.mean()  # above one dimension and below the other
+    hparams = make_hparams(kl_weight=2.0, free_nats=floor)
+    loss, _ = elbo(output, X, hparams)
+    expected = distortion.mean() + 2 * np.maximum(means, floor).sum()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    assert (means < floor).sum() == 1
+
+
+@pytest.mark.parametrize("nats", [0.0, 100.0])
+def test_capacity_is_the_distance_of_the_rate(output, nats):
+    kl, distortion = by_hand(output)
+    loss, _ = capacity(output, X, make_hparams(kl_weight=10.0, capacity=nats))
+    gap = abs(kl.sum(axis=1).mean() - nats)
+    np.testing.assert_allclose(loss, distortion.mean() + 10 * gap, rtol=1e-5)
+
+
+def test_weight_zero_is_an_autoencoder(output):
+    """The same loss as with a point mass in place of the posterior."""
+    latent = output.latents[0]
+    point = Latent(latent.z, Deterministic(latent.z), latent.prior)
+    plain = VAEOutput(output.likelihood, (point,))
+    loss, metrics = elbo(plain, X, make_hparams(kl_weight=7.0))
+    assert loss == elbo(output, X, make_hparams(kl_weight=0.0))[0]
+    assert "elbo" not in metrics and "rate" not in metrics
+
+
+def test_posterior_equal_to_the_prior_costs_nothing(output):
+    latent = Latent(output.latents[0].z, normal(0.0, 1.0), normal(0.0, 1.0))
+    _, metrics = elbo(
+        VAEOutput(output.likelihood, (latent,)), X, make_hparams(kl_weight=1.0)
+    )
+    assert metrics["rate"] == 0
+
+
+def test_mean_over_the_batch_does_not_depend_on_its_size(output):
+    def twice(leaf):
+        return jnp.concatenate([leaf, leaf], axis=1)
+
+    hparams = make_hparams(kl_weight=2.0)
+    double, _ = elbo(jax.tree.map(twice, output), jnp.concatenate([X, X]), hparams)
+    np.testing.assert_allclose(double, elbo(output, X, hparams)[0], rtol=1e-6)

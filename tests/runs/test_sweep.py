@@ -1,0 +1,173 @@
+"""From sweep flags to members and programs."""
+
+import pytest
+
+from tests.runs_helpers import small_config
+from vae_jax import build
+from vae_jax.errors import ConfigError
+from vae_jax.runs.sweep import members, parse_sweep, programs
+
+KL = "objective.kl_weight"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "values"),
+    [
+        (f"{KL}=0,0.5,1", KL, [0.0, 0.5, 1.0]),
+        (f"{KL}= 1e-3, 2 ", KL, [0.001, 2.0]),
+        (f"{KL}=4", KL, [4.0]),
+        ("model.latent_dim=2,16", "model.latent_dim", [2, 16]),
+        ("data.dequantize=true,False", "data.dequantize", [True, False]),
+        ("model.network=mlp,conv", "model.network", ["mlp", "conv"]),
+        ("data.name=npz:a=b.npz", "data.name", ["npz:a=b.npz"]),
+    ],
+)
+def test_values_have_the_type_of_their_field(text, field, values):
+    found_field, found = parse_sweep(small_config(), text)
+    assert (found_field, found) == (field, values)
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "objective.kl_wieght=1",
+            f"no field 'objective.kl_wieght'. Did you mean '{KL}'",
+        ),
+        ("objective=1", "no field 'objective'"),
+        ("=1", "no field ''"),
+        (KL, "expected objective.kl_weight=VALUE"),
+        (f"{KL}=", "expected objective.kl_weight=VALUE"),
+        (f"{KL}=1,", "expected objective.kl_weight=VALUE"),
+        (f"{KL}=1,one", "'one' is not of type float"),
+        ("model.latent_dim=2,2.5", "'2.5' is not of type int"),
+        ("data.dequantize=1", "'1' is not of type bool"),
+        ("model.hidden_dims=1", "is a list, which can't be swept"),
+        (f"{KL}=1,2,1.0", "1.0 stands there twice"),
+        ("data.dequantize=true,True", "True stands there twice"),
+    ],
+)
+def test_texts_that_make_no_sense(text, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_sweep(small_config(), text)
+    assert f"--sweep={text}" in str(error.value)
+
+
+def test_no_sweep_is_one_run_per_seed():
+    found = members(small_config(seed=5), [], 3)
+    assert [entry.name for entry in found] == ["seed=5", "seed=6", "seed=7"]
+    assert [entry.config.seed for entry in found] == [5, 6, 7]
+
+
+def test_a_grid_in_the_order_of_the_flags():
+    config = small_config()
+    found = members(config, ["model.latent_dim=2,3", f"{KL}=0.5,4"], 2)
+    assert [entry.name for entry in found] == [
+        f"latent_dim={dim},kl_weight={weight},seed={seed}"
+        for dim in (2, 3)
+        for weight in ("0.5", "4")
+        for seed in (0, 1)
+    ]
+    for entry in found:
+        # A member's config is the base with its values in it, and nothing else.
+        changed = {
+            name: value
+            for name, value in build.flatten(entry.config.to_dict()).items()
+            if build.flatten(config.to_dict())[name] != value
+        }
+        assert changed.items() <= entry.values.items()
+        flat = build.flatten(entry.config.to_dict())
+        assert all(flat[name] == value for name, value in entry.values.items())
+    assert build.flatten(config.to_dict()) == build.flatten(small_config().to_dict())
+
+
+def test_swept_seeds():
+    found = members(small_config(), ["seed=3,1"], 1)
+    assert [entry.config.seed for entry in found] == [3, 1]
+    with pytest.raises(ConfigError, match="exclude each other"):
+        members(small_config(), ["seed=3,1"], 2)
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "names"),
+    [
+        ([f"{KL}=1.0,0.25,1e-7"], ["kl_weight=1", "kl_weight=0.25", "kl_weight=1e-07"]),
+        # Close values must not share a folder.
+        ([f"{KL}=1,1.00000001"], ["kl_weight=1", "kl_weight=1.00000001"]),
+        # The whole field where its last part alone would not tell two fields apart.
+        (
+            ["objective.schedule=linear", "optimizer.schedule=cosine"],
+            ["objective.schedule=linear,optimizer.schedule=cosine"],
+        ),
+        # A name is one folder on every system.
+        (["data.name=npz:a/b.npz"], ["name=npz_a_b.npz"]),
+    ],
+)
+def test_names(sweeps, names):
+    found = [entry.name for entry in members(small_config(), sweeps, 1)]
+    assert found == [f"{name},seed=0" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "seeds", "message"),
+    [
+        ([f"{KL}=1"], 0, "--seeds=0: must be at least 1"),
+        ([f"{KL}=1"], -1, "--seeds=-1: must be at least 1"),
+        ([f"{KL}=1", f"{KL}=2"], 1, "swept twice"),
+        ([f"{KL}=1,-2"], 1, "objective.kl_weight=-2.0: must be"),
+        ([f"{KL}=1,nan"], 1, "objective.kl_weight=nan: must be"),
+        (["model.network=mlp,cnv"], 1, "model.network='cnv': must be one of"),
+    ],
+)
+def test_grids_that_make_no_sense(sweeps, seeds, message):
+    with pytest.raises(ConfigError, match=message):
+        members(small_config(), sweeps, seeds)
+
+
+# A valid value that is not the default, for each traced field.
+TRACED = {
+    "objective.kl_weight": "2",
+    "objective.warmup_steps": "10",
+    "objective.free_nats": "0.5",
+    "objective.capacity": "3",
+    "optimizer.learning_rate": "0.01",
+}
+
+
+def test_traced_fields_and_the_seed_share_a_program():
+    assert TRACED.keys() == build.TRACED_FIELDS.keys()
+    config = small_config(**{"objective.schedule": "linear"})
+    for field, value in TRACED.items():
+        default = build.flatten(config.to_dict())[field]
+        grid = members(config, [f"{field}={default},{value}"], 2)
+        assert programs(grid, 10) == [grid]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model.latent_dim=2,3",
+        "model.network=mlp,conv",
+        "objective.schedule=linear,sigmoid",
+        "data.seed=0,1",
+        "data.batch_size=8,16",
+        "train.num_steps=20,40",
+    ],
+)
+def test_any_other_field_splits_programs(text):
+    grid = members(small_config(), [text, f"{KL}=1,2"], 1)
+    assert programs(grid, 10) == [grid[:2], grid[2:]]
+
+
+def test_other_fields_group_whatever_the_order_of_the_flags():
+    grid = members(small_config(), [f"{KL}=1,2", "model.latent_dim=2,3"], 1)
+    assert programs(grid, 10) == [grid[0::2], grid[1::2]]
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (5, [5])])
+def test_programs_are_cut_to_size(size, sizes):
+    grid = members(small_config(), [], 5)
+    parts = programs(grid, size)
+    assert [len(part) for part in parts] == sizes
+    assert [entry for part in parts for entry in part] == grid

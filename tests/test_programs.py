@@ -1,0 +1,229 @@
+"""What the programs do when all is well, from images to pictures."""
+
+import ast
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.forked_programs import run_program
+from tests.runs_helpers import REPOSITORY, flags
+
+pytestmark = pytest.mark.slow
+
+FIGURES = {
+    "interpolations",
+    "kl_per_dimension",
+    "latent_map",
+    "reconstructions",
+    "samples",
+    "training_curves",
+    "traversals",
+}
+
+
+def run(name: str, *arguments: object) -> str:
+    """Runs a program that must succeed; gives what it printed."""
+    status, out, err = run_program(name, *arguments)
+    assert status == 0, err
+    return out
+
+
+def train(workdir: pathlib.Path, config: str = "digits", **fields: object) -> None:
+    run(
+        "train",
+        f"--config=configs/{config}.py",
+        f"--workdir={workdir}",
+        *flags(**{"train.eval_every": 0, **fields}),
+    )
+
+
+def strokes(count: int, *shape: int) -> np.ndarray:
+    """Images with a bright bar at random places on a dark ground, uint8."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (count, *shape), np.uint8)
+    for image in images:
+        top, left = rng.integers(0, shape[0] // 2), rng.integers(0, shape[1] // 2)
+        image[top : top + shape[0] // 2, left : left + shape[1] // 4] += 180
+    return images
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory) -> pathlib.Path:
+    """A finished run on a grey npz of 20x28 with labels, figures and all numbers."""
+    folder = tmp_path_factory.mktemp("grey")
+    images, labels = strokes(120, 20, 28), np.arange(120) % 3
+    np.savez(
+        folder / "set.npz",
+        x_train=images[:100],
+        y_train=labels[:100],
+        x_test=images[100:],
+        y_test=labels[100:],
+    )
+    fields = {"eval.figures": True, "eval.regularity": True}
+    train(folder / "run", **{"data.name": f"npz:{folder}/set.npz", **fields})
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> pathlib.Path:
+    """105x105 PNGs in two class folders."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number, image in enumerate(strokes(60, 105, 105)):
+        place = folder / ("left" if number % 2 else "right")
+        place.mkdir(exist_ok=True)
+        Image.fromarray(image).save(place / f"{number:03}.png")
+    return folder
+
+
+def test_every_program_has_help():
+    sources = {p.stem: p.read_text() for p in (REPOSITORY / "experiments").glob("*.py")}
+    programs = {name for name, text in sources.items() if "__main__" in text}
+    assert {"train", "ablate", "prepare_data"} < programs
+    for name in sorted(programs):
+        _, out, err = run_program(name, "--help")
+        docstring = ast.get_docstring(ast.parse(sources[name]), clean=False)
+        assert docstring.strip() in out
+        assert err == ""
+
+
+def test_grey_images_of_20x28(grey):
+    results = json.loads((grey / "results.json").read_text())
+    assert results["step"] == 40
+    assert -results["nll"] >= results["elbo"]
+    assert 0 <= results["coverage"] <= 1
+    assert 0 <= results["classifier_accuracy"] <= 1
+    assert json.loads((grey / "data.json").read_text())["image_shape"] == [20, 28, 1]
+    pictures = {path.stem: path for path in (grey / "figures").glob("*.png")}
+    assert FIGURES <= pictures.keys()
+    for path in pictures.values():
+        with Image.open(path) as picture:
+            picture.load()
+            assert min(picture.size) > 20
+            assert np.asarray(picture).std() > 0
+
+
+def test_finished_run_says_so_and_is_left_alone(grey):
+    def state() -> dict[pathlib.Path, tuple[int, bytes]]:
+        files = [path for path in grey.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    before = state()
+    fields = {"eval.figures": True, "eval.regularity": True, "train.eval_every": 0}
+    status, out, err = run_program(
+        "train",
+        "--config=configs/digits.py",
+        f"--workdir={grey}",
+        *flags(**{"data.name": f"npz:{grey.parent}/set.npz", **fields}),
+    )
+    assert status == 0
+    assert "finished; nothing to do" in err
+    assert "elbo" in out
+    assert state() == before
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_evaluate(grey, split):
+    out = run("evaluate", f"--workdir={grey}", f"--split={split}", "--num_samples=7")
+    written = json.loads((grey / "evaluation" / f"{split}_k7.json").read_text())
+    assert written["nll_num_samples"] == 7
+    assert written["split"] == split
+    for name in ("elbo", "rate", "distortion", "nll"):
+        assert re.search(rf"{name} +│ +{re.escape(f'{written[name]:.5g}')} ", out)
+
+
+def test_samples_are_set_by_the_seed(grey, tmp_path):
+    def draw(*arguments: str) -> dict[str, np.ndarray]:
+        run("sample", f"--workdir={grey}", f"--out={tmp_path}/a/z.npz", *arguments)
+        with np.load(tmp_path / "a" / "z.npz") as archive:
+            return dict(archive)
+
+    first = draw("--num=9")
+    assert first["z"].shape == (9, 3)
+    assert first["mean"].shape == first["draw"].shape == (9, 20, 28, 1)
+    assert set(np.unique(first["draw"])) == {0, 1}
+    again, other = draw("--num=9", "--seed=0"), draw("--num=9", "--seed=1")
+    narrow = draw("--num=9", "--temperature=0.5")
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name])
+        assert (values != other[name]).any()
+    np.testing.assert_allclose(narrow["z"], first["z"] / 2, rtol=1e-6)
+    still = draw("--num=2", "--temperature=0")
+    np.testing.assert_array_equal(still["z"], 0)
+
+
+def test_samples_as_a_picture(grey, tmp_path):
+    out = run("sample", f"--workdir={grey}", "--num=5", f"--out={tmp_path}/samples.png")
+    assert "5 samples" in out
+    with Image.open(tmp_path / "samples.png") as picture:
+        picture.load()
+        assert picture.format == "PNG"
+
+
+def test_encode(grey, tmp_path):
+    run("encode", f"--workdir={grey}", f"--out={tmp_path}/codes.npz")
+    with np.load(tmp_path / "codes.npz") as codes:
+        assert codes["mean"].shape == codes["std"].shape == (20, 3)
+        assert (codes["std"] > 0).all()
+        np.testing.assert_array_equal(codes["labels"], np.arange(100, 120) % 3)
+
+
+def test_reconstruct_images_of_the_user(grey, photos, tmp_path):
+    run("reconstruct", f"--workdir={grey}", f"--images={photos}", f"--out={tmp_path}/a")
+    one = photos / "left" / "001.png"
+    run("reconstruct", f"--workdir={grey}", f"--images={one}", f"--out={tmp_path}/b")
+    for folder, count in (("a", 60), ("b", 1)):
+        with np.load(tmp_path / folder / "reconstructions.npz") as result:
+            assert result["x"].shape == result["mean"].shape == (count, 20, 28, 1)
+            assert result["code"].shape == (count, 3)
+            assert ((result["mean"] > 0) & (result["mean"] < 1)).all()
+        with Image.open(tmp_path / folder / "reconstructions.png") as picture:
+            picture.load()
+
+
+def test_photos_of_105x105_resized(photos, tmp_path):
+    fields = {"data.name": f"folder:{photos}", "data.image_size": 28}
+    train(tmp_path / "run", "mnist", **fields)
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["image_shape"] == [28, 28, 1]
+    run("encode", f"--workdir={tmp_path}/run", f"--out={tmp_path}/codes.npz")
+    with np.load(tmp_path / "codes.npz") as codes:
+        assert set(codes["labels"]) <= {0, 1}
+
+
+def test_colour_folder_of_64x64(tmp_path):
+    (tmp_path / "colour").mkdir()
+    for number, image in enumerate(strokes(40, 64, 64, 3)):
+        Image.fromarray(image).save(tmp_path / "colour" / f"{number:03}.jpg")
+    fields = {
+        "data.name": f"folder:{tmp_path}/colour",
+        "data.batch_size": 4,
+        "train.num_steps": 4,
+        "eval.num_samples": 2,
+    }
+    train(tmp_path / "run", "cifar10", **fields)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert 0 < results["bits_per_dim"] < 30
+    run("sample", f"--workdir={tmp_path}/run", "--num=2", f"--out={tmp_path}/z.npz")
+    with np.load(tmp_path / "z.npz") as samples:
+        draw = samples["draw"]
+        assert draw.shape == (2, 64, 64, 3)
+        levels = draw * 255
+        np.testing.assert_allclose(levels, levels.round(), atol=1e-3)
+
+
+def test_autoencoder_has_codes_without_spread(tmp_path):
+    train(tmp_path / "run", "autoencoder", **{"data.name": "digits"})
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["elbo"] is None
+    assert results["posterior_variance"] == 0
+    out = run("evaluate", f"--workdir={tmp_path}/run")
+    assert "not defined" in out
+    run("encode", f"--workdir={tmp_path}/run", f"--out={tmp_path}/codes.npz")
+    with np.load(tmp_path / "codes.npz") as codes:
+        assert codes["mean"].shape == (180, 3)
+        assert codes["mean"].std() > 0
+        np.testing.assert_array_equal(codes["std"], 0)

@@ -1,0 +1,252 @@
+"""The train step: pure, explicit in its keys, compiled once, right in its gradient."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import vae_jax
+from vae_jax.training.loop import compile_chunk
+from vae_jax.training.state import scale_by_hparam
+from vae_jax.training.step import model_functions
+
+SHAPE, B = (4, 4, 1), 6
+KEY = jax.random.key(7)
+
+
+def make_model(latent_dim=2):
+    return vae_jax.VAE(
+        encoder=nn.Sequential(
+            [
+                vae_jax.MLPEncoder((5,), nn.tanh),
+                vae_jax.posteriors.DiagonalNormalPosterior(latent_dim),
+            ]
+        ),
+        prior=vae_jax.priors.StandardNormal(latent_dim),
+        decoder=nn.Sequential(
+            [
+                vae_jax.MLPDecoder(SHAPE, (5,), nn.tanh),
+                vae_jax.likelihoods.BernoulliLikelihood(),
+            ]
+        ),
+    )
+
+
+def make_trainer(tx=None, **options):
+    tx = optax.sgd(0.1) if tx is None else tx
+    return vae_jax.vae_trainer(make_model(), vae_jax.elbo, tx, **options)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return jax.random.bernoulli(jax.random.key(0), 0.4, (B, *SHAPE)).astype(jnp.float32)
+
+
+def hparams(weight=1.0):
+    return vae_jax.make_hparams(kl_weight=weight, learning_rate=0.1)
+
+
+def leaves(tree):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def same(a, b):
+    return all((p == q).all() for p, q in zip(leaves(a), leaves(b), strict=True))
+
+
+def test_same_arguments_same_bits_and_the_state_is_not_changed(x):
+    trainer = make_trainer()
+    state = trainer.init(KEY, x)
+    before = leaves(state)
+    step = jax.jit(trainer.step)
+    first, second = step(state, x, KEY, hparams()), step(state, x, KEY, hparams())
+    assert same(first, second)
+    assert all((a == b).all() for a, b in zip(before, leaves(state), strict=True))
+    assert int(first[0].step) == 1
+
+
+def test_noise_depends_on_the_key_and_on_the_step(x):
+    trainer = make_trainer(optax.sgd(0.0))
+    step = jax.jit(trainer.step)
+    state = trainer.init(KEY, x)
+    loss = [float(step(state, x, KEY, hparams())[1]["loss"])]
+    loss.append(float(step(state, x, jax.random.key(8), hparams())[1]["loss"]))
+    later = step(state, x, KEY, hparams())[0]
+    assert same(later.params, state.params)
+    loss.append(float(step(later, x, KEY, hparams())[1]["loss"]))
+    assert len(set(loss)) == 3
+
+
+def test_one_trace_for_every_weight(x):
+    trainer = make_trainer()
+    traces = []
+
+    def counted(*arguments):
+        traces.append(1)
+        return trainer.step(*arguments)
+
+    step = jax.jit(counted)
+    state = trainer.init(KEY, x)
+    for weight in (0.0, 1.0, 4):
+        _, metrics = step(state, x, KEY, hparams(weight))
+        assert metrics["kl_weight"] == weight
+    assert len(traces) == 1
+
+
+def test_update_is_the_finite_difference_gradient(x):
+    """In float64, against central differences of the loss on the same noise."""
+    with jax.enable_x64(True):
+        x64 = jnp.asarray(np.asarray(x), jnp.float64)
+        trainer = make_trainer(optax.sgd(1.0), num_samples=2)
+        state = trainer.init(KEY, x64)
+        state = state.replace(
+            params=jax.tree.map(lambda p: p.astype(jnp.float64), state.params)
+        )
+        flat, unravel = jax.flatten_util.ravel_pytree(state.params)
+        step = jax.jit(trainer.step)
+
+        def loss(values):
+            now = state.replace(params=unravel(values))
+            return float(step(now, x64, KEY, hparams(2.0))[1]["loss"])
+
+        after = step(state, x64, KEY, hparams(2.0))[0].params
+        gradient = flat - jax.flatten_util.ravel_pytree(after)[0]
+        for i in np.random.default_rng(0).choice(len(flat), 12, replace=False):
+            shift = jnp.zeros_like(flat).at[i].set(1e-4)
+            difference = (loss(flat + shift) - loss(flat - shift)) / 2e-4
+            np.testing.assert_allclose(gradient[i], difference, rtol=1e-3, atol=1e-6)
+
+
+def test_samples_are_averaged(x):
+    """K samples give the mean of the losses of their keys."""
+    model = model_functions(make_model())
+    params = model.init(KEY, x)
+    key = jax.random.fold_in(KEY, 0)
+    singles = []
+    for k in jax.random.split(key, 4):
+        out = jax.tree.map(lambda a: a[None], model.apply(params, x, k))
+        singles.append(vae_jax.elbo(out, x, hparams())[0])
+    trainer = make_trainer(num_samples=4)
+    state = trainer.init(KEY, x).replace(params=params)
+    _, metrics = jax.jit(trainer.step)(state, x, KEY, hparams())
+    np.testing.assert_allclose(metrics["loss"], np.mean(singles), rtol=1e-5)
+
+
+def test_averaged_parameters_follow_the_formula(x):
+    trainer = make_trainer(ema_decay=0.9)
+    step = jax.jit(trainer.step)
+    state = trainer.init(KEY, x)
+    expected = leaves(state.params)
+    for t in range(12):
+        state, _ = step(state, x, KEY, hparams())
+        decay = min(0.9, (1 + t) / (10 + t))
+        now = leaves(state.params)
+        expected = [
+            decay * e + (1 - decay) * p for e, p in zip(expected, now, strict=True)
+        ]
+    for ours, theirs in zip(leaves(state.eval_params), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert not same(state.eval_params, state.params)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        optax.adam(1e-2),
+        optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.1, momentum=0.9)),
+        optax.lion(1e-3),
+        optax.chain(optax.scale_by_adam(), scale_by_hparam()),
+    ],
+    ids=["adam", "clip+momentum", "lion", "traced rate"],
+)
+def test_any_optimiser_lowers_the_loss_and_the_state_is_arrays(tx, x):
+    trainer = make_trainer(tx)
+    step = jax.jit(trainer.step)
+    state = trainer.init(KEY, x)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+    losses = []
+    for _ in range(100):
+        state, metrics = step(state, x, KEY, hparams())
+        losses.append(float(metrics["loss"]))
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+
+
+def test_learning_rate_is_traced(x):
+    trainer = make_trainer(scale_by_hparam())
+    step = jax.jit(trainer.step)
+    state = trainer.init(KEY, x)
+
+    def moved(rate):
+        now = vae_jax.make_hparams(kl_weight=1.0, learning_rate=rate)
+        after = step(state, x, KEY, now)[0].params
+        return jax.tree.map(lambda a, b: a - b, after, state.params)
+
+    for small, large in zip(leaves(moved(1.0)), leaves(moved(2.0)), strict=True):
+        np.testing.assert_allclose(2 * small, large, rtol=1e-3, atol=1e-5)
+    assert all((leaf == 0).all() for leaf in leaves(moved(0.0)))
+
+
+def test_scan_equals_steps_in_turn(x):
+    trainer = make_trainer()
+    state = trainer.init(KEY, x)
+
+    def body(state, _):
+        return trainer.step(state, x, KEY, hparams())
+
+    scanned, metrics = jax.jit(lambda s: jax.lax.scan(body, s, length=5))(state)
+    for i in range(5):
+        state, now = jax.jit(trainer.step)(state, x, KEY, hparams())
+        np.testing.assert_allclose(now["loss"], metrics["loss"][i], rtol=1e-5)
+    for a, b in zip(leaves(state), leaves(scanned), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_ensemble_members_are_single_runs(x):
+    trainer = make_trainer(scale_by_hparam())
+    keys = jax.random.split(KEY, 3)
+    weights = [0.0, 1.0, 4.0]
+    many = vae_jax.ensemble(trainer)
+    states = many.init(keys, x)
+    stacked = vae_jax.make_hparams(kl_weight=weights, learning_rate=[0.1, 0.2, 0.3])
+    step = jax.jit(many.step)
+    for _ in range(4):
+        states, metrics = step(states, x, keys, stacked)
+    for m, weight in enumerate(weights):
+        state = trainer.init(keys[m], x)
+        own = vae_jax.make_hparams(kl_weight=weight, learning_rate=0.1 * (m + 1))
+        for _ in range(4):
+            state, alone = jax.jit(trainer.step)(state, x, keys[m], own)
+        np.testing.assert_allclose(metrics["loss"][m], alone["loss"], rtol=1e-5)
+        mine = jax.tree.map(lambda leaf, m=m: leaf[m], states)
+        for a, b in zip(leaves(mine), leaves(state), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_chunks_of_any_cut_give_the_same_bits(x):
+    trainer = make_trainer(optax.adam(1e-2))
+    run = compile_chunk(trainer, lambda images, key: images)
+    rows = np.arange(10 * 2, dtype=np.int32).reshape(10, 2) % B
+    ends = {}
+    for cuts in ((10,), (3, 7), (1, 1, 8)):
+        state, start = trainer.init(KEY, x), 0
+        for length in cuts:
+            padded = np.zeros_like(rows)
+            padded[:length] = rows[start : start + length]
+            state, _, bad = run(
+                state,
+                x,
+                padded,
+                np.int32(start),
+                np.int32(length),
+                jax.random.key(1),
+                KEY,
+                hparams(),
+            )
+            start += length
+        assert bad == -1
+        ends[cuts] = leaves(state)
+    first, *others = ends.values()
+    for other in others:
+        assert all((a == b).all() for a, b in zip(first, other, strict=True))
