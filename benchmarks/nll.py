@@ -1,14 +1,18 @@
-"""Images per second of the NLL with K = 5,000 samples, and share of the matmul peak.
+"""Images per second and memory of the importance-weighted NLL, for several K.
+
+    python -m benchmarks.nll [--num_samples 100 5000] [--decoded=200000] [--rounds=7]
 
 The network is that of Burda et al. 2016 with one layer, 784-200-200-50-200-200-784. The
 product of two 2,048 x 2,048 matrices is timed between the rounds, because what a shared
-machine gives changes within minutes; medians of both are compared.
-
-    python -m benchmarks.nll [--images=40] [--num_samples=5000] [--rounds=7]
+machine gives changes within minutes; the share of it that the decoder's products reach
+is that of the medians. Memory is what the compiled program holds beside its arguments,
+and the most that the process has held so far, all of JAX included.
 """
 
 import argparse
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +27,13 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
-from vae_jax.training.step import model_functions
-from vae_jax.types import Array
+from vae_jax.training.step import ModelFunctions, model_functions
+from vae_jax.types import Array, Params
 
 SIZE = 2048
 DECODER_MULTIPLICATIONS = 50 * 200 + 200 * 200 + 200 * 784  # per decoded image
+HEADER = ("K", "images/s", "GFLOP/s", "share of peak", "program MB", "process MB")
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 def seconds(function: Callable[..., Any], *args: Any) -> float:
@@ -37,69 +43,101 @@ def seconds(function: Callable[..., Any], *args: Any) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Prints one line per number."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--num_samples", type=int, default=5000)
-    parser.add_argument("--batch_size", type=int, default=20)
-    parser.add_argument("--sample_chunk", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
-
+def make_model() -> ModelFunctions:
+    """One stochastic layer, as in Burda et al. 2016."""
     encoder = nn.Sequential(
         [MLPEncoder((200, 200), nn.tanh), DiagonalNormalPosterior(50)]
     )
     decoder = nn.Sequential(
         [MLPDecoder((28, 28, 1), (200, 200), nn.tanh), BernoulliLikelihood()]
     )
-    functions = model_functions(VAE(encoder, StandardNormal(50), decoder))
-    shape = (args.images, 28, 28, 1)
-    x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
-    params = functions.init(jax.random.key(1), x)
+    return model_functions(VAE(encoder, StandardNormal(50), decoder))
 
-    def rows_to_x(images: Array, rows: Array) -> Array:
-        return images
 
-    def evaluate() -> Any:
+def program_bytes(
+    functions: ModelFunctions,
+    params: Params,
+    x: Array,
+    args: argparse.Namespace,
+    k: int,
+) -> int:
+    """Temporary memory of one batch's program."""
+
+    def batch(params: Params, x: Array, key: Array) -> Any:
+        return importance_statistics(
+            functions.apply, params, x, key, k, args.sample_chunk
+        )
+
+    compiled = jax.jit(batch).lower(params, x[: args.batch_size], jax.random.key(2))
+    return compiled.compile().memory_analysis().temp_size_in_bytes
+
+
+def main() -> None:
+    """Prints a table with a row for each K."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--num_samples", type=int, nargs="+", default=[100, 5000])
+    parser.add_argument(
+        "--decoded", type=int, default=200_000, help="images times samples in a round"
+    )
+    parser.add_argument("--batch_size", type=int, default=20)
+    parser.add_argument("--sample_chunk", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+
+    functions = make_model()
+
+    def evaluate(params: Params, x: Array, num_samples: int) -> Any:
         return evaluate_images(
             functions.apply,
             params,
             x,
-            rows_to_x,
+            unchanged,
             jax.random.key(2),
-            num_samples=args.num_samples,
+            num_samples=num_samples,
             batch_size=args.batch_size,
             sample_chunk=args.sample_chunk,
         )
 
     matrix = jax.random.normal(jax.random.key(3), (SIZE, SIZE))
     product = jax.jit(jnp.matmul)
-    seconds(evaluate), seconds(product, matrix, matrix)  # compile
-    times, product_times = [], []
-    for _ in range(args.rounds):
-        product_times.append(min(seconds(product, matrix, matrix) for _ in range(5)))
-        times.append(seconds(evaluate))
-
-    images_per_second = args.images / statistics.median(times)
-    flops = 2 * DECODER_MULTIPLICATIONS * args.num_samples * images_per_second
-    peak = 2 * SIZE**3 / statistics.median(product_times)
-    compiled = (
-        jax.jit(
-            lambda params, x, key: importance_statistics(
-                functions.apply, params, x, key, args.num_samples, args.sample_chunk
-            )
+    seconds(product, matrix, matrix)  # compile
+    print("".join(f"{name:>15}" for name in HEADER))
+    product_times = []
+    for k in sorted(args.num_samples):
+        num_images = max(args.batch_size, args.decoded // k)
+        shape = (num_images, 28, 28, 1)
+        x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
+        params = functions.init(jax.random.key(1), x[:1])
+        seconds(evaluate, params, x, k)  # compile
+        times, peaks = [], []
+        for _ in range(args.rounds):
+            peaks.append(min(seconds(product, matrix, matrix) for _ in range(5)))
+            times.append(seconds(evaluate, params, x, k))
+        product_times += peaks
+        images_per_second = num_images / statistics.median(times)
+        flops = 2 * DECODER_MULTIPLICATIONS * k * images_per_second
+        peak = 2 * SIZE**3 / statistics.median(peaks)
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+        program = program_bytes(functions, params, x, args, k)
+        cells = (
+            f"{k}",
+            f"{images_per_second:.1f}",
+            f"{flops / 1e9:.0f}",
+            f"{flops / peak:.2f}",
+            f"{program / 1e6:.1f}",
+            f"{held / 1e6:.0f}",
         )
-        .lower(params, x[: args.batch_size], jax.random.key(2))
-        .compile()
+        print("".join(f"{cell:>15}" for cell in cells), flush=True)
+    peak = 2 * SIZE**3 / statistics.median(product_times)
+    print(
+        f"{jax.devices()[0].device_kind}: the product of {SIZE} x {SIZE} float32"
+        f" matrices gives {peak / 1e9:.0f} GFLOP/s"
     )
-    temporaries = compiled.memory_analysis().temp_size_in_bytes
-    print(f"device              {jax.devices()[0].device_kind}")
-    print(f"images/s            {images_per_second:.1f}  (K={args.num_samples})")
-    print(f"decoder products    {flops / 1e9:.0f} GFLOP/s")
-    print(f"matrix-product peak {peak / 1e9:.0f} GFLOP/s, {SIZE} x {SIZE}, float32")
-    print(f"share of the peak   {flops / peak:.2f}")
-    print(f"temporary memory    {temporaries / 1e6:.1f} MB")
+
+
+def unchanged(images: Array, rows: Array) -> Array:
+    """The images are what the model sees."""
+    return images
 
 
 if __name__ == "__main__":

@@ -1,0 +1,346 @@
+"""Annealing against models whose log p(x) is known, and Hamiltonian Monte Carlo."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from scipy.special import logsumexp
+
+from configs import autoencoder
+from tests import linear_gaussian as lg
+from tests.forked_programs import run_program
+from tests.runs_helpers import small_config
+from vae_jax.distributions import OptimalNormal
+from vae_jax.errors import ConfigError
+from vae_jax.evaluation import ais, hmc
+from vae_jax.evaluation.annealing import NUM_PILOTS, Annealing, forward_chains
+from vae_jax.evaluation.joint import Joint, joint_functions
+from vae_jax.likelihoods import NormalLikelihood
+from vae_jax.models.hierarchical import HierarchicalVAE
+from vae_jax.models.vae import VAE
+from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+from vae_jax.posteriors import DiagonalNormalPosterior
+from vae_jax.priors import StandardNormal, VampPrior
+from vae_jax.runs import single
+from vae_jax.training.step import model_functions
+
+KEY = jax.random.key(11)
+LINEAR = Joint(lambda params, rows: lg.prior(rows), lg.decode)
+PARAMS = lg.make_params()
+X_DIM, Z_DIM, TOP_DIM, STD = 4, 3, 2, 0.6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast_compilation():
+    """Nothing here runs long."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def exact(x, params=PARAMS):
+    return lg.exact(params).logpdf(np.asarray(x))
+
+
+def errors_in_standard_errors(values, expected):
+    """How far the mean is from what it should be."""
+    return (values.mean() - expected) / (values.std() / np.sqrt(len(values)))
+
+
+# Hamiltonian Monte Carlo on the linear-Gaussian posterior, tempered.
+BETA, NUM_CHAINS = jnp.float32(0.6), 20_000
+
+
+@pytest.fixture(scope="module")
+def tempered():
+    """Exact draws of p(z) p(x | z)^beta: where to look up, and mean and covariance."""
+    x = lg.draw_x(PARAMS, 1)
+    p = jax.tree.map(np.float64, PARAMS["decoder"])
+    slope = p["weights"] / np.exp(2 * p["log_std"])
+    cov = np.linalg.inv(np.eye(lg.LATENT_DIM) + BETA * slope.T @ p["weights"])
+    mean = cov @ slope.T @ (BETA * (np.asarray(x[0]) - p["bias"]))
+    many = jnp.broadcast_to(x, (NUM_CHAINS, lg.DATA_DIM))
+    at = hmc.points(lg.prior(NUM_CHAINS), lambda z: lg.decode(PARAMS, z).log_prob(many))
+    draws = np.random.default_rng(0).multivariate_normal(mean, cov, NUM_CHAINS)
+    return at, at(jnp.asarray(draws, jnp.float32)), np.asarray(mean), np.asarray(cov)
+
+
+def test_slope_is_that_of_the_density(tempered):
+    _, start, mean, cov = tempered
+    expected = -(np.asarray(start.z) - mean) @ np.linalg.inv(cov)
+    np.testing.assert_allclose(start.slope(BETA), expected, atol=1e-4)
+
+
+def test_leapfrog_comes_back(tempered):
+    at, start, *_ = tempered
+    velocity = jax.random.normal(KEY, start.z.shape)
+    end, last = hmc.leapfrog(at, start, velocity, BETA, jnp.float32(0.2), 10)
+    assert np.abs(end.z - start.z).mean() > 0.1
+    back, first = hmc.leapfrog(at, end, -last, BETA, jnp.float32(0.2), 10)
+    np.testing.assert_allclose(back.z, start.z, atol=1e-4)
+    np.testing.assert_allclose(first, -velocity, atol=1e-4)
+
+
+def test_tiny_steps_are_all_accepted(tempered):
+    at, start, *_ = tempered
+    end, acceptance = hmc.transition(at, start, KEY, BETA, jnp.float32(1e-3), 10)
+    assert acceptance.min() > 0.999
+    assert np.all(end.z != start.z)
+
+
+def test_long_steps_leave_the_target_as_it_is(tempered):
+    """With steps at which many moves are refused: without that, it would drift."""
+    at, point, mean, cov = tempered
+    size = jnp.float32(0.75)
+    for i in range(4):
+        point, acceptance = hmc.transition(
+            at, point, jax.random.fold_in(KEY, i), BETA, size, 3
+        )
+    assert 0.3 < acceptance.mean() < 0.9
+    z = np.asarray(point.z, np.float64) - mean
+    for d in range(lg.LATENT_DIM):
+        assert abs(errors_in_standard_errors(z[:, d], 0.0)) < 5
+        for e in range(d + 1):
+            assert abs(errors_in_standard_errors(z[:, d] * z[:, e], cov[d, e])) < 5
+    # The lookup that comes along belongs to the place.
+    fresh = at(point.z)
+    np.testing.assert_allclose(point.log_lik, fresh.log_lik, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(point.lik_slope, fresh.lik_slope, rtol=1e-4, atol=1e-4)
+
+
+def test_overshooting_is_refused(tempered):
+    at, start, *_ = tempered
+    end, acceptance = hmc.transition(at, start, KEY, BETA, jnp.float32(1e30), 10)
+    np.testing.assert_array_equal(acceptance, 0)
+    np.testing.assert_array_equal(end.z, start.z)
+
+
+# Annealing.
+
+
+def test_one_temperature_is_importance_sampling_from_the_prior():
+    x = lg.draw_x(PARAMS, 1)
+    annealing = Annealing(num_temperatures=1, num_chains=5)
+    result = forward_chains(LINEAR, PARAMS, x[0], KEY, annealing)
+    z = lg.prior(5 + NUM_PILOTS).sample(jax.random.split(KEY)[0])[:5]
+    expected = lg.decode(PARAMS, z).log_prob(jnp.broadcast_to(x, (5, lg.DATA_DIM)))
+    np.testing.assert_allclose(result["log_w"], expected, rtol=1e-6)
+
+
+def test_weights_are_unbiased_both_ways():
+    """E[w] = p(x) and E[1 / w] = 1 / p(x), with step sizes that are being tuned."""
+    count = 6000
+    params = lg.make_params()
+    params["decoder"]["log_std"] = jnp.log(1.5)  # less to learn, so no heavy tails
+    annealing = Annealing(num_temperatures=12, num_chains=2)
+    found = ais.bounds_on_simulated(
+        LINEAR, params, count, KEY, annealing, batch_size=count
+    )
+    log_px = exact(found["x"], params)
+    for ratio in (np.exp(found["lower"] - log_px), np.exp(log_px - found["upper"])):
+        assert 0.3 < ratio.std() < 1.5
+        assert abs(errors_in_standard_errors(ratio, 1.0)) < 4
+    assert found["lower"].mean() < log_px.mean() < found["upper"].mean()
+
+
+def test_exact_likelihood_of_given_images():
+    x = lg.draw_x(PARAMS, 30)
+    seen = []
+    found = ais.annealed_likelihood(
+        LINEAR,
+        PARAMS,
+        x,
+        KEY,
+        Annealing(num_temperatures=500),
+        batch_size=15,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(15, 30), (30, 30)]
+    assert abs(np.mean(found["log_px"] - exact(x))) < 0.1
+    np.testing.assert_allclose(found["log_px"], exact(x), atol=0.5)
+    assert 0.6 < found["acceptance"].mean() < 0.75
+    weights = np.exp(found["log_w"] - found["log_w"].max(axis=1, keepdims=True))
+    ess = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+    np.testing.assert_allclose(found["ess"], ess, rtol=1e-4)
+    assert ess.mean() > 12
+
+
+def test_chunks_change_nothing():
+    x = lg.draw_x(PARAMS, 5)
+    annealing = Annealing(num_temperatures=20, num_chains=3)
+    whole, parts = (
+        ais.annealed_likelihood(LINEAR, PARAMS, x, KEY, annealing, batch_size=size)
+        for size in (5, 2)
+    )
+    for name, values in whole.items():
+        assert len(values) == 5
+        np.testing.assert_allclose(parts[name], values, rtol=1e-3, err_msg=name)
+    assert len(np.unique(whole["log_w"])) == 15  # no two chains are the same
+
+
+def linear(dim):
+    return nn.Sequential([MLPEncoder(()), DiagonalNormalPosterior(dim)])
+
+
+def decoder():
+    return nn.Sequential([MLPDecoder((X_DIM,), ()), NormalLikelihood("fixed", STD)])
+
+
+MODELS = {
+    "vamp": lambda encoder: VAE(encoder, VampPrior(encoder, (X_DIM,), 3), decoder()),
+    "two_layers": lambda encoder: HierarchicalVAE(
+        [encoder, linear(TOP_DIM)], StandardNormal(TOP_DIM), [decoder(), linear(Z_DIM)]
+    ),
+}
+
+
+def exact_of(name, model, params, x):
+    """log p(x): z is a mixture of normals in both models, and x linear in z."""
+    if name == "vamp":
+        prior = model.apply({"params": params}, 1, method=lambda m, n: m.prior(n))
+        log_weights, means = np.asarray(prior.log_weights), prior.component_mean
+        covariances = [np.diag(np.exp(2 * s)) for s in prior.component_log_std]
+    else:
+        log_weights = np.zeros(1)
+        upper = jax.tree.map(np.float64, params["decoders_1"]["layers_1"])
+        to_z = upper["mean"]["kernel"]
+        variance = np.exp(2 * upper["log_std"]["bias"])
+        means = upper["mean"]["bias"][None]
+        covariances = [to_z.T @ to_z + np.diag(variance)]
+    part = "decoders_0" if name == "two_layers" else "decoder"
+    dense = jax.tree.map(np.float64, params[part]["layers_0"]["Dense_0"])
+    parts = [
+        log_weight
+        + scipy.stats.multivariate_normal(
+            mean @ dense["kernel"] + dense["bias"],
+            dense["kernel"].T @ cov @ dense["kernel"] + STD**2 * np.eye(X_DIM),
+        ).logpdf(x)
+        for log_weight, mean, cov in zip(log_weights, means, covariances, strict=True)
+    ]
+    return logsumexp(parts, axis=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sandwich(name):
+    """The true value lies between two numbers, for any prior."""
+    model = MODELS[name](linear(Z_DIM))
+    params = model_functions(model).init(KEY, jnp.zeros((2, X_DIM)))
+    if name == "two_layers":  # a constant p(z1 | z2) noise, or there's no exact value
+        log_std = params["decoders_1"]["layers_1"]["log_std"]
+        log_std["kernel"] = jnp.zeros_like(log_std["kernel"])
+        log_std["bias"] = jnp.full_like(log_std["bias"], -0.3)
+    if name == "vamp":  # components that differ
+        params["prior"]["pseudo_inputs"] = jax.random.uniform(KEY, (3, X_DIM))
+    found = ais.bounds_on_simulated(
+        joint_functions(model),
+        params,
+        100,
+        KEY,
+        Annealing(num_temperatures=150, num_chains=8, num_leapfrog=5),
+        batch_size=100,
+    )
+    log_px = exact_of(name, model, params, found["x"])
+    below, above = log_px - found["lower"], found["upper"] - log_px
+    for gap in (below, above):
+        assert abs(gap.mean()) < 0.1
+        assert errors_in_standard_errors(gap, 0.0) > -5
+    assert (below + above).mean() < 0.1
+
+
+def test_averages_over_images():
+    real = {
+        "log_px": np.array([-90.0, -94.0]),
+        "ess": np.array([3.0, 4.0]),
+        "acceptance": np.array([0.6, 0.8]),
+    }
+    simulated = {
+        "lower": np.array([-80.0, -90.0]),
+        "upper": np.array([-79.0, -88.0]),
+    }
+    assert ais.summarize(real, simulated) == {
+        "nll": 92.0,
+        "nll_standard_error": pytest.approx(2.0),
+        "effective_sample_size": 3.5,
+        "acceptance": pytest.approx(0.7),
+        "simulated_lower_bound": -85.0,
+        "simulated_upper_bound": -83.5,
+        "simulated_gap": 1.5,
+        "simulated_gap_standard_error": pytest.approx(0.5),
+    }
+    one = ais.summarize(
+        {name: values[:1] for name, values in real.items()},
+        {name: values[:1] for name, values in simulated.items()},
+    )
+    assert one["nll_standard_error"] is None
+
+
+@pytest.mark.parametrize("schedule", ["sigmoid", "linear"])
+def test_schedule_rises_from_0_to_1(schedule):
+    betas = Annealing(num_temperatures=10, schedule=schedule).betas()
+    rises = np.diff(betas)
+    assert betas[0] == 0
+    assert betas[-1] == 1
+    np.testing.assert_allclose(rises, rises[::-1])
+    if schedule == "linear":
+        np.testing.assert_allclose(rises, 0.1)
+    else:
+        assert np.all(np.diff(rises[:5]) > 0)
+        # Their sigmoid_schedule(11), rad=4.
+        np.testing.assert_allclose(betas[1:3], [0.0222, 0.0672], atol=1e-3)
+    one = Annealing(num_temperatures=1, schedule=schedule).betas()
+    np.testing.assert_array_equal(one, [0, 1])
+
+
+def test_what_makes_no_sense_is_refused():
+    for name in ("num_temperatures", "num_chains", "num_leapfrog"):
+        with pytest.raises(ConfigError, match=f"{name}=0: must be at least 1"):
+            Annealing(**{name: 0})
+    with pytest.raises(ConfigError, match="'cosine': must be one of sigmoid, linear"):
+        Annealing(schedule="cosine")
+    with pytest.raises(ConfigError, match="num_images=0"):
+        ais.bounds_on_simulated(LINEAR, PARAMS, 0, KEY, Annealing())
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        ais.bounds_on_simulated(LINEAR, PARAMS, 1, KEY, Annealing(), batch_size=0)
+    profile = Joint(LINEAR.prior, lambda params, z: OptimalNormal(z))
+    with pytest.raises(ConfigError, match="OptimalNormal, which is no density"):
+        ais.annealed_likelihood(profile, PARAMS, jnp.zeros((2, 3)), KEY, Annealing())
+
+
+# The program.
+
+
+def test_flags_of_evaluate():
+    for flags, line in {
+        ("--method=ais", "--num_chains=0"): "--num_chains=0: must be at least 1",
+        ("--num_temperatures=9",): "temperatures=9 has no effect with --method=iwae",
+    }.items():
+        status, out, err = run_program("evaluate", "--workdir=no", *flags)
+        assert (status, out) == (1, "")
+        assert err.startswith("error: ")
+        assert line in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_autoencoder_gets_an_nll(tmp_path):
+    fields = {"data.name": "digits", "train.num_steps": 1, "train.eval_every": 0}
+    config = small_config(autoencoder.get_config(), **fields)
+    single.train(config, tmp_path)
+    flags = ("--num_images=3", "--num_temperatures=5", "--num_chains=2")
+    status, out, err = run_program(
+        "evaluate", f"--workdir={tmp_path}", "--method=ais", *flags
+    )
+    assert status == 0, err
+    for title in ("anneal test 3/3", "anneal simulated 3/3"):
+        assert title in err
+    results = json.loads((tmp_path / "evaluation/test_ais_t5_c2_n3.json").read_text())
+    assert f"{results['nll']:.5g}" in out
+    assert (results["method"], results["num_images"]) == ("ais", 3)
+    assert 0 < results["nll"] < 10_000
+    assert results["simulated_gap"] == pytest.approx(
+        results["simulated_upper_bound"] - results["simulated_lower_bound"]
+    )

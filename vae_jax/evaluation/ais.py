@@ -1,0 +1,242 @@
+"""log p(x) without a posterior: annealed importance sampling, and its sandwich.
+
+Chains of `annealing.py` go from the prior to the posterior and have weights with
+E[w] = p(x): the log of their mean is, in expectation, a lower bound of log p(x) (Neal
+2001; Wu et al. 2017). Images simulated from the model come with an exact draw of the
+posterior; chains that start there and go backwards give an upper bound (BDMC, Grosse et
+al. 2015), so that the true value lies between two numbers.
+
+Nothing asks for q(z | x): a plain autoencoder with a prior has this NLL, too.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.errors import ConfigError
+from vae_jax.evaluation.annealing import (
+    NUM_PILOTS,
+    Annealing,
+    backward_chains,
+    forward_chains,
+)
+from vae_jax.evaluation.joint import Joint
+from vae_jax.types import Array, Key, Params
+
+ROWS_PER_CHUNK = 200  # decoded at once: a CPU gains nothing from more
+
+Progress = Callable[[int, int], None]
+
+
+def annealed_likelihood(
+    joint: Joint,
+    params: Params,
+    x: Array,
+    key: Key,
+    annealing: Annealing,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """A stochastic lower bound of log p(x) for each image.
+
+    Args:
+        joint: from `joint_functions`.
+        params: of the model.
+        x: images as the model sees them, [N, ...].
+        key: of the chains; image i gets `fold_in(key, i)`, so that its chains don't
+            depend on the chunks.
+        annealing: temperatures, chains, leapfrog steps.
+        batch_size: images at a time; by default as many as make 200 decoded images,
+            which is enough for a CPU. A GPU wants more.
+        progress: called with (images done, N) after each batch.
+
+    Returns:
+        `log_px` [N], nats: log of the mean weight of an image's chains;
+        `log_w` [N, C], the chains' log-weights;
+        `ess` [N], effective sample size (sum w)^2 / sum w^2, between 1 and C;
+        `acceptance` [N], mean over chains and transitions.
+
+    Raises:
+        ConfigError: p(x | z) is no density (`normalized = False`), or batch_size is
+            below 1.
+    """
+    _check_density(joint, params)
+
+    def batch(rows: np.ndarray) -> Any:
+        return _forward(joint, annealing, params, x[rows], _keys(key, rows))
+
+    return _in_batches(batch, len(x), annealing, batch_size, progress)
+
+
+def bounds_on_simulated(
+    joint: Joint,
+    params: Params,
+    num_images: int,
+    key: Key,
+    annealing: Annealing,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """Both bounds of log p(x) for images drawn from the model (BDMC).
+
+    z ~ p(z), x ~ p(x | z). The mean of `lower` over images is, in expectation, at most
+    that of log p(x), and the mean of `upper` at least. Where the two are close,
+    annealing of this length is to be trusted on this model, as far as real images are
+    like simulated ones.
+
+    Args:
+        joint: from `joint_functions`.
+        params: of the model.
+        num_images: N, how many to draw.
+        key: of images and chains, folded with the number of the image.
+        annealing: temperatures, chains, leapfrog steps.
+        batch_size: as in `annealed_likelihood`.
+        progress: called with (images done, N) after each batch.
+
+    Returns:
+        `lower` [N] and `upper` [N], nats; `ess` and `acceptance` [N] of the lower one;
+        `x` [N, ...], the images.
+
+    Raises:
+        ConfigError: p(x | z) is no density (`normalized = False`), or num_images or
+            batch_size is below 1.
+    """
+    _check_density(joint, params)
+
+    def batch(rows: np.ndarray) -> Any:
+        return _both_ways(joint, annealing, params, _keys(key, rows))
+
+    return _in_batches(batch, num_images, annealing, batch_size, progress)
+
+
+def summarize(
+    real: Mapping[str, np.ndarray], simulated: Mapping[str, np.ndarray]
+) -> dict[str, float | None]:
+    """Averages over images.
+
+    Args:
+        real: of `annealed_likelihood`.
+        simulated: of `bounds_on_simulated`.
+
+    Returns:
+        `nll`, minus the mean lower bound, and its `nll_standard_error` over images
+        (None for one image); `effective_sample_size` and `acceptance` of those chains;
+        `simulated_lower_bound` and `simulated_upper_bound` of log p(x), their
+        difference `simulated_gap` and its `simulated_gap_standard_error`. Nats, but for
+        the sample size and the share of accepted moves.
+    """
+
+    def mean(values: np.ndarray) -> float:
+        return float(np.mean(values, dtype=np.float64))
+
+    def error(values: np.ndarray) -> float | None:
+        if len(values) == 1:
+            return None
+        return float(values.std(ddof=1, dtype=np.float64) / math.sqrt(len(values)))
+
+    gap = simulated["upper"] - simulated["lower"]
+    return {
+        "nll": -mean(real["log_px"]),
+        "nll_standard_error": error(real["log_px"]),
+        "effective_sample_size": mean(real["ess"]),
+        "acceptance": mean(real["acceptance"]),
+        "simulated_lower_bound": mean(simulated["lower"]),
+        "simulated_upper_bound": mean(simulated["upper"]),
+        "simulated_gap": mean(gap),
+        "simulated_gap_standard_error": error(gap),
+    }
+
+
+def log_mean_exp(values: Array) -> Array:
+    """log of the mean of exp over the last axis."""
+    return jax.nn.logsumexp(values, axis=-1) - jnp.log(values.shape[-1])
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _forward(
+    joint: Joint, annealing: Annealing, params: Params, x: Array, keys: Key
+) -> dict[str, Array]:
+    chains = jax.vmap(lambda x, key: forward_chains(joint, params, x, key, annealing))
+    return _summary(chains(x, keys))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _both_ways(
+    joint: Joint, annealing: Annealing, params: Params, keys: Key
+) -> dict[str, Array]:
+    def one_image(key: Key) -> dict[str, Array]:
+        z_key, x_key, forward_key, backward_key = jax.random.split(key, 4)
+        z = joint.prior(params, 1).sample(z_key)
+        x = joint.decode(params, z).sample(x_key)[0]
+        forward = forward_chains(joint, params, x, forward_key, annealing)
+        log_w = backward_chains(
+            joint, params, x, z[0], forward["step_sizes"], backward_key, annealing
+        )
+        summary = _summary(forward)
+        return {
+            "lower": summary["log_px"],
+            "upper": -log_mean_exp(-log_w),
+            "ess": summary["ess"],
+            "acceptance": summary["acceptance"],
+            "x": x,
+        }
+
+    return jax.vmap(one_image)(keys)
+
+
+def _summary(forward: dict[str, Array]) -> dict[str, Array]:
+    log_w = forward["log_w"]
+    log_sum = jax.nn.logsumexp(log_w, axis=-1)
+    return {
+        "log_px": log_mean_exp(log_w),
+        "log_w": log_w,
+        "ess": jnp.exp(2 * log_sum - jax.nn.logsumexp(2 * log_w, axis=-1)),
+        "acceptance": forward["acceptance"],
+    }
+
+
+def _keys(key: Key, rows: np.ndarray) -> Key:
+    return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows))
+
+
+def _check_density(joint: Joint, params: Params) -> None:
+    """Refuses a likelihood that changes with x, which nothing can be drawn from."""
+    likelihood = jax.eval_shape(
+        lambda: joint.decode(params, joint.prior(params, 1).sample(jax.random.key(0)))
+    )
+    if not getattr(likelihood, "normalized", True):
+        raise ConfigError(
+            f"p(x | z) is a {type(likelihood).__name__}, which is no density, so there"
+            " is no log p(x) to estimate: train with another model.scale"
+        )
+
+
+def _in_batches(
+    batch: Callable[[np.ndarray], Any],
+    total: int,
+    annealing: Annealing,
+    batch_size: int | None,
+    progress: Progress | None,
+) -> Any:
+    if batch_size is None:
+        batch_size = ROWS_PER_CHUNK // (annealing.num_chains + NUM_PILOTS)
+        batch_size = max(1, batch_size)
+    for name, value in (("num_images", total), ("batch_size", batch_size)):
+        if value < 1:
+            raise ConfigError(f"{name}={value}: must be at least 1")
+    batch_size = min(batch_size, total)
+    parts = []
+    for start in range(0, total, batch_size):
+        # The last batch repeats the last image: one shape, one compilation.
+        rows = np.minimum(np.arange(start, start + batch_size), total - 1)
+        parts.append(jax.device_get(batch(rows)))
+        if progress is not None:
+            progress(min(start + batch_size, total), total)
+    return jax.tree.map(lambda *values: np.concatenate(values)[:total], *parts)

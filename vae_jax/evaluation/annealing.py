@@ -1,0 +1,168 @@
+"""Chains from the prior to the posterior of one image, and back.
+
+They go through f_t(z) = p(z) p(x | z)^beta_t with 0 = beta_0 < ... < beta_T = 1. With
+z_0 ~ p(z), and z_t from z_{t-1} by a transition of Hamiltonian Monte Carlo that leaves
+f_t as it is,
+
+    log w = sum_{t=1}^T (beta_t - beta_{t-1}) log p(x | z_{t-1}),    E[w] = p(x)
+
+(Neal 2001). From a draw of p(z | x) the same chain run backwards has
+E[1 / w] = 1 / p(x) (Grosse et al. 2015).
+
+A chain that tuned its own step size would break both equations. Here a few pilot chains
+beside those of an image tune the size for them, and the chains that go backwards take
+each transition with the size of the way forwards: both equations hold exactly.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.errors import ConfigError
+from vae_jax.evaluation import hmc
+from vae_jax.evaluation.joint import Joint
+from vae_jax.types import Array, Key, Params
+
+NUM_PILOTS = 4
+FIRST_STEP_SIZE = 0.1
+ACCEPTANCE = 0.65  # that the pilots aim at, as in the code of Wu et al. 2017
+GAIN = 0.1  # of the log step size, per transition and unit of acceptance
+SIGMOID_WIDTH = 4.0  # as in that code
+
+
+@dataclasses.dataclass(frozen=True)
+class Annealing:
+    """How finely and how often to anneal.
+
+    Attributes:
+        num_temperatures: T; Wu et al. take 10,000.
+        num_chains: per image.
+        num_leapfrog: leapfrog steps of a transition, each of which costs a gradient.
+        schedule: "sigmoid", slow near 0 and near 1, or "linear".
+    """
+
+    num_temperatures: int = 1000
+    num_chains: int = 16
+    num_leapfrog: int = 10
+    schedule: Literal["sigmoid", "linear"] = "sigmoid"
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("num_temperatures", "num_chains", "num_leapfrog"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.schedule not in ("sigmoid", "linear"):
+            raise ConfigError(
+                f"schedule={self.schedule!r}: must be one of sigmoid, linear"
+            )
+
+    def betas(self) -> np.ndarray:
+        """beta_0 = 0, ..., beta_T = 1: [T + 1]."""
+        ramp = np.linspace(0.0, 1.0, self.num_temperatures + 1)
+        if self.schedule == "linear":
+            return ramp
+        sigmoid = 1 / (1 + np.exp(-SIGMOID_WIDTH * (2 * ramp - 1)))
+        return (sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])
+
+
+def forward_chains(
+    joint: Joint, params: Params, x: Array, key: Key, annealing: Annealing
+) -> dict[str, Array]:
+    """Anneals the chains of one image from the prior to the posterior.
+
+    Args:
+        joint: p(z) and p(x | z).
+        params: of the model.
+        x: one image, [...].
+        key: of the chains.
+        annealing: T temperatures, C chains.
+
+    Returns:
+        `log_w` [C], `step_sizes` [T] of the transitions, `acceptance` [].
+    """
+    chains = annealing.num_chains
+    at, prior = _points(joint, params, x, chains + NUM_PILOTS)
+    start_key, chain_key = jax.random.split(key)
+
+    def anneal(carry: Any, step: Any) -> tuple[Any, Any]:
+        point, log_w, log_size = carry
+        number, beta, rise = step
+        log_w = log_w + rise * point.log_lik
+        size = jnp.exp(log_size)
+        step_key = jax.random.fold_in(chain_key, number)
+        point, acceptance = hmc.transition(
+            at, point, step_key, beta, size, annealing.num_leapfrog
+        )
+        log_size = log_size + GAIN * (acceptance[chains:].mean() - ACCEPTANCE)
+        return (point, log_w, log_size), (size, acceptance[:chains].mean())
+
+    start = at(prior.sample(start_key))
+    carry = (start, jnp.zeros_like(start.log_lik), jnp.log(FIRST_STEP_SIZE))
+    (_, log_w, _), (sizes, acceptance) = jax.lax.scan(anneal, carry, _steps(annealing))
+    return {
+        "log_w": log_w[:chains],
+        "step_sizes": sizes,
+        "acceptance": acceptance.mean(),
+    }
+
+
+def backward_chains(
+    joint: Joint,
+    params: Params,
+    x: Array,
+    z: Array,
+    step_sizes: Array,
+    key: Key,
+    annealing: Annealing,
+) -> Array:
+    """Takes the chains of one image from an exact posterior draw to the prior.
+
+    Args:
+        joint: p(z) and p(x | z).
+        params: of the model.
+        x: one image, [...].
+        z: a draw of p(z | x), [D], where all chains start.
+        step_sizes: of `forward_chains` on the same image, [T].
+        key: of the chains.
+        annealing: the same as forwards.
+
+    Returns:
+        log w [C], nats, with E[1 / w] = 1 / p(x).
+    """
+    at, _ = _points(joint, params, x, annealing.num_chains)
+
+    def melt(carry: Any, step: Any) -> tuple[Any, None]:
+        point, log_w = carry
+        (number, beta, rise), size = step
+        step_key = jax.random.fold_in(key, number)
+        point, _ = hmc.transition(
+            at, point, step_key, beta, size, annealing.num_leapfrog
+        )
+        return (point, log_w + rise * point.log_lik), None
+
+    start = at(jnp.broadcast_to(z, (annealing.num_chains, *z.shape)))
+    (_, log_w), _ = jax.lax.scan(
+        melt,
+        (start, jnp.zeros_like(start.log_lik)),
+        (_steps(annealing), step_sizes),
+        reverse=True,
+    )
+    return log_w
+
+
+def _points(
+    joint: Joint, params: Params, x: Array, rows: int
+) -> tuple[hmc.At, hmc.Prior]:
+    prior = joint.prior(params, rows)  # here, so that no transition computes it again
+    x = jnp.broadcast_to(x, (rows, *x.shape))
+    return hmc.points(prior, lambda z: joint.decode(params, z).log_prob(x)), prior
+
+
+def _steps(annealing: Annealing) -> tuple[Array, Array, Array]:
+    """Number, beta and rise of beta of each transition, [T] each."""
+    betas = annealing.betas()
+    numbers = jnp.arange(annealing.num_temperatures)
+    return numbers, jnp.float32(betas[1:]), jnp.float32(np.diff(betas))
