@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 WORKDIR ?= runs/digits
 
-.PHONY: install install-dev train test test-fast lint clean
+.PHONY: install install-dev train lesson test test-fast lint clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: requirements.txt pyproject.toml
@@ -21,6 +21,11 @@ install-dev: $(VENV)/.installed-dev
 
 train: install
 	$(BIN)/python -m experiments.train --config=configs/digits.py --workdir=$(WORKDIR)
+
+# With DATA, a folder that holds MNIST, it renews docs/lesson.md and docs/lesson/.
+lesson: install
+	$(BIN)/python -m experiments.lesson \
+	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
 test: install-dev
 	$(BIN)/python -m pytest -q

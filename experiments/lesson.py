@@ -1,0 +1,305 @@
+r"""Trains the models of docs/lesson.md, draws its figures and writes its numbers.
+
+    python -m experiments.lesson --out=docs/lesson --data_dir=DIR
+
+On MNIST, of which DIR holds a copy (see experiments/prepare_data.py), or without
+--data_dir on scikit-learn's digits: a plain autoencoder and VAEs with several KL
+weights, each with 2 and with 16 latent dimensions. Writes OUT/*.png and OUT/lesson.json
+and brings the numbers in OUT.md and OUT.es.md up to date. Run again, it goes on where
+it was interrupted and trains nothing twice.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from configs import default
+from experiments import cli, lesson_figures, lesson_text
+from vae_jax import build, figures
+from vae_jax.distributions import Posterior
+from vae_jax.errors import DataError
+from vae_jax.evaluation.chunks import even_rows
+from vae_jax.runs import grid, opened
+from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.fit import Interrupted
+from vae_jax.types import Array, Key, Params, stream
+from vae_jax.workdir.writers import read_metrics, write_json
+
+_OUT = flags.DEFINE_string("out", None, "Folder of figures and numbers: docs/lesson.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where MNIST lies; else: digits.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/lesson", "Folder of the trained runs.")
+_NUM_STEPS = flags.DEFINE_integer("num_steps", 3000, "Training steps of each model.")
+
+WEIGHTS = (0.0, 0.1, 1.0, 5.0, 20.0, 100.0)
+DIMS = (2, 16)
+SHOWN = {"ae": "AE", "beta0": "β = 0", "beta1": "β = 1", "beta100": "β = 100"}
+DATA = {"mnist": "MNIST", "digits": "scikit-learn's digits"}
+SHIFT = 0.2  # how far codes are moved, in their own standard deviations
+LANGUAGES = ("", ".es")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model and its results."""
+
+    results: Mapping[str, Any]
+    folder: pathlib.Path
+    evaluator: Evaluator
+
+    @functools.cached_property
+    def params(self) -> Params:
+        return opened.open_run(self.folder).params
+
+    def encode(self, x: Array) -> Posterior:
+        """x [B, H, W, C] -> q(z | x)."""
+        return self.evaluator.encode(self.params, x)
+
+    def decode(self, z: Any) -> np.ndarray:
+        """z [..., D] -> means of p(x | z), [..., H, W, C]."""
+        z = np.asarray(z, np.float32)
+        mean = self.evaluator.decode(self.params, z.reshape(-1, z.shape[-1])).mean
+        return np.asarray(mean).reshape(*z.shape[:-1], *mean.shape[1:])
+
+    def distortion(self, z: Array, x: Array) -> float:
+        """Mean of -log p(x | z), nats."""
+        return -float(self.evaluator.decode(self.params, z).log_prob(x).mean())
+
+
+Models = Mapping[tuple[str, int], Trained]  # ("beta1", 16): KL weight 1, 16 dimensions
+
+
+def make_config(data_dir: str | None, num_steps: int) -> ConfigDict:
+    """What all models of the lesson share."""
+    config = default.get_config()
+    if data_dir:
+        config.data.name, config.data.dir = "mnist", data_dir
+    config.model.hidden_dims = (256, 64)
+    config.train.num_steps = num_steps
+    config.train.eval_every = max(1, num_steps // 8)
+    config.train.checkpoint_every = config.train.eval_every
+    config.eval.num_samples = 1  # the lesson quotes no NLL
+    config.eval.figures = False
+    return config
+
+
+def train_all(config: ConfigDict, workdir: pathlib.Path) -> Models:
+    """Trains what is not trained yet, and opens everything."""
+    autoencoder = config.copy_and_resolve_references()
+    autoencoder.model.posterior = "deterministic"
+    dims = "model.latent_dim=" + ",".join(map(str, DIMS))
+    weights = "objective.kl_weight=" + ",".join(f"{w:g}" for w in WEIGHTS)
+    dataset = build.make_dataset(config)
+    models = {}
+    for base, sweeps in ((autoencoder, [dims]), (config, [dims, weights])):
+        folder = workdir / base.model.posterior
+        evaluators = {}
+        for dim in DIMS:
+            own = base.copy_and_resolve_references()
+            own.model.latent_dim = dim
+            evaluators[dim] = Evaluator(own, dataset)
+        for row in grid.train_grid(base, folder, sweeps, seeds=1):
+            if "failed_at_step" in row:
+                raise DataError(f"{folder}: the loss of {row['name']} was not finite")
+            dim, weight = row["model.latent_dim"], row.get("objective.kl_weight")
+            name = "ae" if weight is None else f"beta{weight:g}"
+            member = grid.member_folder(folder, row["name"])
+            models[name, dim] = Trained(row, member, evaluators[dim])
+    return models
+
+
+def measure(models: Models) -> dict[str, Any]:
+    """Every result of every model, as "beta1.16d.coverage", and what else is quoted."""
+    evaluator = models["beta1", 2].evaluator
+    dataset = evaluator.dataset
+    numbers: dict[str, Any] = {
+        "data": DATA[dataset.name],
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "pixels": int(np.prod(dataset.image_shape)),
+        "num_steps": evaluator.config.train.num_steps,
+        "blank.distortion": blank_distortion(evaluator),
+        "shift": SHIFT,
+    }
+    for (name, dim), model in models.items():
+        for key, value in model.results.items():
+            if "." not in key and key not in ("name", "seed"):
+                numbers[f"{name}.{dim}d.{key}"] = value
+        numbers[f"{name}.{dim}d.shift_cost"] = shift_cost(model)
+    return numbers
+
+
+def blank_distortion(evaluator: Evaluator) -> float:
+    """Nats of the best decoder without a code: always the mean training image."""
+    train, test = evaluator.dataset.train, evaluator.dataset.test
+    on = (train.images / 255.0).sum(axis=0)
+    p = (on + 0.5) / (len(train) + 1)  # a pixel that was never on may be, once
+    x = np.asarray(evaluator.x("test", np.arange(len(test))))
+    log_lik = x * np.log(p) + (1 - x) * np.log1p(-p)
+    return -float(log_lik.sum(axis=(1, 2, 3)).mean())
+
+
+def shift_cost(model: Trained) -> float:
+    """By how many nats the distortion rises when each code moves a little.
+
+    From the posterior mean, by normal noise of SHIFT standard deviations of q(z).
+    """
+    evaluator = model.evaluator
+    rows = even_rows(len(evaluator.dataset.test), 2000)
+    x = evaluator.x("test", rows)
+    z = model.encode(x).mean
+    eps = jax.random.normal(lesson_key(evaluator), z.shape)
+    spread = evaluator.codes(model.params, "train").square_root()
+    moved = z + SHIFT * eps @ spread.T
+    return model.distortion(moved, x) - model.distortion(z, x)
+
+
+def lesson_key(evaluator: Evaluator) -> Key:
+    """The key of everything that the lesson draws."""
+    return stream(build.data_key(evaluator.config), "lesson")
+
+
+def draw_images(models: Models, out: pathlib.Path) -> None:
+    """The figures that show images and codes."""
+    evaluator = models["beta1", 2].evaluator
+    labels = evaluator.dataset.test.labels
+    assert labels is not None  # of MNIST and of the digits
+    flat = {title: models[name, 2] for name, title in SHOWN.items()}
+    deep = {title: models[name, 16] for name, title in SHOWN.items()}
+
+    first = np.array([np.flatnonzero(labels == digit)[0] for digit in range(10)])
+    x = evaluator.x("test", first)
+    rows = {"x": np.asarray(x)[None]}
+    rows |= {t: m.decode(m.encode(x).mean)[None] for t, m in deep.items()}
+    lesson_figures.image_rows(rows, out / "reconstructions.png")
+
+    lines = {}
+    for title, model in flat.items():
+        codes = np.asarray(model.encode(x).mean)
+        lines[title] = np.linspace(codes[[1, 0]], codes[[3, 6]], 10, axis=1)
+    rows = {title: flat[title].decode(z) for title, z in lines.items()}
+    lesson_figures.image_rows(rows, out / "interpolations.png")
+
+    few = even_rows(len(labels), 1500)
+    clouds = {}
+    for title, model in flat.items():
+        posterior = model.encode(evaluator.x("test", few))
+        clouds[title] = np.asarray(posterior.mean), np.sqrt(posterior.variance)
+    lesson_figures.latent_maps(clouds, labels[few], out / "latent_maps.png")
+
+    squares = {title: figures.prior_grid(m.decode, 8) for title, m in flat.items()}
+    lesson_figures.image_panels(squares, out / "prior_grids.png")
+
+    key, shape = lesson_key(evaluator), (4, 6, 16)
+    zero = models["beta0", 16]
+    train_codes = zero.evaluator.codes(zero.params, "train")
+    fitted = np.reshape(train_codes.sample_fitted(key, shape[0] * shape[1]), shape)
+    real = np.asarray(evaluator.x("test", even_rows(len(labels), 24)))
+    panels = {"x": real.reshape(*shape[:2], *real.shape[1:])}
+    z = jax.random.normal(key, shape)
+    panels |= {f"{title},  N(0, I)": m.decode(z) for title, m in deep.items()}
+    panels["β = 0,  N(m, S)"] = zero.decode(fitted)
+    lesson_figures.image_panels(panels, out / "samples.png")
+
+
+def draw_numbers(models: Models, blank: float, out: pathlib.Path) -> None:
+    """The figures that are curves and bars."""
+    curves = {}
+    for name in ("beta100", "beta1", "beta0"):
+        records = read_metrics(models[name, 2].folder / "metrics.jsonl")
+        found = [r for r in records if "eval/posterior_variance" in r]
+        values = [r["eval/posterior_variance"] for r in found]
+        curves[SHOWN[name]] = [r["step"] for r in found], values
+    lesson_figures.posterior_variance(curves, out / "posterior_variance.png")
+
+    def against_weight(key: str) -> dict[str, list[float]]:
+        return {
+            f"{dim}-D": [models[f"beta{w:g}", dim].results[key] for w in WEIGHTS]
+            for dim in DIMS
+        }
+
+    panels = {
+        "std² / var(z)": against_weight("noise_share"),
+        "rate = KL, nats": against_weight("rate"),
+        "distortion, nats": against_weight("distortion"),
+    }
+    for values in panels["rate = KL, nats"].values():
+        values[0] = np.nan  # a weight of 0 leaves it without any meaning
+    level = {"distortion, nats": {"x̄": blank}}
+    lesson_figures.against_weight(WEIGHTS, panels, level, out / "kl_weights.png")
+
+    coverage = {"x": models["beta1", 16].results["real_coverage"]}
+    for name, title in SHOWN.items():
+        coverage[f"{title},  N(0, I)"] = models[name, 16].results["coverage"]
+    coverage["β = 0,  N(m, S)"] = models["beta0", 16].results["fitted_coverage"]
+    lesson_figures.bars(coverage, out / "coverage.png")
+
+
+def draw_steps(model: Trained, digit: int, out: pathlib.Path) -> dict[str, float]:
+    """The figure of the four steps for the first test image of a digit; its numbers."""
+    row = np.flatnonzero(model.evaluator.dataset.test.labels == digit)[:1]
+    x = model.evaluator.x("test", row)
+    posterior = model.encode(x)
+    keys = jax.random.split(lesson_key(model.evaluator), 8)
+    z = jax.vmap(posterior.sample)(keys)[:, 0]
+    (mean,), (std,) = np.asarray(posterior.mean), np.sqrt(posterior.variance)
+    likelihood = model.evaluator.decode(model.params, z[:1])
+    numbers = {
+        **{f"image.mean_{d}": float(value) for d, value in enumerate(mean)},
+        **{f"image.std_{d}": float(value) for d, value in enumerate(std)},
+        "image.distortion": -float(likelihood.log_prob(x)[0]),
+        "image.rate": float(0.5 * (mean**2 + std**2 - 1 - 2 * np.log(std)).sum()),
+    }
+    numbers["image.loss"] = numbers["image.distortion"] + numbers["image.rate"]
+    lesson_figures.four_steps(
+        np.asarray(x[0]),
+        mean,
+        std,
+        np.asarray(z),
+        model.decode(z),
+        (numbers["image.distortion"], numbers["image.rate"]),
+        out / "four_steps.png",
+    )
+    return numbers
+
+
+def teach(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path) -> None:
+    """Trains, measures, draws, and brings the texts beside `out` up to date."""
+    models = train_all(config, workdir / config.data.name)
+    numbers = measure(models)
+    with cli.writing("out", out):
+        out.mkdir(parents=True, exist_ok=True)
+        draw_images(models, out)
+        draw_numbers(models, numbers["blank.distortion"], out)
+        numbers |= draw_steps(models["beta1", 2], 7, out)
+        write_json(out / "lesson.json", numbers)
+        for language in LANGUAGES:
+            path = out.with_name(f"{out.name}{language}.md")
+            if path.is_file():
+                link = f"{out.name}/lesson.json"
+                text = lesson_text.fill(path.read_text("utf-8"), numbers, link)
+                path.write_text(text, "utf-8")
+
+
+def main() -> None:
+    """Reads the flags."""
+    cli.required(out=_OUT.value)
+    out = pathlib.Path(_OUT.value)
+    config = make_config(_DATA_DIR.value, _NUM_STEPS.value)
+    try:
+        teach(config, pathlib.Path(_WORKDIR.value), out)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(130)
+    print(f"figures and numbers: {out}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
