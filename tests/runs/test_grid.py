@@ -1,6 +1,7 @@
 """A grid of members against the same runs one by one."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from tests.runs_helpers import flags, run_program, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import fit, grid, opened, single
 from vae_jax.training import step
-from vae_jax.workdir.writers import read_json, read_metrics
+from vae_jax.workdir.writers import read_json, read_metrics, write_json
 
 SWEEP = ["objective.kl_weight=0.5,2"]
 NAMES = [f"kl_weight={w},seed={s}" for w in ("0.5", "2") for s in (0, 1)]
@@ -82,6 +83,17 @@ def test_members_are_ordinary_runs(trained):
         assert run.step == 40
         drawn = opened.sample(run, jax.random.key(0), 2)
         assert drawn["mean"].shape == (2, 8, 8, 1)
+
+
+def test_config_of_another_version_is_refused(trained, tmp_path):
+    folder, rows, _ = trained
+    member = grid.member_folder(folder, rows[0]["name"])
+    shutil.copytree(member, tmp_path / "run")
+    config = read_json(tmp_path / "run" / "config.json")
+    del config["model"]["flow_layers"]
+    write_json(tmp_path / "run" / "config.json", config)
+    with pytest.raises(ConfigError, match="no field.*flow_layers"):
+        opened.open_run(tmp_path / "run")
 
 
 def test_finished_grid_only_reads(trained):

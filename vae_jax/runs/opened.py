@@ -64,6 +64,13 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     if not (workdir / "config.json").is_file():
         raise ConfigError(f"workdir={workdir}: holds no run (there is no config.json)")
     config = ConfigDict(read_json(workdir / "config.json"))
+    try:
+        build.check(config)
+    except (AttributeError, KeyError) as error:
+        raise ConfigError(
+            f"workdir={workdir}: config.json has no field {error}; another version of"
+            " vae_jax wrote it"
+        ) from error
     checkpoints = Checkpoints(workdir / "checkpoints")
     if not checkpoints.all_steps():
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
