@@ -490,6 +490,11 @@ def make_hparams_of(config: ConfigDict) -> Hparams:
     return make_hparams(**{name: flat[field] for field, name in TRACED_FIELDS.items()})
 
 
+def stepwise(config: ConfigDict) -> bool:
+    """Whether to train by a call per step, see `training.loop.compile_chunk`."""
+    return config.model.network == "conv" and jax.default_backend() == "cpu"
+
+
 def run_key(config: ConfigDict) -> jax.Array:
     """The root key of a run: initialisation and latent noise."""
     return jax.random.key(config.seed)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vae_jax.distributions import Bernoulli, Deterministic, DiagonalNormal
+from vae_jax.mixtures import NormalMixture
 from vae_jax.objectives.elbo import capacity, elbo, kl_per_dimension
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.training.state import make_hparams
@@ -65,6 +66,35 @@ def test_free_nats_are_a_floor_per_dimension(output):
     expected = distortion.mean() + 2 * np.maximum(means, floor).sum()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     assert (means < floor).sum() == 1
+
+
+def test_below_the_floor_the_rate_has_no_gradient(output):
+    def rate_part(posterior, free_nats):
+        latent = output.latents[0].replace(posterior=posterior)
+        whole = VAEOutput(output.likelihood, (latent,))
+        return elbo(whole, X, make_hparams(kl_weight=1.0, free_nats=free_nats))[0]
+
+    slopes = [
+        jax.grad(rate_part)(output.latents[0].posterior, nats) for nats in (0.0, 99.0)
+    ]
+    for free, floored in zip(*map(jax.tree.leaves, slopes), strict=True):
+        assert (free != 0).all() and (floored == 0).all()
+
+
+def test_without_free_nats_a_negative_estimate_of_the_kl_counts(output):
+    """A floor at zero would make the estimate biased."""
+    posterior = normal(0.0, 1.0)
+    far = jnp.full((K, B, D), 3.0)  # where the mixture is denser than the posterior
+    mixture = NormalMixture(
+        log_weights=jnp.zeros((K, 1)),
+        component_mean=jnp.full((K, 1, D), 3.0),
+        component_log_std=jnp.zeros((K, 1, D)),
+        batch_size=B,
+    )
+    estimated = VAEOutput(output.likelihood, (Latent(far, posterior, mixture),))
+    loss, metrics = elbo(estimated, X, make_hparams(kl_weight=2.0))
+    np.testing.assert_allclose(metrics["rate"], -D * 3.0**2 / 2, rtol=1e-4)
+    np.testing.assert_allclose(loss, metrics["distortion"] + 2 * metrics["rate"])
 
 
 @pytest.mark.parametrize("nats", [0.0, 100.0])

@@ -1,5 +1,7 @@
 """The train step: pure, explicit in its keys, compiled once, right in its gradient."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,10 +10,11 @@ import optax
 import pytest
 
 import vae_jax
-from vae_jax.training.loop import compile_chunk
+from tests.battery import FAST_COMPILE
 from vae_jax.training.state import scale_by_hparam
 from vae_jax.training.step import model_functions
 
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 SHAPE, B = (4, 4, 1), 6
 KEY = jax.random.key(7)
 
@@ -60,7 +63,7 @@ def test_same_arguments_same_bits_and_the_state_is_not_changed(x):
     trainer = make_trainer()
     state = trainer.init(KEY, x)
     before = leaves(state)
-    step = jax.jit(trainer.step)
+    step = jit(trainer.step)
     first, second = step(state, x, KEY, hparams()), step(state, x, KEY, hparams())
     assert same(first, second)
     assert all((a == b).all() for a, b in zip(before, leaves(state), strict=True))
@@ -69,7 +72,7 @@ def test_same_arguments_same_bits_and_the_state_is_not_changed(x):
 
 def test_noise_depends_on_the_key_and_on_the_step(x):
     trainer = make_trainer(optax.sgd(0.0))
-    step = jax.jit(trainer.step)
+    step = jit(trainer.step)
     state = trainer.init(KEY, x)
     loss = [float(step(state, x, KEY, hparams())[1]["loss"])]
     loss.append(float(step(state, x, jax.random.key(8), hparams())[1]["loss"]))
@@ -87,7 +90,7 @@ def test_one_trace_for_every_weight(x):
         traces.append(1)
         return trainer.step(*arguments)
 
-    step = jax.jit(counted)
+    step = jit(counted)
     state = trainer.init(KEY, x)
     for weight in (0.0, 1.0, 4):
         _, metrics = step(state, x, KEY, hparams(weight))
@@ -105,7 +108,7 @@ def test_update_is_the_finite_difference_gradient(x):
             params=jax.tree.map(lambda p: p.astype(jnp.float64), state.params)
         )
         flat, unravel = jax.flatten_util.ravel_pytree(state.params)
-        step = jax.jit(trainer.step)
+        step = jit(trainer.step)
 
         def loss(values):
             now = state.replace(params=unravel(values))
@@ -124,19 +127,22 @@ def test_samples_are_averaged(x):
     model = model_functions(make_model())
     params = model.init(KEY, x)
     key = jax.random.fold_in(KEY, 0)
-    singles = []
-    for k in jax.random.split(key, 4):
-        out = jax.tree.map(lambda a: a[None], model.apply(params, x, k))
-        singles.append(vae_jax.elbo(out, x, hparams())[0])
+
+    @jit
+    def single(key):
+        output = jax.tree.map(lambda a: a[None], model.apply(params, x, key))
+        return vae_jax.elbo(output, x, hparams())[0]
+
+    singles = [single(k) for k in jax.random.split(key, 4)]
     trainer = make_trainer(num_samples=4)
     state = trainer.init(KEY, x).replace(params=params)
-    _, metrics = jax.jit(trainer.step)(state, x, KEY, hparams())
+    _, metrics = jit(trainer.step)(state, x, KEY, hparams())
     np.testing.assert_allclose(metrics["loss"], np.mean(singles), rtol=1e-5)
 
 
 def test_averaged_parameters_follow_the_formula(x):
     trainer = make_trainer(ema_decay=0.9)
-    step = jax.jit(trainer.step)
+    step = jit(trainer.step)
     state = trainer.init(KEY, x)
     expected = leaves(state.params)
     for t in range(12):
@@ -163,7 +169,7 @@ def test_averaged_parameters_follow_the_formula(x):
 )
 def test_any_optimiser_lowers_the_loss_and_the_state_is_arrays(tx, x):
     trainer = make_trainer(tx)
-    step = jax.jit(trainer.step)
+    step = jit(trainer.step)
     state = trainer.init(KEY, x)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
     losses = []
@@ -175,7 +181,7 @@ def test_any_optimiser_lowers_the_loss_and_the_state_is_arrays(tx, x):
 
 def test_learning_rate_is_traced(x):
     trainer = make_trainer(scale_by_hparam())
-    step = jax.jit(trainer.step)
+    step = jit(trainer.step)
     state = trainer.init(KEY, x)
 
     def moved(rate):
@@ -195,58 +201,10 @@ def test_scan_equals_steps_in_turn(x):
     def body(state, _):
         return trainer.step(state, x, KEY, hparams())
 
-    scanned, metrics = jax.jit(lambda s: jax.lax.scan(body, s, length=5))(state)
+    scanned, metrics = jit(lambda s: jax.lax.scan(body, s, length=5))(state)
+    step = jit(trainer.step)
     for i in range(5):
-        state, now = jax.jit(trainer.step)(state, x, KEY, hparams())
+        state, now = step(state, x, KEY, hparams())
         np.testing.assert_allclose(now["loss"], metrics["loss"][i], rtol=1e-5)
     for a, b in zip(leaves(state), leaves(scanned), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-
-
-def test_ensemble_members_are_single_runs(x):
-    trainer = make_trainer(scale_by_hparam())
-    keys = jax.random.split(KEY, 3)
-    weights = [0.0, 1.0, 4.0]
-    many = vae_jax.ensemble(trainer)
-    states = many.init(keys, x)
-    stacked = vae_jax.make_hparams(kl_weight=weights, learning_rate=[0.1, 0.2, 0.3])
-    step = jax.jit(many.step)
-    for _ in range(4):
-        states, metrics = step(states, x, keys, stacked)
-    for m, weight in enumerate(weights):
-        state = trainer.init(keys[m], x)
-        own = vae_jax.make_hparams(kl_weight=weight, learning_rate=0.1 * (m + 1))
-        for _ in range(4):
-            state, alone = jax.jit(trainer.step)(state, x, keys[m], own)
-        np.testing.assert_allclose(metrics["loss"][m], alone["loss"], rtol=1e-5)
-        mine = jax.tree.map(lambda leaf, m=m: leaf[m], states)
-        for a, b in zip(leaves(mine), leaves(state), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-
-
-def test_chunks_of_any_cut_give_the_same_bits(x):
-    trainer = make_trainer(optax.adam(1e-2))
-    run = compile_chunk(trainer, lambda images, key: images)
-    rows = np.arange(10 * 2, dtype=np.int32).reshape(10, 2) % B
-    ends = {}
-    for cuts in ((10,), (3, 7), (1, 1, 8)):
-        state, start = trainer.init(KEY, x), 0
-        for length in cuts:
-            padded = np.zeros_like(rows)
-            padded[:length] = rows[start : start + length]
-            state, _, bad = run(
-                state,
-                x,
-                padded,
-                np.int32(start),
-                np.int32(length),
-                jax.random.key(1),
-                KEY,
-                hparams(),
-            )
-            start += length
-        assert bad == -1
-        ends[cuts] = leaves(state)
-    first, *others = ends.values()
-    for other in others:
-        assert all((a == b).all() for a, b in zip(first, other, strict=True))

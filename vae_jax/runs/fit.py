@@ -161,7 +161,9 @@ def fit(
         if config.train.eval_every:
             pauses.insert(0, Pause(config.train.eval_every, evaluate))
         step, state = train_loop(
-            compile_chunk(trainer, build.make_preprocess(config), members),
+            compile_chunk(
+                trainer, build.make_preprocess(config), members, build.stepwise(config)
+            ),
             InMemoryBatches(
                 dataset.train.images,
                 seed=config.data.seed,

@@ -47,6 +47,7 @@ def compile_chunk(
     trainer: Trainer,
     preprocess: Callable[[Array, Key], Array],
     members: Members = "one",
+    stepwise: bool = False,
 ) -> RunChunk:
     """One program for a chunk of any length up to that of `rows`.
 
@@ -56,13 +57,35 @@ def compile_chunk(
         members: "one" run; or M of them, with an axis M in front of state, key and
             hparams: "vmap" computes them side by side, "exact" one after the other,
             bit for bit as M single runs.
+        stepwise: a call of the device for each step instead of one for the chunk. For
+            convolutions on a CPU, which XLA computes eight times slower in a loop.
 
     Returns:
-        A jitted function (state, images [N, ...], rows [n, B], start, length, data_key,
-        key, hparams) -> (state, sums of metrics, first bad step). It donates the state.
+        A function (state, images [N, ...], rows [n, B], start, length, data_key, key,
+        hparams) -> (state, sums of metrics, first bad step). It donates the state.
     """
     if members == "vmap":
         trainer = ensemble(trainer)
+
+    def one_step(
+        state: TrainState, i: Any, images: Array, rows: Array, start: Array, *rest: Any
+    ) -> tuple[TrainState, dict[str, Array]]:
+        data_key, key, hparams = rest
+        x_key = jax.random.fold_in(data_key, start + i)
+        x = preprocess(images[rows[i]], x_key)
+        return trainer.step(state, x, key, hparams)
+
+    def begin(state: TrainState, *data: Any) -> Any:
+        shapes = jax.eval_shape(one_step, state, np.int32(0), *data)[1]
+        sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return state, sums, jnp.full(shapes["loss"].shape, -1, jnp.int32)
+
+    def body(i: Any, carry: Any, *data: Any) -> Any:
+        state, sums, first_bad = carry
+        state, metrics = one_step(state, i, *data)
+        sums = jax.tree.map(jnp.add, sums, metrics)
+        bad = (first_bad < 0) & ~jnp.isfinite(metrics["loss"])
+        return state, sums, jnp.where(bad, data[2] + i, first_bad)
 
     def run(
         state: TrainState,
@@ -74,35 +97,46 @@ def compile_chunk(
         key: Key,
         hparams: Hparams,
     ) -> tuple[TrainState, dict[str, Array], Array]:
-        def one_step(
-            state: TrainState, i: Array
-        ) -> tuple[TrainState, dict[str, Array]]:
-            x_key = jax.random.fold_in(data_key, start + i)
-            x = preprocess(images[rows[i]], x_key)
-            return trainer.step(state, x, key, hparams)
-
-        def body(i: Array, carry: Any) -> Any:
-            state, sums, first_bad = carry
-            state, metrics = one_step(state, i)
-            sums = jax.tree.map(jnp.add, sums, metrics)
-            bad = (first_bad < 0) & ~jnp.isfinite(metrics["loss"])
-            return state, sums, jnp.where(bad, start + i, first_bad)
-
-        shapes = jax.eval_shape(one_step, state, start)[1]
-        sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        first_bad = jnp.full(shapes["loss"].shape, -1, jnp.int32)
+        data = (images, rows, start, data_key, key, hparams)
         # A loop with a traced length: chunks cut short by a checkpoint need no
         # compilation of their own.
-        return jax.lax.fori_loop(0, length, body, (state, sums, first_bad))
+        return jax.lax.fori_loop(
+            0, length, lambda i, carry: body(i, carry, *data), begin(state, *data)
+        )
+
+    jitted_body = jax.jit(body, donate_argnums=1)
+
+    def run_stepwise(
+        state: TrainState,
+        images: Array,
+        rows: Array,
+        start: Array,
+        length: Array,
+        data_key: Key,
+        key: Key,
+        hparams: Hparams,
+    ) -> tuple[TrainState, dict[str, Array], Array]:
+        data = (images, rows, start, data_key, key, hparams)
+        carry = begin(state, *data)
+        for i in range(int(length)):
+            carry = jitted_body(np.int32(i), carry, *data)
+        return carry
 
     def run_in_turn(
         states: TrainState, *shared: Any
     ) -> tuple[TrainState, dict[str, Array], Array]:
         *data, keys, hparams = shared
-        return jax.lax.map(
-            lambda member: run(member[0], *data, *member[1:]), (states, keys, hparams)
-        )
+        each = (states, keys, hparams)
+        if not stepwise:
+            return jax.lax.map(lambda m: run(m[0], *data, *m[1:]), each)
+        parts = []
+        for i in range(keys.shape[0]):
+            state, key, own = jax.tree.map(lambda leaf, i=i: leaf[i], each)
+            parts.append(run_stepwise(state, *(*data, key, own)))
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
 
+    if stepwise:
+        return run_in_turn if members == "exact" else run_stepwise
     return jax.jit(run_in_turn if members == "exact" else run, donate_argnums=0)
 
 

@@ -1,0 +1,84 @@
+"""A split model has the values of the model and two halves of its gradient."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import linear_gaussian as lg
+from tests.battery import FAST_COMPILE
+from vae_jax.errors import ConfigError
+from vae_jax.training.split import split_model
+from vae_jax.training.step import ModelFunctions
+
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+MODEL = ModelFunctions(lambda key, x: lg.make_params(shift=0.3), lg.apply)
+SPLIT = split_model(MODEL)
+KEY = jax.random.key(1)
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """The split output, and the gradients of the log-weights of its two parts."""
+    params = lg.make_params(shift=0.3)
+    x = lg.draw_x(params, 4)
+
+    def log_w(params, part):
+        return getattr(SPLIT.apply(params, x, KEY), part).log_w(x).sum()
+
+    gradients = {
+        part: jit(jax.grad(log_w), static_argnums=1)(params, part)
+        for part in ("encoder", "decoder")
+    }
+    whole = jit(jax.grad(lambda params: lg.apply(params, x, KEY).log_w(x).sum()))
+    return params, x, gradients, whole(params)
+
+
+def test_values_and_parameters_are_those_of_the_model(halves):
+    params, x, _, _ = halves
+    output, split = lg.apply(params, x, KEY), SPLIT.apply(params, x, KEY)
+    for part in (split.encoder, split.decoder):
+        jax.tree.map(np.testing.assert_array_equal, output, part)
+    jax.tree.map(np.testing.assert_array_equal, params, SPLIT.init(KEY, x))
+
+
+@pytest.mark.parametrize(
+    ("part", "other"), [("encoder", "decoder"), ("decoder", "encoder")]
+)
+def test_each_part_has_its_own_share_of_the_gradient(halves, part, other):
+    _, _, gradients, whole = halves
+    for leaf in jax.tree.leaves(whole[part]):
+        assert (leaf != 0).any()
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+        gradients[part][part],
+        whole[part],
+    )
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients[part][other]))
+
+
+def test_every_name_with_the_prefix_belongs_to_the_encoder():
+    def apply(params, x, key):
+        return params
+
+    split = split_model(ModelFunctions(lambda key, x: None, apply))
+    names = ("encoders_0", "encoders_1", "decoders_0", "prior")
+    params = {name: jnp.ones(()) for name in names}
+
+    def reached(part):
+        def total(params):
+            return sum(getattr(split.apply(params, None, KEY), part).values())
+
+        return {name for name, slope in jax.grad(total)(params).items() if slope}
+
+    assert reached("encoder") == {"encoders_0", "encoders_1"}
+    assert reached("decoder") == {"decoders_0", "prior"}
+
+
+@pytest.mark.parametrize("prefix", ["", "q_"])
+def test_prefix_that_tells_nothing_apart_is_refused(halves, prefix):
+    params, x, _, _ = halves
+    with pytest.raises(ConfigError, match=f"encoder_prefix='{prefix}'.*'encoder'"):
+        split_model(MODEL, prefix).apply(params, x, KEY)
