@@ -34,7 +34,6 @@ H, W, C = 4, 3, 2  # all different, so that mixed-up axes show
 # Nothing here runs long: unoptimised code compiles four times as fast.
 FAST_COMPILE = {
     "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
 }
 
 
