@@ -11,10 +11,12 @@ and report.html; each member lies in members/NAME as an ordinary run for evaluat
 sample, encode and reconstruct.
 """
 
+import os
 import pathlib
 import shlex
 import sys
 
+import jax
 from absl import flags
 
 from experiments import cli
@@ -45,6 +47,9 @@ def main() -> None:
     if _MEMBERS.value < 0:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+    if _MODE.value == "vmap":
+        # Small members use a CPU best with one core each. No effect on accelerators.
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())
     try:
         rows = grid.train_grid(
             config,

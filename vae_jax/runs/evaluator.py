@@ -72,7 +72,7 @@ class Evaluator:
         preprocess = build.make_preprocess(self.config)
         key = build.data_key(self.config)
         return {
-            split: fixed_draw(preprocess, stream(key, f"evaluation {split}"))
+            split: jax.jit(fixed_draw(preprocess, stream(key, f"evaluation {split}")))
             for split in ("train", "validation", "test")
         }
 

@@ -28,7 +28,7 @@ from vae_jax.training.loop import (
 )
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
-from vae_jax.types import Hparams, Key, stream
+from vae_jax.types import Array, Hparams, Key, stream
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import MetricWriter
@@ -137,9 +137,9 @@ def fit(
         def evaluate(step: int, state: TrainState) -> None:
             for m, writer in enumerate(writers):
                 if m not in failed:
-                    params = (
-                        member(state, m).eval_params if batched else state.eval_params
-                    )
+                    params = state.eval_params
+                    if batched:
+                        params = member(params, m)
                     # One key for all: differences between members are their own.
                     key = stream(build.data_key(config), "validation latents")
                     statistics = evaluator.statistics(params, "validation", 1, key)
@@ -188,10 +188,14 @@ def fit(
     return state, meta
 
 
-def member(states: TrainState, index: int) -> TrainState:
-    """The state of one member of an ensemble, on one device."""
-    state = jax.tree.map(lambda leaf: leaf[index], states)
-    return jax.device_put(state, jax.devices()[0])
+def member(states: Any, index: int) -> Any:
+    """The state (or a part of it) of one member of an ensemble, on one device."""
+    return jax.device_put(_take(states, index), jax.devices()[0])
+
+
+@jax.jit
+def _take(states: Any, index: Array) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], states)
 
 
 @contextlib.contextmanager

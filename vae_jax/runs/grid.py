@@ -2,7 +2,8 @@
 
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import jax
@@ -20,6 +21,7 @@ from vae_jax.runs.fit import fit, member
 from vae_jax.runs.single import finish
 from vae_jax.types import Params
 from vae_jax.workdir.checkpoints import Checkpoints
+from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
 
 Mode = Literal["vmap", "exact"]
@@ -27,6 +29,7 @@ Mode = Literal["vmap", "exact"]
 # A member's state is its parameters and two moments; as much again for gradients.
 STATE_COPIES = 5
 MEMORY_BUDGET = 2 * 2**30  # bytes of parameters and the like in one program
+AT_ONCE = 2  # members that are evaluated at a time
 
 
 def train_grid(
@@ -121,7 +124,7 @@ def _train_program(
         members=mode,
     )
     meta = {**meta, "train_seconds": meta["train_seconds"] / len(part)}
-    rows = {}
+    rows, good = {}, []
     for m, (entry, folder) in enumerate(zip(part, folders, strict=True)):
         failed = meta["failed"].get(str(m))
         if failed is not None:
@@ -132,23 +135,32 @@ def _train_program(
             if not checkpoints.all_steps():
                 own = {"train_seconds": meta["train_seconds"], "failed": {}}
                 checkpoints.save(config.train.num_steps, state, own)
-        results = _finished(entry.config, evaluator, state.eval_params, meta, folder)
-        rows[entry.name] = _row(entry, results)
-        logging.info("%s is finished", entry.name)
+        good.append((entry, folder, state.eval_params))
+    with ProgressBar("evaluate", len(good), unit="members") as bar:
+
+        def finished(run: tuple[sweep.Member, pathlib.Path, Params]) -> dict[str, Any]:
+            entry, folder, params = run
+            path = folder / "results.json"
+            if path.is_file():
+                return read_json(path)
+            return finish(entry.config, evaluator, params, meta, folder)
+
+        for done, (run, results) in enumerate(
+            zip(good, _side_by_side(finished, good), strict=True), start=1
+        ):
+            rows[run[0].name] = _row(run[0], results)
+            bar.update(done, {})
     return rows
 
 
-def _finished(
-    config: ConfigDict,
-    evaluator: Evaluator,
-    params: Params,
-    meta: dict[str, Any],
-    folder: pathlib.Path,
-) -> dict[str, Any]:
-    path = folder / "results.json"
-    if path.is_file():
-        return read_json(path)
-    return finish(config, evaluator, params, meta, folder)
+def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator:
+    """Results in order; figures of one member are drawn while others are evaluated.
+
+    The first call goes alone: it compiles what the others share.
+    """
+    yield from map(function, items[:1])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(function, items[1:])
 
 
 def _row(entry: sweep.Member, results: dict[str, Any]) -> dict[str, Any]:

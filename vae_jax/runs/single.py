@@ -1,7 +1,8 @@
 """Trains one config in a workdir, or goes on where it was interrupted."""
 
 import pathlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +17,8 @@ from vae_jax.runs.fit import fit
 from vae_jax.types import Params, stream
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
+
+_DRAWING = threading.Lock()  # Matplotlib is not thread-safe
 
 
 def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -54,7 +57,15 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
         folders=[workdir],
         title="train",
     )
-    return finish(config, evaluator, state.eval_params, meta, workdir)
+    with ProgressBar("evaluate", len(dataset.test), unit="images") as bar:
+        return finish(
+            config,
+            evaluator,
+            state.eval_params,
+            meta,
+            workdir,
+            lambda done, _: bar.update(done, {}),
+        )
 
 
 def finish(
@@ -63,6 +74,7 @@ def finish(
     params: Params,
     meta: Mapping[str, Any],
     workdir: pathlib.Path,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the test split, draws the figures and writes results.json last.
 
@@ -72,6 +84,7 @@ def finish(
         params: the trained parameters.
         meta: with `train_seconds`.
         workdir: where the results go.
+        progress: called with images evaluated and their total.
 
     Returns:
         The content of results.json.
@@ -79,14 +92,9 @@ def finish(
     num_samples = config.eval.num_samples
     total = len(evaluator.dataset.test)
     key = build.run_key(config)
-    with ProgressBar("evaluate", total, unit="images") as bar:
-        statistics = evaluator.statistics(
-            params,
-            "test",
-            num_samples,
-            stream(key, "evaluation"),
-            lambda done, _: bar.update(done, {}),
-        )
+    statistics = evaluator.statistics(
+        params, "test", num_samples, stream(key, "evaluation"), progress
+    )
     regular = {}
     if config.eval.regularity:
         regular = evaluator.regularity(params, stream(key, "regularity"))
@@ -102,14 +110,15 @@ def finish(
     if config.eval.figures:
         from vae_jax import figures  # matplotlib delays the start of training
 
-        figures.draw_all(
-            lambda x: np.asarray(evaluator.encode(params, x).mean),
-            lambda z: np.asarray(evaluator.decode(params, z).mean),
-            np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
-            evaluator.x("test", np.arange(min(total, 64))),
-            statistics,
-            evaluator.dataset.test.labels,
-            workdir,
-        )
+        with _DRAWING:
+            figures.draw_all(
+                lambda x: np.asarray(evaluator.encode(params, x).mean),
+                lambda z: np.asarray(evaluator.decode(params, z).mean),
+                np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
+                evaluator.x("test", np.arange(min(total, 64))),
+                statistics,
+                evaluator.dataset.test.labels,
+                workdir,
+            )
     write_json(workdir / "results.json", results)
     return results
