@@ -1,19 +1,20 @@
 """A grid of runs as one program, against the same runs one after the other.
 
     python -m benchmarks.grid programs [--config=configs/digits.py] [--members=16]
-    python -m benchmarks.grid steps [--members=1,2,4,8] [--rounds=7]
+    python -m benchmarks.grid steps [--members=1,2,4,8] [--rounds=7] [--side=28]
 
 `programs` times whole processes, start-up, compilation, evaluation and figures
 included: `experiments.train` once per KL weight, then one `experiments.ablate`.
-`steps` times the training chunks of configs/mnist.py alone, on made-up images, with
-vmap, one after the other in one program ("exact"), and as single runs; the kinds take
-turns, and medians over the rounds are compared. With several devices the members of
-vmap are spread over them (XLA_FLAGS=--xla_force_host_platform_device_count=2 simulates
-two).
+`steps` times the training chunks alone, of configs/mnist.py unless --config says
+otherwise, on made-up images of --side pixels: with vmap, one after the other in one
+program ("exact"), and as single runs. The kinds take turns, and medians over the rounds
+are compared. With several devices the members of vmap are spread over them
+(XLA_FLAGS=--xla_force_host_platform_device_count=2 simulates two).
 """
 
 import argparse
 import pathlib
+import runpy
 import statistics
 import subprocess
 import sys
@@ -25,15 +26,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
-from configs import mnist
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.training.ensemble import ensemble, member_sharding
 from vae_jax.training.loop import Members, compile_chunk
 
 STEPS = 50  # per timed chunk
-SHAPE = (28, 28, 1)
 
 
 def program(name: str, *arguments: object) -> float:
@@ -70,14 +70,16 @@ def programs(config: str, members: int) -> None:
     print(f"ratio            {total / grid:7.1f}")
 
 
-def chunk(members: Members, count: int) -> Callable[[], None]:
+def chunk(
+    config: ConfigDict, side: int, members: Members, count: int
+) -> Callable[[], None]:
     """A call that trains `count` members (or one run) for STEPS steps."""
-    config = mnist.get_config()
-    trainer = build.make_trainer(config, SHAPE)
+    shape = (side, side, 1)
+    trainer = build.make_trainer(config, shape)
     run = compile_chunk(trainer, build.make_preprocess(config), members)
-    images = np.random.default_rng(0).integers(0, 256, (60_000, *SHAPE), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (60_000, *shape), np.uint8)
     hparams, key = build.make_hparams_of(config), jax.random.key(0)
-    x = jnp.zeros((1, *SHAPE))
+    x = jnp.zeros((1, *shape))
     shared = None
     if members == "one":
         state = jax.jit(trainer.init)(key, x)
@@ -105,11 +107,12 @@ def chunk(members: Members, count: int) -> Callable[[], None]:
     return train
 
 
-def steps(counts: list[int], rounds: int) -> None:
+def steps(path: str, side: int, counts: list[int], rounds: int) -> None:
     """Prints milliseconds per step and member."""
-    cases: dict[tuple[Members, int], Callable[[], None]] = {("one", 1): chunk("one", 1)}
-    kinds: tuple[Members, ...] = ("vmap", "exact")
-    cases |= {(kind, count): chunk(kind, count) for count in counts for kind in kinds}
+    config = runpy.run_path(path)["get_config"]()
+    wanted: list[tuple[Members, int]] = [("one", 1)]
+    wanted += [(kind, count) for count in counts for kind in ("vmap", "exact")]
+    cases = {case: chunk(config, side, *case) for case in wanted}
     times: dict[tuple[Members, int], list[float]] = {case: [] for case in cases}
     for round_number in range(rounds + 1):
         for case, train in cases.items():
@@ -129,15 +132,16 @@ def main() -> None:
     """Runs one of the two comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["programs", "steps"])
-    parser.add_argument("--config", default="configs/digits.py")
+    parser.add_argument("--config", default="")
     parser.add_argument("--members", default="")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--side", type=int, default=28)
     flags = parser.parse_args()
     if flags.what == "programs":
-        programs(flags.config, int(flags.members or 16))
+        programs(flags.config or "configs/digits.py", int(flags.members or 16))
     else:
         counts = [int(count) for count in (flags.members or "1,2,4,8").split(",")]
-        steps(counts, flags.rounds)
+        steps(flags.config or "configs/mnist.py", flags.side, counts, flags.rounds)
 
 
 if __name__ == "__main__":
