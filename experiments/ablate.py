@@ -19,9 +19,9 @@ import sys
 import jax
 from absl import flags
 
-from experiments import cli
+from experiments import STARTED, cli, launch
 from vae_jax.errors import ConfigError
-from vae_jax.runs import grid
+from vae_jax.runs import grid, processes
 from vae_jax.runs.fit import Interrupted
 
 _CONFIG = cli.define_config()
@@ -48,8 +48,8 @@ def main() -> None:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
     if _MODE.value == "vmap":
-        # Small members use a CPU best with one core each. No effect on accelerators.
-        jax.config.update("jax_num_cpu_devices", os.cpu_count())
+        _a_device_per_core()
+    launch.connect()
     try:
         rows = grid.train_grid(
             config,
@@ -58,10 +58,14 @@ def main() -> None:
             _SEEDS.value,
             mode=_MODE.value,
             members_per_program=_MEMBERS.value,
+            mesh=launch.mesh(),
+            started=STARTED,
         )
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(130)
+    if not processes.is_first():
+        return
     from vae_jax.workdir.report import write_report  # matplotlib is slow to import
 
     report = write_report(
@@ -74,6 +78,13 @@ def main() -> None:
         title=workdir.name,
     )
     print(f"report: {report}")
+
+
+def _a_device_per_core() -> None:
+    """Small members use a CPU best with one core each. Accelerators do not notice."""
+    chosen = "device_count" in os.environ.get("XLA_FLAGS", "")
+    if not chosen and jax.config.jax_num_cpu_devices < 1:
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
 
 if __name__ == "__main__":
