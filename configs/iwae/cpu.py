@@ -11,16 +11,16 @@ from configs.iwae import one_layer
 
 
 def get_config() -> ConfigDict:
-    """150 epochs of batches of 100."""
+    """80 epochs of batches of 100."""
     config = one_layer.get_config()
     config.data.batch_size = 100
     config.optimizer.schedule = "cosine"
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 2e-3
     config.optimizer.b1 = 0.9
     config.optimizer.eps = 1e-8
     config.optimizer.second_moment = 0.0
     config.optimizer.ema_decay = 0.999
-    config.train.num_steps = 150 * 596
+    config.train.num_steps = 80 * 596
     config.train.log_every = 596
     config.train.checkpoint_every = 10 * 596
     return config
