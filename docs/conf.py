@@ -1,0 +1,141 @@
+"""Sphinx: `make docs` builds the site into docs/_build/html.
+
+The pages are those that one reads in the repository. README, CONTRIBUTING and CHANGELOG
+lie outside of docs/, so three empty pages stand for them here and are filled on reading.
+"""
+
+import os
+import pathlib
+import re
+from typing import Any
+
+import vae_jax
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+project = "vae_jax"
+version = release = vae_jax.__version__
+html_title = f"vae_jax {release}"
+copyright = "the authors of vae_jax, Apache-2.0"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+# notebook.ipynb is lesson.ipynb by a name that lesson.md leaves free.
+exclude_patterns = ["_build", "lesson.ipynb", "**.ipynb_checkpoints"]
+nitpicky = False
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+
+myst_enable_extensions = ["dollarmath", "smartquotes"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+# The lesson's numbers are links whose title says where each is from.
+suppress_warnings = ["myst.xref_ambiguous"]
+
+nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "force")
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+os.environ.setdefault("LESSON_STEPS", "1000")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 80
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+# Of flax.linen.Module, not of ours.
+OF_FLAX = {"parent", "name", "scope"}
+
+PAGES = {
+    "README.md": "docs/quickstart.md",
+    "CONTRIBUTING.md": "docs/contributing.md",
+    "CHANGELOG.md": "docs/changelog.md",
+    "docs/lesson.ipynb": "docs/notebook.ipynb",
+    "configs/default.py": "docs/configs.md",
+}
+ELSEWHERE = {page: source for source, page in PAGES.items() if source.endswith(".md")}
+LINK = re.compile(r"(\]\()([^)#:\s]+)([^)]*\))")
+
+
+def on_source_read(app: Any, docname: str, source: list[str]) -> None:
+    """Fills the pages that stand for others and bends links to where pages are."""
+    del app
+    here = ELSEWHERE.get(f"docs/{docname}.md", f"docs/{docname}")
+    if here in PAGES:
+        source[0] = (ROOT / here).read_text(encoding="utf-8")
+    folder = (ROOT / here).parent
+
+    def bend(match: re.Match[str]) -> str:
+        before, target, after = match.groups()
+        path = os.path.relpath(folder / target, ROOT)
+        page = PAGES.get(path, path)
+        if not page.startswith("docs/"):
+            return match[0]
+        return f"{before}{os.path.relpath(page, f'docs/{docname}/..')}{after}"
+
+    source[0] = LINK.sub(bend, source[0])
+
+
+def on_docstring(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """From the plain text of our docstrings to reStructuredText."""
+    del app, what, name, obj, options
+    text, previous = [], ""
+    for line in lines:
+        row, before = line.startswith("|"), previous.startswith("|")
+        indented = line.startswith("    ") and not previous.strip()
+        after_text = text and text[-1] == "" and _last(text).endswith(":")
+        if row and not before:
+            text += ["", "::", ""]
+        elif indented and after_text and not _is_section(_last(text)):
+            text += ["::", ""]
+        elif before and not row:
+            text += [""]
+        text.append(f"    {line}" if row else line)
+        previous = line
+    lines[:] = [line if line.startswith("    |") else _escape(line) for line in text]
+
+
+def _last(lines: list[str]) -> str:
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def _is_section(line: str) -> bool:
+    return line.strip() in ("Args:", "Returns:", "Raises:", "Attributes:")
+
+
+def _escape(line: str) -> str:
+    """`code` becomes ``code``; |, * and _ are themselves."""
+    parts = re.split(r"(`[^`]+`)", line)
+    return "".join(
+        f"`{part}`" if part.startswith("`") else re.sub(r"([|*]|_(?=\W|$))", r"\\\1", part)
+        for part in parts
+    )
+
+
+def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool:
+    """Leaves out what every Flax module and every pytree inherits."""
+    del app, what, obj, options
+    return skipped or name in OF_FLAX or name in {"replace", "setup"}
+
+
+def setup(app: Any) -> None:
+    """Connects the functions above."""
+    app.connect("source-read", on_source_read)
+    # Before napoleon, which makes reStructuredText of the sections.
+    app.connect("autodoc-process-docstring", on_docstring, priority=400)
+    app.connect("autodoc-skip-member", skip)
