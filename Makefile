@@ -4,16 +4,20 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 WORKDIR ?= runs/digits
 
-.PHONY: install install-dev train lesson test test-fast lint clean
+.PHONY: install install-dev train lesson test test-fast lint docs package clean
 
 # A stamp per set of packages: nothing is installed twice.
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[experiments]'
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed .ci/requirements-dev.txt
+$(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
 install: $(VENV)/.installed
@@ -27,16 +31,30 @@ lesson: install
 	$(BIN)/python -m experiments.lesson \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
+# A file's tests share what they train, so a file stays with one worker.
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile
+
 test: install-dev
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-fast: install-dev
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, in docs/_build/html. The notebook is run; a warning is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# Wheel and sdist, in dist/.
+package: install-dev
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info docs/_build

@@ -25,13 +25,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.training.ensemble import ensemble, member_sharding
+from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import Members, compile_chunk
+from vae_jax.training.mesh import make_layout, place
 
 STEPS = 50  # per timed chunk
 
@@ -76,23 +76,30 @@ def chunk(
     """A call that trains `count` members (or one run) for STEPS steps."""
     shape = (side, side, 1)
     trainer = build.make_trainer(config, shape)
-    run = compile_chunk(trainer, build.make_preprocess(config), members)
+    batch_size = config.data.batch_size
+    layout = make_layout(
+        None if members == "vmap" else {"data": 1},
+        batch_size=batch_size,
+        members=count if members == "vmap" else None,
+    )
+    preprocess = build.make_preprocess(config)
+    run = compile_chunk(trainer, preprocess, members, layout=layout)
     images = np.random.default_rng(0).integers(0, 256, (60_000, *shape), np.uint8)
     hparams, key = build.make_hparams_of(config), jax.random.key(0)
     x = jnp.zeros((1, *shape))
-    shared = None
     if members == "one":
         state = jax.jit(trainer.init)(key, x)
     else:
         key = jax.random.split(key, count)
         hparams = jax.tree.map(lambda v: jnp.broadcast_to(v, (count,)), hparams)
         state = jax.jit(ensemble(trainer).init)(key, x)
-    if members == "vmap":
-        sharding = member_sharding(count)
-        state, key, hparams = jax.device_put((state, key, hparams), sharding)
-        shared = NamedSharding(sharding.mesh, PartitionSpec())
+    state, key, hparams = place((state, key, hparams), layout.state)
     batches = InMemoryBatches(
-        images, seed=0, batch_size=config.data.batch_size, sharding=shared
+        images,
+        seed=0,
+        batch_size=batch_size,
+        sharding=layout.shared,
+        rows_sharding=layout.steps,
     )
     data, rows = batches(0, STEPS, STEPS)
     data_key = jax.random.key(1)

@@ -23,6 +23,8 @@ def get_config() -> ConfigDict:
     config.data.test_fraction = 0.1  # likewise
     config.data.image_size = 0  # resize to this height and width; 0: as it is
     config.data.grayscale = False
+    # Training images that a device may hold, in 10^6 bytes; a larger set is streamed.
+    config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
     config.model.network = "mlp"  # mlp, gated or conv

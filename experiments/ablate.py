@@ -19,9 +19,9 @@ import sys
 import jax
 from absl import flags
 
-from experiments import cli
+from experiments import STARTED, cli, launch
 from vae_jax.errors import ConfigError
-from vae_jax.runs import grid
+from vae_jax.runs import grid, processes
 from vae_jax.runs.fit import Interrupted
 
 _CONFIG = cli.define_config()
@@ -49,6 +49,7 @@ def main() -> None:
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
     if _MODE.value == "vmap":
         _a_device_per_core()
+    launch.connect()
     try:
         rows = grid.train_grid(
             config,
@@ -57,10 +58,14 @@ def main() -> None:
             _SEEDS.value,
             mode=_MODE.value,
             members_per_program=_MEMBERS.value,
+            mesh=launch.mesh(),
+            started=STARTED,
         )
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(130)
+    if not processes.is_first():
+        return
     from vae_jax.workdir.report import write_report  # matplotlib is slow to import
 
     report = write_report(

@@ -3,15 +3,28 @@
 import contextlib
 import difflib
 import logging as std_logging
+import os
 import pathlib
 import re
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from vae_jax.data.array_cache import user_cache_dir
 from vae_jax.errors import ConfigError, VAEJaxError
+
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder of compiled programs, for a quick start; empty: none. By default"
+    " JAX_COMPILATION_CACHE_DIR or ~/.cache/vae_jax/xla.",
+)
+_PARTING_S = 5.0
 
 
 def fail(message: object) -> None:
@@ -33,6 +46,7 @@ def run(main: Callable[[], None]) -> None:
     def guarded(argv: list[str]) -> None:
         if argv[1:]:
             fail(f"unexpected argument {argv[1]!r}: flags start with --")
+        _keep_compiled_programs()
         try:
             main()
         except VAEJaxError as error:
@@ -42,7 +56,45 @@ def run(main: Callable[[], None]) -> None:
                 raise
             fail(f"{error.filename}: {error.strerror}")
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(_parting(guarded), flags_parser=_parse)
+
+
+def _parting(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """Lets one of several processes fail alone.
+
+    At the end JAX waits, for minutes, until the others end too, but they may wait for
+    this one.
+    """
+
+    def parting(argv: list[str]) -> None:
+        try:
+            main(argv)
+        except BaseException:
+            if jax.distributed.is_initialized():
+                timer = threading.Timer(_PARTING_S, os._exit, [1])
+                timer.daemon = True
+                timer.start()
+            raise
+
+    return parting
+
+
+def _keep_compiled_programs() -> None:
+    """Turns on JAX's cache of compiled programs, if there is a place for it."""
+    folder = _CACHE.value
+    if folder is None:
+        # JAX has read JAX_COMPILATION_CACHE_DIR.
+        folder = jax.config.jax_compilation_cache_dir or str(user_cache_dir() / "xla")
+    try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        logging.info("compiled programs are not kept: %s", error)
+        folder = ""
+    jax.config.update("jax_compilation_cache_dir", folder or None)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -6,15 +6,16 @@
 
 Run again on the same workdir, it goes on from the newest checkpoint, and the outcome is
 bit for bit that of an uninterrupted run. Writes metrics.jsonl, tensorboard/,
-checkpoints/, results.json and figures/.
+checkpoints/, results.json and figures/. Runs on all devices that divide the batch, and
+in several processes if told so: see docs/scaling.md.
 """
 
 import sys
 
 from absl import flags
 
-from experiments import cli
-from vae_jax.runs import single
+from experiments import STARTED, cli, launch
+from vae_jax.runs import processes, single
 from vae_jax.runs.fit import Interrupted
 from vae_jax.workdir import tables
 
@@ -25,12 +26,16 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if miss
 def main() -> None:
     """Trains and prints the results."""
     cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
+    launch.connect()
     try:
-        results = single.train(_CONFIG.value, _WORKDIR.value)
+        results = single.train(
+            _CONFIG.value, _WORKDIR.value, mesh=launch.mesh(), started=STARTED
+        )
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(130)
-    tables.print_results(_WORKDIR.value, results)
+    if processes.is_first():
+        tables.print_results(_WORKDIR.value, results)
 
 
 if __name__ == "__main__":

@@ -175,3 +175,25 @@ print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
     loaded = set(run.stdout.split())
     assert "vae_jax" in loaded
     assert not loaded & (HEAVY | CONFIG | {"absl"})
+
+
+def test_import_vae_jax_brings_in_itself_only() -> None:
+    """Beyond jax, flax and optax, which a project that imports it has anyway."""
+    program = """
+import sys
+import flax.linen, jax, optax
+before = set(sys.modules)
+import vae_jax
+print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+print(*sorted(vae_jax.__all__))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    loaded, names = (line.split() for line in run.stdout.splitlines())
+    assert set(loaded) - set(sys.stdlib_module_names) == {"vae_jax"}
+    assert len(names) <= 40  # what one can hold in the head

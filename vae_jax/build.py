@@ -98,6 +98,7 @@ def check(config: ConfigDict) -> None:
     """
     positive = [
         "data.batch_size",
+        "data.device_budget_mb",
         "model.latent_dim",
         "model.num_components",
         "model.prior_components",

@@ -7,7 +7,8 @@ axes are the event. A distribution has
 - `sample(key)`: one draw per row, [B, ...];
 - `log_prob(x)`: nats, **summed over the event**, [B];
 - `support`: where x may lie: "real", "unit" ([0, 1]), "binary" ({0, 1}) or "8bit"
-  (multiples of 1/255 in [0, 1], a probability mass over 256 levels).
+  (multiples of 1/255 in [0, 1], a probability mass over 256 levels); `tabular` adds
+  "count" and "class".
 
 Posteriors also have `variance` [B, D], and `kl_divergence(q, p)` gives the KL of two of
 them per dimension. More axes in front (the sample axis K, the ensemble axis M) are

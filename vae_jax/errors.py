@@ -9,6 +9,13 @@ class ConfigError(VAEJaxError, ValueError):
     """A config field, flag or argument has a value that makes no sense."""
 
 
+class ContractError(VAEJaxError, ValueError):
+    """A model, an objective and a batch don't fit together, as their shapes say.
+
+    Raised while JAX traces a step, so a compiled step pays nothing for it.
+    """
+
+
 class DataError(VAEJaxError, ValueError):
     """A data set is missing, empty, damaged or of the wrong shape or range."""
 

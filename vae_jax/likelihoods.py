@@ -4,13 +4,16 @@
 the module with features [B, ..., F] gives a distribution over x [B, ..., C].
 """
 
+import itertools
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from vae_jax import distributions as dist
+from vae_jax import tabular
 from vae_jax.types import Array
 
 Scale = Literal["fixed", "learned", "per_pixel", "optimal"]
@@ -142,3 +145,81 @@ class LogisticMixtureLikelihood(nn.Module):
             log_scale=jnp.clip(log_scale, MIN_LOG_SCALE, MAX_LOG_SCALE),
             coefficients=coefficients,
         )
+
+
+class CategoricalLikelihood(nn.Module):
+    """Classes 0, ..., C - 1, features are the logits of each value's classes."""
+
+    num_classes: int
+
+    def num_features(self, channels: int) -> int:
+        return channels * self.num_classes
+
+    def __call__(self, features: Array) -> tabular.Categorical:
+        shape = (*features.shape[:-1], -1, self.num_classes)
+        return tabular.Categorical(logits=features.reshape(shape))
+
+
+class NegativeBinomialLikelihood(nn.Module):
+    """Counts, features are the logs of their means.
+
+    The concentration, which says how far the variance exceeds the mean, is one
+    parameter per column; its log is kept within (-10, 10) and starts at 0.
+    """
+
+    def num_features(self, channels: int) -> int:
+        return channels
+
+    @nn.compact
+    def __call__(self, features: Array) -> tabular.NegativeBinomial:
+        columns = features.shape[-1:]
+        raw = self.param("log_concentration", nn.initializers.zeros, columns)
+        log_concentration = dist.bound_log_std(raw)
+        log_concentration = log_concentration.reshape(*[1] * (features.ndim - 1), -1)
+        return tabular.NegativeBinomial(
+            log_mean=features,
+            log_concentration=jnp.broadcast_to(log_concentration, features.shape),
+        )
+
+
+class MaskedLikelihood(nn.Module):
+    """Any likelihood, of data that are partly missing: see `tabular.Masked`."""
+
+    likelihood: nn.Module
+
+    def num_features(self, channels: int) -> int:
+        return self.likelihood.num_features(channels)
+
+    def __call__(self, features: Array) -> tabular.Masked:
+        return tabular.Masked(base=self.likelihood(features))
+
+
+class ProductLikelihood(nn.Module):
+    """Named parts, each with a likelihood and a number of columns.
+
+        head = ProductLikelihood(
+            {
+                "income": (NormalLikelihood(), 3),
+                "region": (CategoricalLikelihood(num_classes=5), 1),
+            }
+        )
+        nn.Sequential([MLPDecoder((head.num_features(),)), head])
+
+    x is then {"income": [B, 3], "region": [B, 1]}: see `tabular.Product`.
+    """
+
+    parts: Mapping[str, tuple[Any, int]]
+
+    def num_features(self, channels: int = 1) -> int:
+        """Features for all parts; `channels` multiplies each part's columns."""
+        return sum(self._sizes(channels))
+
+    def _sizes(self, channels: int = 1) -> list[int]:
+        return [h.num_features(channels * count) for h, count in self.parts.values()]
+
+    def __call__(self, features: Array) -> tabular.Product:  # [B, F]
+        cuts = list(itertools.accumulate(self._sizes()))[:-1]
+        pieces = jnp.split(features, cuts, axis=-1)
+        heads = [head for head, _ in self.parts.values()]
+        named = zip(self.parts, heads, pieces, strict=True)
+        return tabular.Product({name: head(piece) for name, head, piece in named})

@@ -11,7 +11,7 @@ import pytest
 from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE
 from vae_jax.objectives.elbo import elbo
-from vae_jax.training.ensemble import ensemble, member_sharding
+from vae_jax.training.ensemble import ensemble
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import ModelFunctions, vae_trainer
 
@@ -93,10 +93,3 @@ def test_a_diverged_member_leaves_the_others_alone(x):
     assert np.isnan(metrics["loss"][:, 1]).all()
     for m in (0, 2):
         assert_same(of_member(good_states, m), of_member(bad_states, m))
-
-
-def test_one_device_holds_all_members():
-    """Two simulated devices are tried in `tests/runs/test_grid.py`."""
-    placed = jax.device_put(jnp.arange(5.0), member_sharding(5))
-    assert placed.sharding.device_set == set(jax.devices()[:1])
-    assert placed.sharding.spec == jax.sharding.PartitionSpec("member")

@@ -31,9 +31,10 @@ def folder_state(folder: pathlib.Path) -> str:
 
 
 def user_cache_dir() -> pathlib.Path:
-    """`VAE_JAX_CACHE`, or ~/.cache/vae_jax."""
-    folder = os.environ.get("VAE_JAX_CACHE") or "~/.cache/vae_jax"
-    return pathlib.Path(folder).expanduser().absolute()
+    """`VAE_JAX_CACHE`, or vae_jax in `XDG_CACHE_HOME` or ~/.cache."""
+    folder = os.environ.get("VAE_JAX_CACHE")
+    parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(folder or f"{parent}/vae_jax").expanduser().absolute()
 
 
 def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:

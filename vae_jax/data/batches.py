@@ -3,6 +3,7 @@
 Both are pure functions of (seed, step): there is no iterator whose state could be lost.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -39,11 +40,15 @@ def batch_indices(
     steps = np.arange(start, start + num_steps)
     indices = np.empty((num_steps, batch_size), np.int32)
     for epoch in np.unique(steps // per_epoch):
-        order = np.random.default_rng((seed, int(epoch))).permutation(num_examples)
-        order = order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+        order = _epoch_order(seed, int(epoch), num_examples)[: per_epoch * batch_size]
         here = steps // per_epoch == epoch
-        indices[here] = order[steps[here] % per_epoch]
+        indices[here] = order.reshape(per_epoch, batch_size)[steps[here] % per_epoch]
     return indices
+
+
+@functools.lru_cache(maxsize=2)  # an epoch is asked for many times, and then the next
+def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(num_examples)
 
 
 def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Preprocess:
@@ -106,6 +111,7 @@ class InMemoryBatches:
         seed: int,
         batch_size: int,
         sharding: Sharding | None = None,
+        rows_sharding: Sharding | None = None,
     ) -> None:
         """Copies the images to the device.
 
@@ -113,12 +119,13 @@ class InMemoryBatches:
             images: [N, H, W, C], uint8 or float32.
             seed: of the order, see `batch_indices`.
             batch_size: rows per step.
-            sharding: where images and rows go; the default device if None.
+            sharding: where the images go; the default device if None.
+            rows_sharding: where tables of rows [n, B] go, likewise.
         """
-        self._sharding = sharding
-        self._images = jax.device_put(images, sharding)
+        self._images = put(images, sharding)
         self._seed = seed
         self._batch_size = batch_size
+        self._rows_sharding = rows_sharding
 
     def __call__(self, start: int, length: int, padded: int) -> tuple[Array, Array]:
         """The images and rows [padded, B] of steps start, ..., start + length - 1."""
@@ -126,4 +133,11 @@ class InMemoryBatches:
         rows[:length] = batch_indices(
             self._seed, start, length, self._images.shape[0], self._batch_size
         )
-        return self._images, jax.device_put(rows, self._sharding)
+        return self._images, put(rows, self._rows_sharding)
+
+
+def put(array: np.ndarray, sharding: Sharding | None) -> Array:
+    """Copies an array, of which every process has an equal one, to the devices."""
+    if sharding is None:
+        return jnp.asarray(array)
+    return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)

@@ -20,9 +20,10 @@ import numpy as np
 
 from vae_jax.errors import ConfigError
 from vae_jax.outputs import VAEOutput
+from vae_jax.training.checks import check_output
 from vae_jax.types import Array, Key, Params
 
-Apply = Callable[[Params, Array, Key], VAEOutput]
+Apply = Callable[[Params, Any, Key], VAEOutput]
 Statistics = dict[str, Any]  # arrays [B], and per layer tuples of arrays [B, D_l]
 
 # 1,000 decoded rows at a time keep a small network's activations in the CPU's cache.
@@ -32,7 +33,7 @@ ROWS_PER_CHUNK = 1000
 def importance_statistics(
     apply: Apply,
     params: Params,
-    x: Array,
+    x: Any,
     key: Key,
     num_samples: int,
     sample_chunk: int = 50,
@@ -42,7 +43,7 @@ def importance_statistics(
     Args:
         apply: (params, x, key) -> VAEOutput with fields [B, ...].
         params: of the model.
-        x: a batch, [B, ...].
+        x: a batch, [B, ...], or a pytree of such arrays.
         key: of the draws.
         num_samples: K, at least 1; any number, also one that the chunk doesn't divide.
         sample_chunk: how many of the K samples are decoded at once. Memory is that of
@@ -63,16 +64,22 @@ def importance_statistics(
 
     Raises:
         ConfigError: num_samples or sample_chunk is below 1.
+        ContractError: the output does not fit x, see `training.checks.check_output`.
     """
     for name, value in (("num_samples", num_samples), ("sample_chunk", sample_chunk)):
         if value < 1:
             raise ConfigError(f"{name}={value}: must be at least 1")
     chunk = min(sample_chunk, num_samples)
 
+    def one_sample(z_key: Key) -> tuple[Statistics, Array | None]:
+        output = apply(params, x, z_key)
+        check_output(output, x)
+        return _one_sample(output, x)
+
     def add_chunk(carry: Any, index: Array) -> tuple[Any, None]:
         sums, log_sum, log_sum_squares = carry
         keys = jax.random.split(jax.random.fold_in(key, index), chunk)
-        values, log_w = jax.vmap(lambda k: _one_sample(apply(params, x, k), x))(keys)
+        values, log_w = jax.vmap(one_sample)(keys)
         used = index * chunk + jnp.arange(chunk) < num_samples
         sums = jax.tree.map(lambda s, v: s + _masked(v, used, 0).sum(0), sums, values)
         if log_w is not None:
@@ -83,10 +90,8 @@ def importance_statistics(
             )
         return (sums, log_sum, log_sum_squares), None
 
-    shapes, log_w_shape = jax.eval_shape(
-        lambda: _one_sample(apply(params, x, key), x),
-    )
-    nothing = jnp.full(x.shape[0], -jnp.inf)
+    shapes, log_w_shape = jax.eval_shape(one_sample, key)
+    nothing = jnp.full(shapes["distortion"].shape, -jnp.inf)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     (sums, log_sum, log_sum_squares), _ = jax.lax.scan(
         add_chunk,
@@ -104,7 +109,7 @@ def evaluate_images(
     apply: Apply,
     params: Params,
     images: Any,
-    rows_to_x: Callable[[Array, Array], Array],
+    rows_to_x: Callable[[Any, Array], Any],
     key: Key,
     *,
     num_samples: int,
@@ -121,7 +126,8 @@ def evaluate_images(
     Args:
         apply: (params, x, key) -> VAEOutput.
         params: of the model.
-        images: [N, H, W, C], uint8 or float, numpy or jax.
+        images: [N, H, W, C], uint8 or float, numpy or jax; or any other examples, as a
+            pytree of arrays [N, ...].
         rows_to_x: (images [B, ...], rows [B]) -> x, from `data.batches.fixed_draw`.
         key: of the draws; batch i gets `fold_in(key, i)`.
         num_samples: K.
@@ -141,7 +147,7 @@ def evaluate_images(
         batch_size = max(1, batch_size)
     if batch_size < 1:
         raise ConfigError(f"batch_size={batch_size}: must be at least 1")
-    total = len(images)
+    total = len(jax.tree.leaves(images)[0])
     batch_size = min(batch_size, total)
     parts = []
     for i, start in enumerate(range(0, total, batch_size)):
@@ -153,7 +159,7 @@ def evaluate_images(
             num_samples,
             sample_chunk,
             params,
-            images[rows],
+            jax.tree.map(lambda leaf, rows=rows: leaf[rows], images),
             rows,
             jax.random.fold_in(key, i),
         )
@@ -166,11 +172,11 @@ def evaluate_images(
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _batch_statistics(
     apply: Apply,
-    rows_to_x: Callable[[Array, Array], Array],
+    rows_to_x: Callable[[Any, Array], Any],
     num_samples: int,
     sample_chunk: int,
     params: Params,
-    images: Array,
+    images: Any,
     rows: Array,
     key: Key,
 ) -> Statistics:
@@ -178,7 +184,7 @@ def _batch_statistics(
     return importance_statistics(apply, params, x, key, num_samples, sample_chunk)
 
 
-def _one_sample(output: VAEOutput, x: Array) -> tuple[Statistics, Array | None]:
+def _one_sample(output: VAEOutput, x: Any) -> tuple[Statistics, Array | None]:
     """What is averaged over samples, and the log-weights [B] where they exist."""
     latents = output.latents
     values: Statistics = {

@@ -43,7 +43,7 @@ class HierarchicalVAE(nn.Module):
         """Draws one code per layer and row of x.
 
         Args:
-            x: a batch, [B, ...].
+            x: a batch, [B, ...], or any pytree that the first encoder takes.
             key: for the draws.
 
         Returns:
@@ -61,7 +61,7 @@ class HierarchicalVAE(nn.Module):
         priors = [
             decoder(z) for decoder, z in zip(self.decoders[1:], codes[1:], strict=True)
         ]
-        top = self.prior(x.shape[0])
+        top = self.prior(below.shape[0])
         latents = tuple(
             Latent(z=z, posterior=posterior, prior=prior, prior_sees_z=prior is not top)
             for (posterior, z), prior in zip(drawn, [*priors, top], strict=True)

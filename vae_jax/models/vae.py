@@ -33,7 +33,7 @@ class VAE(nn.Module):
         """Draws one code per row of x and decodes it.
 
         Args:
-            x: a batch, [B, ...].
+            x: a batch, [B, ...], or any pytree that the encoder takes.
             key: for the draw z = mean + std * eps.
 
         Returns:

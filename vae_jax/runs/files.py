@@ -11,8 +11,9 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.workdir.writers import read_json, write_json
 
-# Where the data lie is no part of what a run is, so a moved data set may go on.
-FREE_FIELDS = ("data.dir",)
+# Where the data lie, and how they come to the device, is no part of what a run is: it
+# may go on with other values.
+FREE_FIELDS = ("data.dir", "data.device_budget_mb")
 
 
 def check_workdir(workdir: pathlib.Path, config: ConfigDict) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -14,11 +14,12 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
-from vae_jax.runs import sweep
+from vae_jax.runs import processes, sweep
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
-from vae_jax.runs.fit import fit, member
+from vae_jax.runs.fit import fit
 from vae_jax.runs.single import finish
+from vae_jax.training.mesh import Layout, make_layout, member
 from vae_jax.types import Params
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.progress import ProgressBar
@@ -40,6 +41,8 @@ def train_grid(
     *,
     mode: Mode = "vmap",
     members_per_program: int = 0,
+    mesh: Mapping[str, int] | None = None,
+    started: float | None = None,
 ) -> list[dict[str, Any]]:
     """Trains every combination of swept values and seeds, or goes on with it.
 
@@ -53,6 +56,8 @@ def train_grid(
         mode: see `training.loop.compile_chunk`.
         members_per_program: at most so many members side by side; 0 chooses from the
             size of the model.
+        mesh: how many devices along which axis, see `training.mesh.make_layout`.
+        started: see `fit`.
 
     Returns:
         One row per member: its name, values and results; a member whose loss was not
@@ -63,13 +68,32 @@ def train_grid(
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     workdir = pathlib.Path(workdir)
-    grid = sweep.members(config, sweeps, seeds)
-    _check_grid(workdir, grid, mode)
     datasets: dict[str, Dataset] = {}
-    fitting = _fitting_members(grid, datasets)
-    members_per_program = members_per_program or fitting
-    parts = sweep.programs(grid, members_per_program)
-    _claim_grid(workdir, grid, mode)
+    flags = {
+        "workdir": str(workdir),
+        "sweep": list(sweeps),
+        "seeds": seeds,
+        "mode": mode,
+        "members_per_program": members_per_program,
+        "mesh": mesh,
+    }
+    processes.agree_on_flags(config, flags)
+    with processes.together():
+        grid = sweep.members(config, sweeps, seeds)
+        _check_grid(workdir, grid, mode)
+        fitting = _fitting_members(grid, datasets)
+        members_per_program = members_per_program or fitting
+        parts = sweep.programs(grid, members_per_program)
+        layouts = [
+            make_layout(
+                mesh,
+                batch_size=part[0].config.data.batch_size,
+                members=len(part) if mode == "vmap" else None,
+            )
+            for part in parts
+        ]
+        if processes.is_first():
+            _claim_grid(workdir, grid, mode)
     logging.info(
         "%d members in %d programs of at most %d",
         len(grid),
@@ -77,9 +101,10 @@ def train_grid(
         members_per_program,
     )
     rows: dict[str, dict[str, Any]] = {}
-    for number, part in enumerate(parts, start=1):
+    for number, (part, layout) in enumerate(zip(parts, layouts, strict=True), start=1):
         title = f"train {number}/{len(parts)}" if len(parts) > 1 else "train"
-        rows |= _train_program(workdir, part, mode, datasets, title)
+        rows |= _train_program(workdir, part, mode, datasets, title, layout, started)
+        started = None
     return [rows[entry.name] for entry in grid]
 
 
@@ -94,20 +119,26 @@ def _train_program(
     mode: Mode,
     datasets: dict[str, Dataset],
     title: str,
+    layout: Layout,
+    started: float | None,
 ) -> dict[str, dict[str, Any]]:
     """Trains and finishes the members of one program; name -> row."""
     folders = [member_folder(workdir, entry.name) for entry in part]
-    if all((folder / "results.json").is_file() for folder in folders):
+    results = [processes.agree_on_file(folder / "results.json") for folder in folders]
+    if all(results):
         return {
             entry.name: _row(entry, read_json(folder / "results.json"))
             for entry, folder in zip(part, folders, strict=True)
         }
     config = part[0].config
     dataset = _dataset(config, datasets)
-    for entry, folder in zip(part, folders, strict=True):
-        if check_workdir(folder, entry.config):
-            claim_workdir(folder, entry.config, dataset)
-        check_same_data(folder, dataset)
+    with processes.together():
+        for entry, folder in zip(part, folders, strict=True):
+            if check_workdir(folder, entry.config) and processes.is_first():
+                claim_workdir(folder, entry.config, dataset)
+    with processes.together():
+        for folder in folders:
+            check_same_data(folder, dataset)
     evaluator = Evaluator(config, dataset)
     trainer = build.make_trainer(config, dataset.image_shape)
     keys = jnp.stack([build.run_key(entry.config) for entry in part])
@@ -121,7 +152,9 @@ def _train_program(
         folder=workdir / "programs" / _program_name(part),
         folders=folders,
         title=title,
+        layout=layout,
         members=mode,
+        started=started,
     )
     meta = {**meta, "train_seconds": meta["train_seconds"] / len(part)}
     rows, good = {}, []
@@ -136,7 +169,9 @@ def _train_program(
                 own = {"train_seconds": meta["train_seconds"], "failed": {}}
                 checkpoints.save(config.train.num_steps, state, own)
         good.append((entry, folder, state.eval_params))
-    with ProgressBar("evaluate", len(good), unit="members") as bar:
+    silent = not processes.is_first()
+    bar = ProgressBar("evaluate", len(good), unit="members", silent=silent)
+    with processes.together(), bar:
 
         def finished(run: tuple[sweep.Member, pathlib.Path, Params]) -> dict[str, Any]:
             entry, folder, params = run

@@ -11,9 +11,11 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
+from vae_jax.runs import processes
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
+from vae_jax.training.mesh import make_layout, on_one_device
 from vae_jax.types import Params, stream
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
@@ -21,12 +23,22 @@ from vae_jax.workdir.writers import read_json, write_json
 _DRAWING = threading.Lock()  # Matplotlib is not thread-safe
 
 
-def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
+def train(
+    config: ConfigDict,
+    workdir: str | pathlib.Path,
+    *,
+    mesh: Mapping[str, int] | None = None,
+    started: float | None = None,
+) -> dict[str, Any]:
     """Trains a config in a workdir, or goes on where it was interrupted.
 
     Args:
         config: all fields of configs/default.py.
         workdir: made if it is missing. It may hold the same run, unfinished or done.
+            Several processes must share it.
+        mesh: how many devices along which axis, see `training.mesh.make_layout`. A run
+            may go on with another mesh.
+        started: see `fit`.
 
     Returns:
         The content of results.json.
@@ -36,16 +48,21 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
             not finite; nothing on disk is lost.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
-    build.check(config)
     workdir = pathlib.Path(workdir)
-    is_new = check_workdir(workdir, config)
-    if (workdir / "results.json").is_file():
+    processes.agree_on_flags(config, {"workdir": str(workdir), "mesh": mesh})
+    with processes.together():
+        build.check(config)
+        layout = make_layout(mesh, batch_size=config.data.batch_size)
+        is_new = check_workdir(workdir, config)
+    if processes.agree_on_file(workdir / "results.json"):
         logging.info("%s is finished; nothing to do", workdir)
         return read_json(workdir / "results.json")
-    dataset = build.make_dataset(config)
-    if is_new:
-        claim_workdir(workdir, config, dataset)
-    check_same_data(workdir, dataset)
+    with processes.together():
+        dataset = build.make_dataset(config)
+        if is_new and processes.is_first():
+            claim_workdir(workdir, config, dataset)
+    with processes.together():
+        check_same_data(workdir, dataset)
     evaluator = Evaluator(config, dataset)
     state, meta = fit(
         config,
@@ -56,12 +73,16 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> dict[str, Any]:
         folder=workdir,
         folders=[workdir],
         title="train",
+        layout=layout,
+        started=started,
     )
-    with ProgressBar("evaluate", len(dataset.test), unit="images") as bar:
+    silent = not processes.is_first()
+    bar = ProgressBar("evaluate", len(dataset.test), unit="images", silent=silent)
+    with processes.together(), bar:
         return finish(
             config,
             evaluator,
-            state.eval_params,
+            on_one_device(state.eval_params),
             meta,
             workdir,
             lambda done, _: bar.update(done, {}),
@@ -77,6 +98,8 @@ def finish(
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the test split, draws the figures and writes results.json last.
+
+    Of several processes all evaluate, each on its own, and the first writes.
 
     Args:
         config: of the run.
@@ -107,6 +130,8 @@ def finish(
         "train_seconds": seconds,
         "images_per_second": num_steps * config.data.batch_size / seconds,
     }
+    if not processes.is_first():
+        return results
     if config.eval.figures:
         from vae_jax import figures  # matplotlib delays the start of training
 

@@ -3,8 +3,6 @@
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
@@ -37,16 +35,3 @@ def ensemble(trainer: Trainer) -> Trainer:
         return over_members(states, x, keys, hparams)
 
     return Trainer(init, step)
-
-
-def member_sharding(num_members: int) -> NamedSharding:
-    """Spreads an axis of members, the first one, over the devices.
-
-    Members do not talk to each other, so each device computes its own and the compiled
-    program has no communication. All devices are used if they divide the members, else
-    as many as do.
-    """
-    devices = jax.devices()
-    count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
-    mesh = Mesh(np.asarray(devices[:count]), ("member",))
-    return NamedSharding(mesh, PartitionSpec("member"))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.training.ensemble import ensemble
+from vae_jax.training.mesh import Layout, fetch
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Array, Hparams, Key
@@ -22,10 +23,13 @@ from vae_jax.types import Array, Hparams, Key
 class Batches(Protocol):
     """Where a chunk of steps finds its images."""
 
-    def __call__(self, start: int, length: int, padded: int) -> tuple[Array, Array]:
+    def __call__(
+        self, start: int, length: int, padded: int
+    ) -> tuple[Array, Array | None]:
         """Images [N, ...] and, for each step, rows of them [padded, B].
 
-        Only the first `length` steps are run; the rows of the rest do not matter.
+        Or the batches themselves, [padded, B, ...], and None. Only the first `length`
+        steps are run; what is given for the rest does not matter.
         """
         ...
 
@@ -48,6 +52,7 @@ def compile_chunk(
     preprocess: Callable[[Array, Key], Array],
     members: Members = "one",
     stepwise: bool = False,
+    layout: Layout | None = None,
 ) -> RunChunk:
     """One program for a chunk of any length up to that of `rows`.
 
@@ -59,21 +64,32 @@ def compile_chunk(
             bit for bit as M single runs.
         stepwise: a call of the device for each step instead of one for the chunk. For
             convolutions on a CPU, which XLA computes eight times slower in a loop.
+        layout: where state and batches lie on several devices; None: on one.
 
     Returns:
         A function (state, images [N, ...], rows [n, B], start, length, data_key, key,
         hparams) -> (state, sums of metrics, first bad step). It donates the state.
+        Where rows are None, images are the batches, [n, B, ...].
     """
     if members == "vmap":
         trainer = ensemble(trainer)
+    # A state comes back as it went in, whatever the compiler would prefer.
+    state_sharding = layout.state if layout else None
 
     def one_step(
-        state: TrainState, i: Any, images: Array, rows: Array, start: Array, *rest: Any
+        state: TrainState,
+        i: Any,
+        images: Array,
+        rows: Array | None,
+        start: Array,
+        *rest: Any,
     ) -> tuple[TrainState, dict[str, Array]]:
         data_key, key, hparams = rest
         x_key = jax.random.fold_in(data_key, start + i)
-        x = preprocess(images[rows[i]], x_key)
-        return trainer.step(state, x, key, hparams)
+        batch = images[i] if rows is None else images[rows[i]]
+        if layout:
+            batch = jax.lax.with_sharding_constraint(batch, layout.batch)
+        return trainer.step(state, preprocess(batch, x_key), key, hparams)
 
     def begin(state: TrainState, *data: Any) -> Any:
         shapes = jax.eval_shape(one_step, state, np.int32(0), *data)[1]
@@ -90,7 +106,7 @@ def compile_chunk(
     def run(
         state: TrainState,
         images: Array,
-        rows: Array,
+        rows: Array | None,
         start: Array,
         length: Array,
         data_key: Key,
@@ -104,12 +120,14 @@ def compile_chunk(
             0, length, lambda i, carry: body(i, carry, *data), begin(state, *data)
         )
 
-    jitted_body = jax.jit(body, donate_argnums=1)
+    jitted_body = jax.jit(
+        body, donate_argnums=1, out_shardings=(state_sharding, None, None)
+    )
 
     def run_stepwise(
         state: TrainState,
         images: Array,
-        rows: Array,
+        rows: Array | None,
         start: Array,
         length: Array,
         data_key: Key,
@@ -137,7 +155,11 @@ def compile_chunk(
 
     if stepwise:
         return run_in_turn if members == "exact" else run_stepwise
-    return jax.jit(run_in_turn if members == "exact" else run, donate_argnums=0)
+    return jax.jit(
+        run_in_turn if members == "exact" else run,
+        donate_argnums=0,
+        out_shardings=(state_sharding, None, None),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +182,7 @@ def train_loop(
     key: Key,
     hparams: Hparams,
     on_report: Callable[[ChunkReport], None],
+    max_chunk: int | None = None,
     pauses: Sequence[Pause] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[int, TrainState]:
@@ -172,6 +195,7 @@ def train_loop(
         start: number of updates already made.
         num_steps: number of updates at the end.
         log_every: steps per report, and per call of the device.
+        max_chunk: fewer steps per call, and so per report, where memory is short.
         data_key: of preprocessing; that of step t is folded from t.
         key: of the step, [] or [M].
         hparams: of the step, fields [] or [M].
@@ -185,6 +209,7 @@ def train_loop(
         The step reached and the state there.
     """
     step = start
+    max_chunk = min(log_every, max_chunk or log_every)
     pending: tuple[int, int, Mapping[str, Array], Array] | None = None
 
     def report() -> None:
@@ -192,15 +217,15 @@ def train_loop(
         if pending is not None:
             end, length, sums, first_bad = pending
             pending = None
-            metrics = {name: np.asarray(value) / length for name, value in sums.items()}
-            on_report(ChunkReport(end, metrics, np.asarray(first_bad)))
+            metrics = {name: fetch(value) / length for name, value in sums.items()}
+            on_report(ChunkReport(end, metrics, fetch(first_bad)))
 
     while step < num_steps and not should_stop():
         end = min(
             [_next(step, n) for n in (log_every, *(p.every for p in pauses)) if n]
         )
-        end = min(end, num_steps)
-        images, rows = batches(step, end - step, log_every)
+        end = min(end, num_steps, step + max_chunk)
+        images, rows = batches(step, end - step, max_chunk)
         state, sums, first_bad = run(
             state,
             images,

@@ -9,7 +9,8 @@ import optax
 
 from vae_jax.objectives.elbo import Objective
 from vae_jax.objectives.schedules import Schedule, unchanged
-from vae_jax.outputs import VAEOutput
+from vae_jax.outputs import SplitOutput, VAEOutput
+from vae_jax.training.checks import check_objective, check_output, check_support
 from vae_jax.training.state import TrainState
 from vae_jax.types import Array, Hparams, Key, Metrics, Params
 
@@ -61,15 +62,23 @@ def apply_samples(
     Args:
         apply: (params, x, key) -> VAEOutput.
         params: of the model.
-        x: a batch, [B, ...].
+        x: a batch, [B, ...], or a pytree of such arrays.
         key: split into K.
         num_samples: K.
 
     Returns:
         A VAEOutput with fields [K, B, ...].
+
+    Raises:
+        ContractError: the output does not fit x, see `checks.check_output`.
     """
-    keys = jax.random.split(key, num_samples)
-    return jax.vmap(apply, in_axes=(None, None, 0))(params, x, keys)
+
+    def one_sample(z_key: Key) -> VAEOutput:
+        output = apply(params, x, z_key)
+        check_output(output, x)
+        return output
+
+    return jax.vmap(one_sample)(jax.random.split(key, num_samples))
 
 
 def vae_trainer(
@@ -86,7 +95,8 @@ def vae_trainer(
     `step` returns the next state and a dict of scalars: "loss" and the objective's
     metrics. `key` is the same for the whole run: that of step t is
     `fold_in(key, t)`, so a restored run repeats exactly. `hparams` holds traced
-    numbers (see `make_hparams`), so one compilation serves every KL weight.
+    numbers (see `make_hparams`), so one compilation serves every KL weight. `x` is
+    whatever the model takes: an array [B, ...] or a pytree of them.
 
     Args:
         model: a Flax module whose `__call__(x, key)` returns a VAEOutput, or a
@@ -100,13 +110,20 @@ def vae_trainer(
             the parameters with decay min(ema_decay, (1 + t) / (10 + t)).
 
     Returns:
-        A Trainer.
+        A Trainer. Its functions raise, while they are traced and so at no cost to the
+        compiled step, a ContractError if model, objective and x don't fit together.
+        `init` raises a DataError if x holds values that the likelihood gives no
+        probability (given numbers, that is: inside `jit` it can't see them).
     """
     functions = model_functions(model)
     tx = optax.with_extra_args_support(tx)
 
     def init(key: Key, x: Any) -> TrainState:
         params = functions.init(key, x)
+        output = jax.eval_shape(functions.apply, params, x, key)
+        check_output(output, x)
+        output = output.decoder if isinstance(output, SplitOutput) else output
+        check_support(output.likelihood, x)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -123,7 +140,7 @@ def vae_trainer(
 
         def loss_fn(params: Params) -> tuple[Array, Metrics]:
             output = apply_samples(functions.apply, params, x, z_key, num_samples)
-            return objective(output, x, now)
+            return check_objective(objective(output, x, now))
 
         (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         updates, opt_state = tx.update(

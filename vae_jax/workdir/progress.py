@@ -19,6 +19,7 @@ class ProgressBar:
         start: int = 0,
         unit: str = "steps",
         seconds_between_lines: float = 10.0,
+        silent: bool = False,
     ) -> None:
         """Starts the clock.
 
@@ -28,11 +29,13 @@ class ProgressBar:
             start: steps already made.
             unit: what is counted.
             seconds_between_lines: where stderr is no terminal.
+            silent: shows nothing.
         """
         self._title, self._total, self._unit = title, total, unit
         self._first_step, self._first_time = start, time.monotonic()
         self._pause, self._last_line = seconds_between_lines, time.monotonic()
-        console = Console(stderr=True)
+        self._silent = silent
+        console = Console(stderr=True, quiet=silent)
         self._interactive = console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -59,7 +62,7 @@ class ProgressBar:
         )
         self._progress.update(self._task, completed=step, note=note)
         due = time.monotonic() - self._last_line >= self._pause or step == self._total
-        if not self._interactive and due:
+        if not self._interactive and not self._silent and due:
             self._last_line = time.monotonic()
             left = (self._total - step) / rate if rate else float("inf")
             print(

@@ -1,0 +1,35 @@
+"""Writes encoder and decoder of a trained run for programs that know neither of us.
+
+    python -m experiments.export --workdir=runs/mnist --format=onnx --out=DIR
+    python -m experiments.export --workdir=runs/mnist --format=stablehlo --out=DIR
+
+onnx runs in onnxruntime, stablehlo in JAX without Flax; both take any number of rows.
+DIR/export.json describes inputs, outputs, prior and preprocessing; the prior's
+parameters, if it has any, are in DIR/prior.npz. docs/export.md shows how to load them.
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments import cli
+from vae_jax.runs import export, opened, portable
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_FORMAT = flags.DEFINE_enum(
+    "format", None, list(portable.FORMATS), "Of encoder and decoder."
+)
+_OUT = flags.DEFINE_string("out", None, "Folder for the files; new or empty.")
+
+
+def main() -> None:
+    """Exports and says what was written."""
+    cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
+    out = pathlib.Path(_OUT.value)
+    run = opened.open_run(_WORKDIR.value)
+    names = export.export_run(run, _FORMAT.value, out)
+    print(f"{', '.join(names)} in {out}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

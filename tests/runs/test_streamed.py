@@ -1,0 +1,82 @@
+"""A run whose images do not fit on the device is the same run."""
+
+import logging
+import os
+import signal
+import time
+
+import pytest
+
+from tests.runs.test_single import same_outcome
+from tests.runs_helpers import flags, program, run_program, small_config
+from vae_jax.errors import ConfigError
+from vae_jax.runs import single
+
+# The 1438 training images of the digits have 64 bytes each, a batch 1024.
+BUDGETS = (0.05, 0.01, 0.003)  # chunks of 10 (all of log_every), 4 and 1
+
+
+@pytest.fixture(scope="module")
+def in_memory(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("in_memory")
+    single.train(small_config(), workdir)
+    return workdir
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_stream_equals_memory_bit_for_bit(in_memory, tmp_path, caplog, budget):
+    with caplog.at_level(logging.INFO):
+        single.train(small_config(**{"data.device_budget_mb": budget}), tmp_path)
+    assert "streaming: the 0.09197 MB" in caplog.text
+    same_outcome(in_memory, tmp_path)
+
+
+def test_going_on_with_another_budget(in_memory, tmp_path, monkeypatch):
+    from vae_jax.runs import fit
+
+    calls = iter([False, False, True])
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "stop_on_signals", lambda: _Stop(lambda: next(calls)))
+        with pytest.raises(fit.Interrupted, match="step 20 of 40"):
+            single.train(small_config(**{"data.device_budget_mb": 0.05}), tmp_path)
+    single.train(small_config(), tmp_path)
+    same_outcome(in_memory, tmp_path)
+
+
+class _Stop:
+    def __init__(self, value):
+        self._value = value
+
+    def __enter__(self):
+        return self._value
+
+    def __exit__(self, *exception):
+        return False
+
+
+def test_budget_below_two_batches_is_refused(tmp_path):
+    config = small_config(**{"data.device_budget_mb": 0.002})
+    with pytest.raises(ConfigError, match=r"device_budget_mb=0\.002: must hold two"):
+        single.train(config, tmp_path)
+
+
+@pytest.mark.slow
+def test_kill_of_a_stream_equals_straight_in_memory(tmp_path):
+    steps = {"train.num_steps": 2000, "train.checkpoint_every": 100}
+    arguments = ["--config=configs/digits.py", *flags(**steps)]
+    status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'a'}")
+    assert status == 0, err
+    arguments += [f"--workdir={tmp_path / 'b'}", "--config.data.device_budget_mb=0.02"]
+    process = program("train", *arguments)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "b" / "checkpoints" / "200").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was over before the kill"
+    status, _, err = run_program("train", *arguments)
+    assert status == 0, err
+    assert "going on from step" in err and "streaming" in err
+    same_outcome(tmp_path / "a", tmp_path / "b")

@@ -1,0 +1,118 @@
+"""The pages do not rot: code runs as it stands, links lead somewhere, nothing is left out.
+
+`make docs` builds the site from the same pages, with warnings as errors.
+"""
+
+import importlib.util
+import re
+
+import pytest
+
+from tests.code_blocks import blocks, make_clone, shell, shorten
+from tests.runs_helpers import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+PAGES = {
+    str(path.relative_to(REPOSITORY)): path.read_text("utf-8")
+    for path in [*DOCS.glob("*.md"), *REPOSITORY.glob("*.md")]
+}
+# The README has tests of its own.
+WITH_CODE = [
+    name
+    for name, text in PAGES.items()
+    if name != "README.md" and (blocks(text, "bash") or blocks(text, "python"))
+]
+
+
+def test_pages_with_code_are_found():
+    assert {"docs/configs.md", "docs/export.md", "docs/reuse.md"} <= set(WITH_CODE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_code_runs(page, tmp_path):
+    """The commands of a page first, then its Python blocks as one script."""
+    clone = make_clone(tmp_path)
+    for script in blocks(PAGES[page], "bash"):
+        shell(shorten(script), clone)
+    code = "\n".join(blocks(PAGES[page], "python"))
+    if code:
+        (clone / "page.py").write_text(code)
+        shell("python page.py", clone)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    folder = (REPOSITORY / page).parent
+    targets = re.findall(r"\]\(([^)#:\s]+)[^)]*\)", PAGES[page])
+    assert [target for target in targets if not (folder / target).exists()] == []
+
+
+def test_every_public_module_is_in_the_reference():
+    text = "".join(path.read_text("utf-8") for path in (DOCS / "api").glob("*.md"))
+    documented = set(re.findall(r"^\.\. automodule:: (\S+)", text, re.MULTILINE))
+    modules = {
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+        for path in (REPOSITORY / "vae_jax").rglob("*.py")
+        if not path.name.startswith("_")
+    }
+    assert documented - {"vae_jax"} == modules
+
+
+@pytest.fixture(scope="module")
+def conf():
+    """docs/conf.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_conf", DOCS / "conf.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.environ", {})
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "bent"),
+    [
+        ("lesson", "[r](../README.md#data)", "[r](quickstart.md#data)"),
+        ("lesson", "[n](lesson.ipynb)", "[n](notebook.ipynb)"),
+        ("lesson", "![f](lesson/samples.png)", "![f](lesson/samples.png)"),
+        ("api/index", "[c](../contributing.md#x)", "[c](../contributing.md#x)"),
+        ("lesson", "[u](https://semver.org)", "[u](https://semver.org)"),
+    ],
+)
+def test_links_are_bent_to_pages_of_the_site(conf, page, text, bent):
+    source = [text]
+    conf.on_source_read(None, page, source)
+    assert source == [bent]
+
+
+def test_pages_outside_of_docs_are_filled_in(conf):
+    source = ["empty"]
+    conf.on_source_read(None, "quickstart", source)
+    assert source[0].startswith("# vae_jax")
+    assert "](docs/" not in source[0]
+    assert "](lesson.md)" in source[0]
+    assert "](configs.md)" in source[0]
+
+
+def test_docstrings_become_restructured_text(conf):
+    lines = [
+        "Of `x`s and p(x | z_).",
+        "",
+        "    VAE(*parts)",
+        "",
+        "Args:",
+        "    x: `a`.",
+    ]
+    conf.on_docstring(None, "class", "", None, None, lines)
+    assert lines == [
+        "Of ``x``\\ s and p(x \\| z\\_).",
+        "",
+        "::",
+        "",
+        "    VAE(*parts)",
+        "",
+        "Args:",
+        "    x: ``a``\\ .",
+    ]

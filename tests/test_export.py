@@ -1,0 +1,292 @@
+"""Exported files compute what the checkpoint does, without this library and Flax."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from tests.forked_programs import run_program
+from tests.runs_helpers import REPOSITORY, flags, small_config
+from tests.test_bad_input import on_disk
+from vae_jax.errors import ConfigError
+from vae_jax.runs import export, opened, portable, single
+
+pytest.importorskip("flatbuffers", reason="needs the extra export")
+WITH_ONNX = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnxruntime")),
+    reason="needs the extra onnx",
+)
+FORMATS = ["stablehlo", pytest.param("onnx", marks=WITH_ONNX)]
+
+MODELS = {
+    "mlp": {},
+    "conv": {"model.network": "conv"},
+    "gated": {"model.network": "gated", "model.prior": "vamp"},
+    "autoencoder": {"model.posterior": "deterministic"},
+    "mixture": {"model.prior": "mixture", "model.prior_components": 5},
+    **{
+        likelihood: {"model.likelihood": likelihood, "data.binarize": "none"}
+        for likelihood in (
+            "continuous_bernoulli",
+            "normal",
+            "laplace",
+            "logistic",
+            "logistic_mixture",
+        )
+    },
+}
+# Reads the files as a stranger would; argv: folder, names of arrays to read and write.
+STRANGER = {
+    "stablehlo": """
+import jax.export
+def load(path):
+    return jax.export.deserialize(bytearray(open(path, "rb").read())).call
+""",
+    "onnx": """
+import onnxruntime
+def load(path):
+    session = onnxruntime.InferenceSession(path)
+    (x,) = session.get_inputs()
+    names = [output.name for output in session.get_outputs()]
+    return lambda value: dict(zip(names, session.run(names, {x.name: value})))
+""",
+}
+MAIN = """
+import json, os, sys
+import numpy as np
+os.chdir(sys.argv[1])
+about = json.load(open("export.json"))
+results = {}
+given = np.load(sys.argv[2])
+for part in ("encoder", "decoder"):
+    call = load(about[part]["file"])
+    for rows in ("1", "37"):
+        for name, value in call(given[part + rows]).items():
+            results[f"{part}.{rows}.{name}"] = np.asarray(value)
+np.savez(sys.argv[3], **results)
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A function: name in MODELS -> its run, trained for a few steps, once."""
+    folder, runs = tmp_path_factory.mktemp("runs"), {}
+
+    def get(name: str) -> opened.Run:
+        if name not in runs:
+            fields = {"train.num_steps": 5, "train.eval_every": 0, **MODELS[name]}
+            single.train(small_config(**fields), folder / name)
+            runs[name] = opened.open_run(folder / name)
+        return runs[name]
+
+    return get
+
+
+def inputs(run: opened.Run) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = {"encoder": run.image_shape, "decoder": (run.config.model.latent_dim,)}
+    return {
+        f"{part}{rows}": rng.random((rows, *shape), np.float32)
+        for part, shape in shapes.items()
+        for rows in (1, 37)
+    }
+
+
+def expected(run: opened.Run) -> dict[str, np.ndarray]:
+    """What the checkpoint's model gives, by the names that a stranger uses."""
+    results = {}
+    variables = {"params": run.params}
+    for name, value in inputs(run).items():
+        part, rows = name[:7], name[7:]
+        method = {"encoder": "encode", "decoder": "decode"}[part]
+        distribution = run.model.apply(variables, value, method=method)
+        names = {"mean", *vars(distribution)}
+        for field in names:
+            results[f"{part}.{rows}.{field}"] = getattr(distribution, field)
+    return jax.device_get(results)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_a_stranger_computes_the_same(trained, name, file_format, tmp_path):
+    run = trained(name)
+    export.export_run(run, file_format, tmp_path / "out")
+    np.savez(tmp_path / "given.npz", **inputs(run))
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER[file_format] + MAIN]
+        + [tmp_path / "out", tmp_path / "given.npz", tmp_path / "results.npz"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert not loaded & {"vae_jax", "flax", "optax", "orbax", "ml_collections"}
+    assert ("jax" in loaded) == (file_format == "stablehlo")
+    wanted = expected(run)
+    with np.load(tmp_path / "results.npz") as found:
+        assert set(found) == wanted.keys()
+        for key, value in wanted.items():
+            np.testing.assert_allclose(found[key], value, atol=1e-5, rtol=1e-5)
+    values = [value for key, value in wanted.items() if "37.mean" in key]
+    assert all(value.std(axis=0).max() > 1e-3 for value in values)  # rows differ
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("name", MODELS)
+def test_description_fits_the_files(trained, name, file_format, tmp_path):
+    run = trained(name)
+    names = export.export_run(run, file_format, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+    about = json.loads((tmp_path / "export.json").read_text())
+    assert about["latent_dim"] == 3
+    assert about["step"] == 5
+    assert about["config"]["model"]["latent_dim"] == 3
+    for part in ("encoder", "decoder"):
+        (given,) = about[part]["inputs"]
+        x = np.random.default_rng(0).random((2, *given["shape"][1:]), given["dtype"])
+        content = (tmp_path / about[part]["file"]).read_bytes()
+        outputs = portable.FORMATS[file_format].read(content)(x)
+        assert outputs.keys() == {entry["name"] for entry in about[part]["outputs"]}
+        for entry in about[part]["outputs"]:
+            value = outputs[entry["name"]]
+            assert list(value.shape) == [2, *entry["shape"][1:]]
+            assert str(value.dtype) == entry["dtype"]
+            low, high = entry["range"] or (-np.inf, np.inf)
+            assert ((value >= low) & (value <= high)).all()
+            assert entry["meaning"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mixture", "gated"])
+def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
+    run = trained(name)
+    export.export_run(run, "stablehlo", tmp_path)
+    about = json.loads((tmp_path / "export.json").read_text())["prior"]
+    with np.load(tmp_path / about["file"]) as archive:
+        arrays = dict(archive)
+    assert {key: list(value.shape) for key, value in arrays.items()} == about["arrays"]
+    z = np.random.default_rng(0).standard_normal((4, 3), np.float32)
+    squares = ((z[:, None] - arrays["mean"]) / np.exp(arrays["log_std"])) ** 2
+    log_normal = -0.5 * squares - arrays["log_std"] - 0.5 * np.log(2 * np.pi)
+    weighted = np.exp(arrays["log_weights"] + log_normal.sum(axis=2)).sum(axis=1)
+    log_prob = run.model.apply(
+        {"params": run.params}, z, method=lambda model, z: model.prior(4).log_prob(z)
+    )
+    np.testing.assert_allclose(np.log(weighted), log_prob, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "recipe"),
+    [
+        ({}, "0 or 1", "Bernoulli(v / 255)"),
+        ({"data.binarize": "threshold"}, "0 or 1", "v / 255 > 0.5"),
+        ({"data.binarize": "none"}, "k / 255", "x = v / 255"),
+        (
+            {"data.binarize": "none", "data.dequantize": True},
+            "any value",
+            "(v + u) / 256",
+        ),
+    ],
+)
+def test_preprocessing_is_told(fields, values, recipe, tmp_path):
+    (tmp_path / "data.json").write_text('{"levels": "8bit"}')
+    config = small_config(**fields)
+    run = opened.Run(tmp_path, config, (8, 8, 1), 0, {}, {})
+    assert values in export.VALUES[export.levels(run)]
+    assert recipe in export.describe_data(run)["preprocessing"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model.upper_latent_dims": (2,)}, r"upper_latent_dims=\(2,\).* one latent"),
+        ({"model.posterior": "coupling_flow"}, "coupling_flow.* diagonal_normal"),
+    ],
+)
+def test_models_that_are_refused(fields, message, tmp_path):
+    run = opened.Run(tmp_path, small_config(**fields), (8, 8, 1), 0, {}, {})
+    with pytest.raises(ConfigError, match=message):
+        export.export_run(run, "stablehlo", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file_format", "package", "extra"),
+    [("stablehlo", "flatbuffers", "export"), ("onnx", "jax2onnx", "onnx")],
+)
+def test_missing_package_names_the_extra(monkeypatch, file_format, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)  # importing it fails
+    wanted = rf"{package}: .*pip install 'vae_jax\[{extra}\]'"
+    with pytest.raises(ConfigError, match=wanted):
+        portable.check_format(file_format)
+
+
+def test_a_file_that_computes_something_else_is_not_written(monkeypatch):
+    chosen = portable.FORMATS["stablehlo"]
+    wrong = chosen._replace(read=lambda _: lambda x: {"y": x + 1e-3})
+    monkeypatch.setattr(portable, "FORMATS", {"stablehlo": wrong})
+    with pytest.raises(ConfigError, match="changes the output y by 1.0e-03"):
+        portable.to_bytes(lambda x: {"y": x}, "stablehlo", "x", [2])
+
+
+@pytest.mark.slow
+def test_program(trained, tmp_path):
+    shutil.copytree(trained("mlp").workdir, tmp_path / "run")
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept").write_text("text")
+    good = {"workdir": "run", "format": "stablehlo", "out": "new"}
+
+    def program(**changed: str) -> tuple[int, str, str]:
+        given = {**good, **changed}
+        for flag in ("workdir", "out"):
+            given[flag] = given[flag] and str(tmp_path / given[flag])
+        return run_program("export", *(f"--{k}={v}" for k, v in given.items()))
+
+    for changed, parts in [
+        ({"workdir": ""}, ["--workdir is missing"]),
+        ({"out": ""}, ["--out is missing"]),
+        ({"workdir": "no"}, [f"{tmp_path}/no", "no run"]),
+        ({"format": "tflite"}, ["--format=tflite", "stablehlo|onnx"]),
+        ({"out": "full"}, [f"--out={tmp_path}/full is not empty"]),
+        ({"out": "file"}, [f"--out={tmp_path}/file is a file"]),
+        ({"out": "file/new"}, [f"--out={tmp_path}/file/new can't be written"]),
+    ]:
+        before = on_disk(tmp_path)
+        status, out, err = program(**changed)
+        assert (status, out) == (1, ""), err
+        (line,) = err.splitlines()
+        assert line.startswith("error: ")
+        assert all(part in line for part in parts), line
+        assert on_disk(tmp_path) == before
+
+    status, out, err = program()
+    assert status == 0, err
+    written = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert written == ["decoder.stablehlo", "encoder.stablehlo", "export.json"]
+    assert all(name in out for name in written)
+
+
+@pytest.mark.slow
+def test_program_refuses_two_layers(tmp_path):
+    workdir = tmp_path / "run"
+    own = flags(**{"model.upper_latent_dims": (2,), "train.num_steps": 2})
+    config = f"--config={REPOSITORY}/configs/digits.py"
+    status, _, err = run_program("train", config, f"--workdir={workdir}", *own)
+    assert status == 0, err
+    status, _, err = run_program(
+        "export", f"--workdir={workdir}", "--format=onnx", f"--out={tmp_path}/out"
+    )
+    assert status == 1
+    (line,) = err.splitlines()
+    assert "model.upper_latent_dims=(2,)" in line

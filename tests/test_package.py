@@ -1,0 +1,234 @@
+"""What others install: the wheel holds vae_jax only, and that is enough for them."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+
+from tests.runs_helpers import REPOSITORY
+from vae_jax.runs import command
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+TIMEOUT_S = 400
+
+# A stranger's project: a module, an objective and a loop of its own, on a table.
+STRANGER = '''
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import vae_jax
+
+rng = np.random.default_rng(0)
+hidden = rng.normal(size=(1200, 2))
+table = np.tanh(hidden @ rng.normal(size=(2, 6))) + 0.1 * rng.normal(size=(1200, 6))
+table = ((table - table.mean(0)) / table.std(0)).astype(np.float32)
+train, test = table[:1000], table[1000:]
+
+
+class TableVAE(nn.Module):
+    """Not one of the library's models: it only returns what they return."""
+
+    @nn.compact
+    def __call__(self, x, key):
+        h = nn.tanh(nn.Dense(32)(x))
+        q = vae_jax.distributions.DiagonalNormal(
+            nn.Dense(2)(h), vae_jax.distributions.bound_log_std(nn.Dense(2)(h))
+        )
+        z = q.sample(key)
+        p = vae_jax.distributions.DiagonalNormal(jnp.zeros_like(z), jnp.zeros_like(z))
+        mean = nn.Dense(6)(nn.tanh(nn.Dense(32)(z)))
+        log_std = self.param("log_std", nn.initializers.zeros, ())
+        x_given_z = vae_jax.distributions.DiagonalNormal(
+            mean, jnp.broadcast_to(log_std, mean.shape)
+        )
+        return vae_jax.VAEOutput(x_given_z, (vae_jax.Latent(z, q, p),))
+
+
+def objective(output, x, hparams):
+    """The ELBO plus a push of the mean code towards zero."""
+    loss, metrics = vae_jax.elbo(output, x, hparams)
+    shift = (output.latents[0].posterior.mean.mean(axis=(0, 1)) ** 2).sum()
+    return loss + hparams["push"] * shift, metrics | {"shift": shift}
+
+
+traces = 0
+model = TableVAE()
+trainer = vae_jax.ensemble(vae_jax.vae_trainer(model, objective, optax.adam(1e-2)))
+
+
+@jax.jit
+def step(states, x, keys, hparams):
+    global traces
+    traces += 1
+    return trainer.step(states, x, keys, hparams)
+
+
+weights = np.array([0.1, 0.5, 1.0, 4.0])
+hparams = vae_jax.make_hparams(kl_weight=weights, push=np.full(4, 0.1))
+keys = jax.random.split(jax.random.key(0), 4)
+states = trainer.init(keys, train[:100])
+losses = []
+for i in range(400):
+    rows = rng.integers(0, len(train), 100)
+    states, metrics = step(states, train[rows], keys, hparams)
+    losses.append(metrics["loss"])
+losses = np.array(losses)
+first, last = losses[:20].mean(0), losses[-20:].mean(0)
+assert traces == 1, traces
+assert (last < first - 0.5).all(), (first, last)
+
+functions = vae_jax.model_functions(model)
+rates = []
+for member in range(4):
+    params = jax.tree.map(lambda leaf: leaf[member], states.eval_params)
+    results = vae_jax.evaluate(
+        functions, params, test, jax.random.key(1), num_samples=20
+    )
+    assert -results["nll"] >= results["elbo"], results
+    rates.append(results["rate"])
+assert all(a > b for a, b in zip(rates, rates[1:])), rates  # weights rise, rates fall
+
+names = {name.split(".")[0] for name in sys.modules}
+assert not names & {"experiments", "configs", "ml_collections", "tensorflow_datasets"}
+print("from", vae_jax.__file__)
+'''
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    """Requirements as they stand, those of an extra of ours written out."""
+    found = set()
+    for requirement in requirements:
+        own = re.fullmatch(r"vae_jax\[([\w,]+)\]", requirement)
+        if own:
+            found |= {r for extra in own[1].split(",") for r in names_of(EXTRAS[extra])}
+        else:
+            found.add(requirement)
+    return found
+
+
+def test_the_library_needs_four_packages():
+    needed = {re.split(r"\W", line)[0] for line in PROJECT["dependencies"]}
+    assert needed == {"jax", "flax", "optax", "numpy"}
+    assert {"data", "experiments", "export", "onnx", "dev"} <= EXTRAS.keys()
+
+
+def test_requirements_txt_is_the_extra_experiments():
+    lines = (REPOSITORY / "requirements.txt").read_text("utf-8").splitlines()
+    listed = {line for line in lines if line and not line.startswith("#")}
+    assert listed == names_of(["vae_jax[experiments]"]) | set(PROJECT["dependencies"])
+
+
+def test_the_command_knows_every_program():
+    known = command.programs(command.home())
+    assert {"train", "ablate", "export", "prepare_data"} <= known.keys()
+    assert not {"cli", "launch", "lesson_text"} & known.keys()
+    assert all(line.endswith((".", ":")) for line in known.values()), known
+
+
+def test_the_command_finds_our_configs_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["--config=configs/digits.py", "--config.seed=1", "--out=configs/digits.py"]
+    ours, *rest = command.with_known_config(given, REPOSITORY)
+    assert ours == f"--config={REPOSITORY}/configs/digits.py"
+    assert rest == given[1:]
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "digits.py").touch()
+    assert command.with_known_config(given, REPOSITORY) == given
+    unknown = ["--config=configs/digit.py"]
+    assert command.with_known_config(unknown, REPOSITORY) == unknown
+
+
+def run(*arguments: object, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    own = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    return subprocess.run(
+        [str(argument) for argument in arguments],
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name not in own},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def succeed(*arguments: object, cwd: pathlib.Path) -> str:
+    done = run(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr[-3000:] or done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> pathlib.Path:
+    """The wheel, made from the sdist of a copy of this repository."""
+    folder = tmp_path_factory.mktemp("package")
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+    if run(*pip, "setuptools", cwd=folder).returncode:
+        pytest.skip("pip reaches no package registry")
+    source = folder / "source"
+    kept = re.compile(
+        r"vae_jax|experiments|configs|[\w.]+\.(py|toml|md|txt|in)|LICENSE"
+    )
+    for path in REPOSITORY.iterdir():
+        if kept.fullmatch(path.name) and path.is_dir():
+            shutil.copytree(path, source / path.name)
+        elif kept.fullmatch(path.name):
+            source.mkdir(exist_ok=True)
+            shutil.copy(path, source)
+    dist = folder / "dist"
+    succeed(sys.executable, "-m", "build", "--outdir", dist, source, cwd=folder)
+    made = sorted(dist.iterdir())
+    assert [path.name.removeprefix("vae_jax-") for path in made] == [
+        f"{PROJECT['version']}-py3-none-any.whl",
+        f"{PROJECT['version']}.tar.gz",
+    ]
+    succeed(sys.executable, "-m", "twine", "check", "--strict", *made, cwd=folder)
+    return made[0]
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_vae_jax_only(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"vae_jax", f"vae_jax-{PROJECT['version']}.dist-info"}
+    places = {"vae_jax": "", "experiments": "vae_jax/_programs/"}
+    places["configs"] = places["experiments"]
+    for folder, place in places.items():
+        for path in (REPOSITORY / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert f"{place}{path.relative_to(REPOSITORY)}" in names
+
+
+@pytest.mark.slow
+def test_a_project_of_a_stranger(wheel, tmp_path):
+    succeed(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    # A user's own files are compiled when they are first imported, too.
+    succeed(*pip, "--no-compile", wheel, cwd=tmp_path)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "main.py").write_text(STRANGER)
+    out = succeed(python, "main.py", cwd=tmp_path / "project")
+    assert str(tmp_path / "venv") in out
+
+    program = python.with_name("vae-jax")
+    listed = succeed(program, cwd=tmp_path)
+    assert all(name in listed for name in ("train", "ablate", "export"))
+    refused = run(program, "train", "--workdir=run", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("error: vae-jax train needs the package")
+    assert "pip install 'vae_jax[experiments]'" in line
+    assert run(program, "trian", cwd=tmp_path).returncode == 1

@@ -1,0 +1,130 @@
+"""Trains on eight simulated devices and prints what came of it, as JSON.
+
+A program of its own, because the number of devices is fixed once JAX has started.
+"""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.runs_helpers import small_config
+from vae_jax import build
+from vae_jax.data.batches import InMemoryBatches
+from vae_jax.data.streaming import StreamedBatches
+from vae_jax.errors import ConfigError
+from vae_jax.training.ensemble import ensemble
+from vae_jax.training.loop import compile_chunk
+from vae_jax.training.mesh import make_layout, member, place
+
+STEPS, M = 30, 8
+CONFIG = small_config(
+    **{"data.batch_size": 64, "model.hidden_dims": (32,), "model.latent_dim": 4}
+)
+IMAGES = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 1), np.uint8)
+
+
+def train(mesh, is_ensemble, streamed=False):
+    """Metrics of the last of 30 steps, their program, and the state."""
+    trainer = build.make_trainer(CONFIG, IMAGES.shape[1:])
+    hparams, key = build.make_hparams_of(CONFIG), build.run_key(CONFIG)
+    init, members = trainer.init, "one"
+    if is_ensemble:
+        init, members = ensemble(trainer).init, "vmap"
+        key = jax.random.split(key, M)
+        hparams = jax.tree.map(lambda value: jnp.broadcast_to(value, (M,)), hparams)
+        hparams["kl_weight"] = jnp.linspace(0.0, 4.0, M)
+    batch_size = CONFIG.data.batch_size
+    layout = make_layout(
+        mesh, batch_size=batch_size, members=M if is_ensemble else None
+    )
+    order = {"seed": 0, "batch_size": batch_size}
+    batches = InMemoryBatches(
+        IMAGES, **order, sharding=layout.shared, rows_sharding=layout.steps
+    )
+    if streamed:
+        batches = StreamedBatches(
+            IMAGES, **order, num_steps=STEPS, read_ahead=5, sharding=layout.steps
+        )
+    preprocess = build.make_preprocess(CONFIG)
+    run = compile_chunk(trainer, preprocess, members, layout=layout)
+    x = jnp.zeros((1, *IMAGES.shape[1:]))
+    state = jax.jit(init, out_shardings=layout.state)(key, x)
+    key, hparams = place((key, hparams), layout.state)
+    for start, length in ((0, STEPS - 1), (STEPS - 1, 1)):
+        images, rows = batches(start, length, STEPS)
+        numbers = np.int32(start), np.int32(length), jax.random.key(1)
+        arguments = (state, images, rows, *numbers, key, hparams)
+        program = run.lower(*arguments).compile().as_text()
+        state, sums, _ = run(*arguments)
+    return {name: np.asarray(v).tolist() for name, v in sums.items()}, program, state
+
+
+def reductions(program):
+    """For each sum over devices, the number of numbers in it, and whether it is inner.
+
+    The loop over steps is the only loop around a sum: what is not in the main program
+    is in its body.
+    """
+    found = []
+    for line in program.splitlines():
+        if re.search(r" all-reduce(-start)?\(", line):
+            shapes = re.findall(r"f32\[([\d,]*)\]", line.split("all-reduce")[0])
+            sizes = [np.prod([int(n) for n in s.split(",") if n]) for s in shapes]
+            found.append(int(sum(sizes)))
+    return found
+
+
+def others(program):
+    kinds = "all-gather|all-to-all|collective-permute|reduce-scatter"
+    return len(re.findall(rf" (?:{kinds})(?:-start)?\(", program))
+
+
+def main():
+    """Prints a JSON object."""
+    told = {}
+    for name, mesh, is_ensemble, streamed in (
+        ("single", {"data": 1}, False, False),
+        ("single data=8", {"data": 8}, False, False),
+        ("single data=8 streamed", {"data": 8}, False, True),
+        ("ensemble", {"data": 1}, True, False),
+        ("ensemble data=8", {"data": 8}, True, False),
+        ("ensemble member=8", {"member": 8}, True, False),
+        ("ensemble member=4,data=2", {"member": 4, "data": 2}, True, False),
+    ):
+        metrics, program, state = train(mesh, is_ensemble, streamed)
+        told[name] = {
+            "metrics": metrics,
+            "all-reduce": reductions(program),
+            "other": others(program),
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+            "shards": str(jax.tree.leaves(state.params)[0].sharding.spec),
+        }
+        if is_ensemble:
+            last = member(state, M - 1)
+            leaf, whole = (jax.tree.leaves(s.params)[0] for s in (last, state))
+            assert leaf.devices() == {jax.devices()[0]}
+            np.testing.assert_array_equal(leaf, np.asarray(whole)[-1])
+    refused = []
+    for mesh, batch_size, members in (
+        ({"data": 3}, 3, None),
+        ({"data": 16}, 16, None),
+        ({"data": 8}, 12, None),
+        ({"member": 4}, 8, 6),
+        ({"member": 2}, 8, None),
+    ):
+        try:
+            make_layout(mesh, batch_size=batch_size, members=members)
+        except ConfigError as error:
+            refused.append(str(error))
+    chosen = [
+        dict(make_layout(None, batch_size=b, members=m).mesh.shape)
+        for b, m in ((64, None), (100, None), (7, 6), (7, 3), (11, None))
+    ]
+    print(json.dumps({"told": told, "refused": refused, "chosen": chosen}))
+
+
+if __name__ == "__main__":
+    main()
