@@ -1,4 +1,4 @@
-"""The pages do not rot: code runs as it stands, links lead somewhere, nothing is left out.
+"""The pages do not rot: code runs as it stands, links lead somewhere, all is there.
 
 `make docs` builds the site from the same pages, with warnings as errors.
 """
