@@ -63,15 +63,11 @@ def train(mesh, is_ensemble, streamed=False):
 
 
 def reductions(program):
-    """For each sum over devices, the number of numbers in it, and whether it is inner.
-
-    The loop over steps is the only loop around a sum: what is not in the main program
-    is in its body.
-    """
+    """For each sum over devices, how many numbers it sums."""
     found = []
     for line in program.splitlines():
-        if re.search(r" all-reduce(-start)?\(", line):
-            shapes = re.findall(r"f32\[([\d,]*)\]", line.split("all-reduce")[0])
+        if start := re.search(r" all-reduce(-start)?\(", line):
+            shapes = re.findall(r"f32\[([\d,]*)\]", line[: start.start()])
             sizes = [np.prod([int(n) for n in s.split(",") if n]) for s in shapes]
             found.append(int(sum(sizes)))
     return found
