@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
     config.model.channels = (32, 64)  # conv: likewise; each halves the image
     config.model.conv_hidden_dim = 256  # conv: dense layer next to the code
     config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
+    config.model.dtype = "float32"  # or bfloat16: of the networks' layers
     config.model.latent_dim = 16
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder
     config.model.posterior = "diagonal_normal"

@@ -90,3 +90,25 @@ def test_parts_that_clash_are_refused_by_name(fields):
         build.check(config_with(fields))
     assert all(field in str(error.value) for field in fields)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("network", ["mlp", "gated", "conv"])
+def test_bfloat16_is_for_the_networks_only(network):
+    """Parameters, codes and the loss stay float32, and numbers agree to two digits."""
+    x = jnp.round(jax.random.uniform(jax.random.key(0), (16, 8, 8, 1)))
+    key, losses = jax.random.key(1), []
+    for dtype in ("float32", "bfloat16"):
+        config = default.get_config()
+        config.model.network, config.model.dtype = network, dtype
+        trainer = build.make_trainer(config, x.shape[1:])
+        hparams = build.make_hparams_of(config)
+        state = trainer.init(key, x)
+        program = jax.jit(trainer.step).lower(state, x, key, hparams)
+        assert ("bf16" in program.as_text()) == (dtype == "bfloat16")
+        state, metrics = trainer.step(state, x, key, hparams)
+        leaves = [state.params, state.opt_state, metrics]
+        kinds = {leaf.dtype for leaf in jax.tree.leaves(leaves)}
+        assert kinds <= {jnp.dtype("float32"), jnp.dtype("int32")}
+        losses.append(float(metrics["loss"]))
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)

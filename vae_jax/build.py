@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -49,6 +50,8 @@ ACTIVATIONS: Mapping[str, Callable] = {
     "elu": nn.elu,
     "softplus": nn.softplus,
 }
+# In which networks compute. Parameters, codes, losses and likelihoods are float32.
+DTYPES: Mapping[str, Any] = {"float32": None, "bfloat16": jnp.bfloat16}
 # From the part `objective` of a config to the function that is minimised.
 OBJECTIVES: Mapping[str, Callable[[ConfigDict], Callable]] = {
     "elbo": lambda _: elbo.elbo,
@@ -375,7 +378,7 @@ def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE | Hierarch
     def normal(hidden_dims: Sequence[int], dim: int) -> nn.Module:
         return nn.Sequential(
             [
-                mlp.MLPEncoder(hidden_dims, activation),
+                mlp.MLPEncoder(hidden_dims, activation, DTYPES[model.dtype]),
                 posteriors.DiagonalNormalPosterior(dim),
             ]
         )
@@ -396,18 +399,19 @@ def make_networks(
     sizes = tuple(model.hidden_dims)
     widths = tuple(model.channels)
     hidden = model.conv_hidden_dim
+    dtype = choose(DTYPES, "model.dtype", model.dtype)
     networks: Mapping[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
         "mlp": lambda: (
-            mlp.MLPEncoder(sizes, activation),
-            mlp.MLPDecoder(output_shape, sizes[::-1], activation),
+            mlp.MLPEncoder(sizes, activation, dtype),
+            mlp.MLPDecoder(output_shape, sizes[::-1], activation, dtype),
         ),
         "gated": lambda: (
-            gated.GatedMLPEncoder(sizes),
-            gated.GatedMLPDecoder(output_shape, sizes[::-1]),
+            gated.GatedMLPEncoder(sizes, dtype),
+            gated.GatedMLPDecoder(output_shape, sizes[::-1], dtype),
         ),
         "conv": lambda: (
-            conv.ConvEncoder(widths, hidden, activation),
-            conv.ConvDecoder(output_shape, widths[::-1], hidden, activation),
+            conv.ConvEncoder(widths, hidden, activation, dtype),
+            conv.ConvDecoder(output_shape, widths[::-1], hidden, activation, dtype),
         ),
     }
     return choose(networks, "model.network", model.network)()

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from vae_jax.types import Array
 
@@ -18,37 +19,47 @@ class GatedDense(nn.Module):
     """(W h + b) * sigmoid(V h + c)."""
 
     features: int
+    dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, h: Array) -> Array:  # [B, F] -> [B, features]
-        value = nn.Dense(self.features, kernel_init=HE_NORMAL, name="value")(h)
-        gate = nn.Dense(self.features, kernel_init=HE_NORMAL, name="gate")(h)
-        return value * nn.sigmoid(gate)
+        def dense(name: str) -> nn.Dense:
+            return nn.Dense(
+                self.features, dtype=self.dtype, kernel_init=HE_NORMAL, name=name
+            )
+
+        return dense("value")(h) * nn.sigmoid(dense("gate")(h))
 
 
 class GatedMLPEncoder(nn.Module):
     """Gated layers over the flattened input."""
 
     hidden_dims: Sequence[int] = (300, 300)
+    dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [B, ...] -> [B, F]
         h = x.reshape(x.shape[0], -1)
         for width in self.hidden_dims:
-            h = GatedDense(width)(h)
+            h = GatedDense(width, self.dtype)(h)
         return h
 
 
 class GatedMLPDecoder(nn.Module):
-    """Gated layers from a code to `output_shape`, linear at the end."""
+    """Gated layers from a code to `output_shape`, linear at the end.
+
+    The output has the dtype of the code.
+    """
 
     output_shape: Sequence[int]  # without the batch axis, e.g. (H, W, F)
     hidden_dims: Sequence[int] = (300, 300)
+    dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]
         h = z
         for width in self.hidden_dims:
-            h = GatedDense(width)(h)
-        h = nn.Dense(math.prod(self.output_shape), kernel_init=HE_NORMAL)(h)
-        return h.reshape(z.shape[0], *self.output_shape)
+            h = GatedDense(width, self.dtype)(h)
+        size = math.prod(self.output_shape)
+        h = nn.Dense(size, dtype=self.dtype, kernel_init=HE_NORMAL)(h)
+        return h.reshape(z.shape[0], *self.output_shape).astype(z.dtype)
