@@ -324,6 +324,7 @@ NUMBERS = {
     "seed": FROM_0,
     "data.seed": FROM_0,
     "data.batch_size": ABOVE_0,
+    "data.device_budget_mb": ABOVE_0,
     "data.validation_fraction": SHARE,
     "data.test_fraction": SHARE,
     "data.image_size": FROM_0,

@@ -45,7 +45,7 @@ def test_code_runs(page, tmp_path):
 def test_links_lead_somewhere(page):
     folder = (REPOSITORY / page).parent
     targets = re.findall(r"\]\(([^)#:\s]+)[^)]*\)", PAGES[page])
-    assert [target for target in targets if not (folder / target).exists()] == []
+    assert [t for t in targets if not (folder / t).exists() and t != "https"] == []
 
 
 def test_every_public_module_is_in_the_reference():

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import vae_jax
 from tests.runs_helpers import REPOSITORY
 
@@ -12,6 +14,7 @@ PAGE = (REPOSITORY / "docs" / "reuse.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_blocks_run_as_one_script_elsewhere(tmp_path):
     """In a folder of its own, and without a word on stderr, such as a warning."""
     assert len(BLOCKS) >= 10

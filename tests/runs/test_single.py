@@ -188,6 +188,7 @@ def test_every_config_takes_steps(config, tmp_path):
     assert (results["nll"] is None) == (own.model.posterior == "deterministic")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compile")
 def test_all_likelihoods_and_shapes(tmp_path):
     """The battery has each of them with each network; here it is the whole way."""

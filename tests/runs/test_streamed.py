@@ -25,7 +25,7 @@ def in_memory(tmp_path_factory):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_stream_equals_memory_bit_for_bit(in_memory, tmp_path, caplog, budget):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "absl"):
         single.train(small_config(**{"data.device_budget_mb": budget}), tmp_path)
     assert "streaming: the 0.09197 MB" in caplog.text
     same_outcome(in_memory, tmp_path)
