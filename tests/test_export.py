@@ -285,7 +285,7 @@ def test_program_refuses_two_layers(tmp_path):
     status, _, err = run_program("train", config, f"--workdir={workdir}", *own)
     assert status == 0, err
     status, _, err = run_program(
-        "export", f"--workdir={workdir}", "--format=onnx", f"--out={tmp_path}/out"
+        "export", f"--workdir={workdir}", "--format=stablehlo", f"--out={tmp_path}/out"
     )
     assert status == 1
     (line,) = err.splitlines()
