@@ -93,6 +93,9 @@ def on_docstring(
 ) -> None:
     """From the plain text of our docstrings to reStructuredText."""
     del app, name, obj, options
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()  # of a named tuple: its class says what the field is
+        return
     # Napoleon takes what stands before a colon in a property's first line for a type.
     text = ["..", ""] if what == "property" else []
     previous = ""
