@@ -48,7 +48,7 @@ test-fast: install-dev
 
 # The extra `onnx` needs an older orbax: the tests of both, in a place of their own.
 test-onnx: $(VENV)-onnx/.installed
-	$(VENV)-onnx/bin/python -m pytest -q tests/test_export.py tests/workdir
+	$(VENV)-onnx/bin/python -m pytest -q tests/test_export.py tests/workdir/test_checkpoints.py
 
 lint: install-dev
 	$(BIN)/ruff check .
