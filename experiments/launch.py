@@ -29,7 +29,7 @@ _COORDINATOR = flags.DEFINE_string(
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "Processes of the run.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Which one this is, from 0.")
 _TIMEOUT_S = flags.DEFINE_integer(
-    "coordinator_timeout_s", 60, "How long the processes wait for each other."
+    "coordinator_timeout_s", 60, "How long the processes wait for one they do not hear."
 )
 
 
@@ -76,6 +76,7 @@ def connect() -> None:
             *(() if place == "auto" else (place, count, own)),
             # At the end of its own limit JAX aborts with a trace, so ours comes first.
             initialization_timeout=_TIMEOUT_S.value + 60,
+            heartbeat_timeout_seconds=_TIMEOUT_S.value,
         )
     except (ValueError, RuntimeError) as error:
         known = " (auto knows SLURM, Open MPI, Kubernetes and TPU pods)"

@@ -64,13 +64,13 @@ def wait_for_checkpoint(workdir, step, processes):
 
 
 def test_kill_of_one_then_both_again_or_one_alone(tmp_path):
-    steps = {"train.num_steps": 3000, "train.checkpoint_every": 100}
+    steps = {"train.num_steps": 800, "train.checkpoint_every": 50}
     straight, killed, alone = (tmp_path / n for n in ("straight", "killed", "alone"))
     for status, err in finish(start(arguments_for(straight, **steps))):
         assert status == 0, err
 
-    processes = start(arguments_for(killed, **steps))
-    wait_for_checkpoint(killed, 200, processes)
+    processes = start(arguments_for(killed, **steps), timeout_s=30)
+    wait_for_checkpoint(killed, 100, processes)
     processes[1].kill()
     (first, _), (second, _) = finish(processes)
     assert second == -signal.SIGKILL, "it was over before the kill"
