@@ -1,66 +1,89 @@
-"""Training throughput of the real loop, against a bare scan of its step and PyTorch.
+"""Training throughput of the real loop, against a bare loop and against PyTorch.
 
-    python -m benchmarks.train [--steps=2000] [--rounds=5] [--torch=PYTHON]
+    python -m benchmarks.train [--model=mlp] [--steps=2000] [--rounds=5] [--torch=PY]
 
-The model is 784-400-20-400-784 with batches of 128, binarised anew at each visit, on
-made-up images. The kinds take turns, and medians over the rounds are compared:
+Models: `mlp` is 784-400-20-400-784 on 28x28 pixels that are binarised anew at each
+visit; `conv` two convolutions (32, 64) on the same; `cifar` three (32, 64, 128) on
+32x32x3 with a normal likelihood. Batches of 128 of made-up images. The kinds take
+turns, and medians over the rounds are compared:
 
-- real: `runs.fit`, with progress bar, metrics and checkpoints. A short run is taken
-  from a long one, which leaves out start-up and compilation.
-- scan: `lax.scan` over the same preprocessing and step, data on the device.
-- loader, indexed: benchmarks/torch_twin.py, run by the Python of --torch: a DataLoader,
-  and rows of a tensor in memory.
-- product: 2,048 x 2,048 matrices, for the share of the machine's peak.
+- real: `runs.fit` with progress bar, metrics and four checkpoints, from its first
+  report to its last.
+- bare: the same preprocessing and step in one `lax.scan`, or, for convolutions on a
+  CPU, one jitted call per step as in the real loop.
+- indexed, loader, pythae: benchmarks/torch_twin.py, run by the Python of --torch: rows
+  of a tensor in memory, a DataLoader over images, and pythae's trainer (`mlp` only).
+
+The share of the peak counts the FLOPs of the objective's gradient, as XLA counts them.
 """
 
 import argparse
-import json
+import contextlib
+import os
 import pathlib
 import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from benchmarks.common import make_product, ratios, seconds, take_turns
 from configs import default
 from vae_jax import build
+from vae_jax.objectives.elbo import elbo
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
 from vae_jax.training.mesh import make_layout
+from vae_jax.training.step import apply_samples, model_functions
 from vae_jax.types import stream
 
-HIDDEN, LATENT, SIZE = 400, 20, 2048
-SHORT = 200  # steps of the run that is taken off
+MODELS = ("mlp", "conv", "cifar")
+NUM_IMAGES = 20_000
 
 
-def make_config(path: pathlib.Path, num_steps: int) -> ConfigDict:
+def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
     """The model and its data; four checkpoints in a run."""
     config = default.get_config()
     config.data.name = f"npz:{path}"
-    config.model.hidden_dims = (HIDDEN,)
-    config.model.latent_dim = LATENT
+    config.model.network = "mlp" if model == "mlp" else "conv"
+    config.model.hidden_dims = (400,)
+    config.model.latent_dim = 20
+    if model == "cifar":
+        config.data.binarize = "none"
+        config.model.channels = (32, 64, 128)
+        config.model.latent_dim = 64
+        config.model.likelihood = "normal"
+        config.model.scale = "fixed"
     config.train.num_steps = num_steps
+    config.train.log_every = min(100, max(1, num_steps // 5))
     config.train.eval_every = 0
     config.train.checkpoint_every = max(1, num_steps // 4)
     return config
 
 
-def real(path: pathlib.Path, steps: int) -> Callable[[], float]:
-    """Seconds of `steps` steps of the real loop."""
-    evaluator = Evaluator(
-        make_config(path, steps), build.make_dataset(make_config(path, steps))
-    )
+def make_images(model: str, path: pathlib.Path) -> None:
+    """Writes made-up images, a fifth of whose values are not zero."""
+    shape = (32, 32, 3) if model == "cifar" else (28, 28, 1)
+    numbers = np.random.default_rng(0)
+    ink = numbers.integers(0, 256, (NUM_IMAGES, *shape), np.uint8)
+    ink *= numbers.random(ink.shape) < 0.2
+    cut = NUM_IMAGES * 9 // 10
+    np.savez(path, x_train=ink[:cut], x_test=ink[cut:])
 
-    def whole(num_steps: int) -> float:
-        config = make_config(path, num_steps)
+
+def real(config: ConfigDict) -> Callable[[], float]:
+    """Steps per second of the real loop, by the times of its reports."""
+    evaluator = Evaluator(config, build.make_dataset(config))
+
+    def measure() -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            start = time.perf_counter()
             fit(
                 config,
                 evaluator,
@@ -72,123 +95,129 @@ def real(path: pathlib.Path, steps: int) -> Callable[[], float]:
                 title="real",
                 layout=make_layout({"data": 1}, batch_size=config.data.batch_size),
             )
-            return time.perf_counter() - start
+            events = next(folder.rglob("events.*")).parent
+            reports = EventAccumulator(str(events)).Reload().Scalars("train/loss")
+        first, last = reports[0], reports[-1]
+        return (last.step - first.step) / (last.wall_time - first.wall_time)
 
-    return lambda: whole(SHORT + steps) - whole(SHORT)
+    return measure
 
 
-def scan(path: pathlib.Path, steps: int) -> Callable[[], float]:
-    """Seconds of the same steps in one `lax.scan`."""
-    config = make_config(path, steps)
-    dataset = build.make_dataset(config)
+def bare(config: ConfigDict) -> Callable[[], float]:
+    """Steps per second of the step alone, data on the device."""
+    dataset, steps = build.make_dataset(config), config.train.num_steps
     trainer = build.make_trainer(config, dataset.image_shape)
     preprocess = build.make_preprocess(config)
     hparams, key = build.make_hparams_of(config), build.run_key(config)
-    images, batch = jnp.asarray(dataset.train.images), config.data.batch_size
-    state = trainer.init(key, jnp.zeros((1, *dataset.image_shape)))
+    images = jnp.asarray(dataset.train.images)
     z_key, x_key = stream(key, "latents"), stream(key, "preprocess")
+    rows = np.random.default_rng(0).integers(
+        0, len(images), (steps, config.data.batch_size), np.int32
+    )
 
-    @jax.jit
-    def run(state, images, rows):  # noqa: ANN001, ANN202
-        def body(state, t_rows):  # noqa: ANN001, ANN202
-            t, row = t_rows
-            x = preprocess(images[row], jax.random.fold_in(x_key, t))
-            state, metrics = trainer.step(state, x, z_key, hparams)
-            return state, metrics["loss"]
+    def one_step(state: Any, row: Any) -> Any:
+        x = preprocess(images[row], jax.random.fold_in(x_key, state.step))
+        state, metrics = trainer.step(state, x, z_key, hparams)
+        return state, metrics["loss"]
 
-        return jax.lax.scan(body, state, (jnp.arange(len(rows)), rows))
+    if build.stepwise(config):
+        jitted = jax.jit(one_step)
 
-    rows = np.random.default_rng(0).integers(0, len(images), (steps, batch))
-    jax.block_until_ready(run(state, images, rows))
-
-    def timed() -> float:
-        start = time.perf_counter()
-        jax.block_until_ready(run(state, images, rows))
-        return time.perf_counter() - start
-
-    return timed
-
-
-def product() -> float:
-    """GFLOP/s of a large product of matrices."""
-    a = jnp.ones((SIZE, SIZE))
-    multiply = jax.jit(jnp.dot)
-    jax.block_until_ready(multiply(a, a))
-    start = time.perf_counter()
-    for _ in range(5):
-        a = multiply(a, jnp.eye(SIZE))
-    jax.block_until_ready(a)
-    return 5 * 2 * SIZE**3 / (time.perf_counter() - start) / 1e9
+        def run(state: Any) -> Any:
+            for row in rows:
+                state, loss = jitted(state, row)
+            return state, loss
+    else:
+        run = jax.jit(lambda state: jax.lax.scan(one_step, state, rows))
+    state = trainer.init(key, jnp.zeros((1, *dataset.image_shape)))
+    run(state)  # compile
+    return lambda: steps / seconds(run, state)
 
 
-def flops_per_image(size: int) -> int:
-    """Of the products: forward once, backward twice, but for the input's gradient."""
-    layers = size * HIDDEN + 2 * HIDDEN * LATENT + LATENT * HIDDEN + HIDDEN * size
-    return 2 * (3 * layers - size * HIDDEN)
+def flops_per_step(config: ConfigDict) -> float:
+    """Of the gradient of the ELBO of one batch."""
+    shape = build.make_dataset(config).image_shape
+    functions = model_functions(build.make_model(config, shape))
+    key, hparams = jax.random.key(0), build.make_hparams_of(config)
+    x = jnp.zeros((config.data.batch_size, *shape))
+
+    def loss(params: Any) -> Any:
+        return elbo(apply_samples(functions.apply, params, x, key, 1), x, hparams)[0]
+
+    params = functions.init(key, x)
+    return jax.jit(jax.grad(loss)).lower(params).cost_analysis()["flops"]
 
 
-def main() -> None:
-    """Prints the table and writes it, if asked, as JSON."""
+@contextlib.contextmanager
+def torch_kinds(
+    python: str, model: str, path: pathlib.Path, config: ConfigDict
+) -> Iterator[dict[str, Callable[[], float]]]:
+    """Steps per second of the twin's kinds, in a process that waits between them."""
+    script = pathlib.Path(__file__).with_name("torch_twin.py")
+    steps = config.train.num_steps
+    command = [python, str(script), model, str(path), str(config.data.batch_size)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TQDM_DISABLE": "1"},  # pythae's bars
+    ) as twin:
+        assert twin.stdin and twin.stdout
+        questions, answers = twin.stdin, twin.stdout
+
+        def ask(kind: str) -> float:
+            print(kind, steps, file=questions, flush=True)
+            answer = answers.readline()
+            if not answer:
+                raise SystemExit(f"{' '.join(command)}: failed, see above")
+            return float(answer)
+
+        kinds = answers.readline().split()  # what this Python has packages for
+        for kind in kinds:
+            print(kind, 20, file=questions, flush=True)  # a warm-up
+            answers.readline()
+        yield {kind: lambda kind=kind: ask(kind) for kind in kinds}  # type: ignore[misc]
+        questions.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Prints the table and returns it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, default="mlp")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--torch", help="a Python that has torch")
-    parser.add_argument("--json", type=pathlib.Path)
-    args = parser.parse_args()
-    times: dict[str, list[float]] = {}
-    peaks: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
+    parser.add_argument("--torch", help="a Python that has torch, perhaps pythae")
+    flags = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         path = pathlib.Path(folder) / "images.npz"
-        numbers = np.random.default_rng(0)
-        ink = numbers.integers(0, 256, (20_000, 28, 28, 1), np.uint8)
-        ink *= numbers.random(ink.shape) < 0.2
-        np.savez(path, x_train=ink[:18_000], x_test=ink[18_000:])
-        batch = make_config(path, 1).data.batch_size
-        kinds = {"real": real(path, args.steps), "scan": scan(path, args.steps)}
-        if args.torch:
-            twin = subprocess.Popen(
-                [args.torch, pathlib.Path(__file__).with_name("torch_twin.py"), path]
-                + [str(batch)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert twin.stdin and twin.stdout
-
-            def ask(kind: str) -> float:
-                print(kind, args.steps, file=twin.stdin, flush=True)
-                return float(twin.stdout.readline())
-
-            for kind in ("loader", "indexed"):
-                kinds[kind] = lambda kind=kind: ask(kind)
-        for _ in range(args.rounds):
-            for kind, run in kinds.items():
-                times.setdefault(kind, []).append(run())
-            peaks.append(product())
-        if args.torch:
-            twin.stdin.close()
-            twin.wait()
-    medians = {kind: statistics.median(t) for kind, t in times.items()}
-    gflops = flops_per_image(28 * 28) * batch * args.steps / 1e9
-    print(f"{'kind':8} {'images/s':>9} {'real / it':>9} {'spread':>11} {'of peak':>8}")
-    table = {}
-    for kind, median in medians.items():
-        ratios = [t / r for t, r in zip(times[kind], times["real"], strict=True)]
-        share = gflops / median / statistics.median(peaks)
+        make_images(flags.model, path)
+        config = make_config(flags.model, path, flags.steps)
+        kinds = {"real": real(config), "bare": bare(config)}
+        if flags.torch:
+            twin = torch_kinds(flags.torch, flags.model, path, config)
+            kinds |= stack.enter_context(twin)
+        speeds = take_turns(kinds | {"peak": make_product()}, flags.rounds)
+        flops = flops_per_step(config)
+    peaks = speeds.pop("peak")
+    print(f"{'kind':8} {'images/s':>9} {'real / it':>9} {'spread':>13} {'of peak':>8}")
+    table: dict[str, Any] = {}
+    for kind, values in speeds.items():
+        median, least, most = ratios(speeds["real"], values)
         table[kind] = {
-            "images_per_second": args.steps * batch / median,
-            "real_over_it": statistics.median(ratios),
-            "spread": [min(ratios), max(ratios)],
-            "share_of_peak": share,
+            "images_per_second": config.data.batch_size * statistics.median(values),
+            "real_over_it": median,
+            "spread": [least, most],
+            "share_of_peak": ratios([flops * v for v in values], peaks)[0],
         }
         print(
-            f"{kind:8} {args.steps * batch / median:9.0f}"
-            f" {statistics.median(ratios):9.2f}"
-            f" {min(ratios):5.2f}-{max(ratios):5.2f} {share:8.2f}"
+            f"{kind:8} {table[kind]['images_per_second']:9.0f} {median:9.2f}"
+            f" {f'{least:.2f}-{most:.2f}':>13} {table[kind]['share_of_peak']:8.2f}",
+            flush=True,
         )
-    print(f"peak {statistics.median(peaks):.0f} GFLOP/s ({SIZE} x {SIZE} products)")
-    if args.json:
-        args.json.write_text(json.dumps(table | {"peak_gflops": peaks}, indent=1))
+    peak = statistics.median(peaks) / 1e9
+    print(f"peak {peak:.0f} GFLOP/s; {flops / 1e9:.3f} GFLOP per step")
+    return table | {"peak_gflops": peak}
 
 
 if __name__ == "__main__":
