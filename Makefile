@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 WORKDIR ?= runs/digits
 
-.PHONY: install install-dev train lesson test test-fast test-onnx lint docs package clean
+.PHONY: install install-dev train lesson test test-fast test-onnx lint docs package \
+    bench bench-torch clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -55,6 +56,19 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Compares with PyTorch if `make bench-torch` was run; DATA is a folder that holds MNIST.
+bench: install-dev
+	$(BIN)/python -m benchmarks $(if $(DATA),--data_dir=$(DATA)) \
+	    $(if $(wildcard $(VENV)-torch/.installed),--torch=$(VENV)-torch/bin/python)
+
+bench-torch: $(VENV)-torch/.installed
+
+$(VENV)-torch/.installed:
+	$(PYTHON) -m venv $(VENV)-torch
+	$(VENV)-torch/bin/python -m pip install --quiet --disable-pip-version-check \
+	    torch torchvision pythae
+	touch $@
+
 # The site, in docs/_build/html. The notebook is run; a warning is an error.
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -67,4 +81,4 @@ package: install-dev
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx build dist *.egg-info docs/_build
+	rm -rf $(VENV) $(VENV)-onnx $(VENV)-torch build dist *.egg-info docs/_build
