@@ -13,14 +13,13 @@ import argparse
 import resource
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from benchmarks.common import SIZE, make_product, seconds
 from vae_jax.evaluation.likelihood import evaluate_images, importance_statistics
 from vae_jax.likelihoods import BernoulliLikelihood
 from vae_jax.models.vae import VAE
@@ -30,17 +29,9 @@ from vae_jax.priors import StandardNormal
 from vae_jax.training.step import ModelFunctions, model_functions
 from vae_jax.types import Array, Params
 
-SIZE = 2048
 DECODER_MULTIPLICATIONS = 50 * 200 + 200 * 200 + 200 * 784  # per decoded image
 HEADER = ("K", "images/s", "GFLOP/s", "share of peak", "program MB", "process MB")
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
-
-
-def seconds(function: Callable[..., Any], *args: Any) -> float:
-    """Wall time of one call whose result is waited for."""
-    start = time.perf_counter()
-    jax.block_until_ready(function(*args))
-    return time.perf_counter() - start
 
 
 def make_model() -> ModelFunctions:
@@ -98,11 +89,9 @@ def main() -> None:
             sample_chunk=args.sample_chunk,
         )
 
-    matrix = jax.random.normal(jax.random.key(3), (SIZE, SIZE))
-    product = jax.jit(jnp.matmul)
-    seconds(product, matrix, matrix)  # compile
+    product = make_product()
     print("".join(f"{name:>15}" for name in HEADER))
-    product_times = []
+    all_peaks: list[float] = []
     for k in sorted(args.num_samples):
         num_images = max(args.batch_size, args.decoded // k)
         shape = (num_images, 28, 28, 1)
@@ -111,12 +100,12 @@ def main() -> None:
         seconds(evaluate, params, x, k)  # compile
         times, peaks = [], []
         for _ in range(args.rounds):
-            peaks.append(min(seconds(product, matrix, matrix) for _ in range(5)))
+            peaks.append(product())
             times.append(seconds(evaluate, params, x, k))
-        product_times += peaks
+        all_peaks += peaks
         images_per_second = num_images / statistics.median(times)
         flops = 2 * DECODER_MULTIPLICATIONS * k * images_per_second
-        peak = 2 * SIZE**3 / statistics.median(peaks)
+        peak = statistics.median(peaks)
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
         program = program_bytes(functions, params, x, args, k)
         cells = (
@@ -128,7 +117,7 @@ def main() -> None:
             f"{held / 1e6:.0f}",
         )
         print("".join(f"{cell:>15}" for cell in cells), flush=True)
-    peak = 2 * SIZE**3 / statistics.median(product_times)
+    peak = statistics.median(all_peaks)
     print(
         f"{jax.devices()[0].device_kind}: the product of {SIZE} x {SIZE} float32"
         f" matrices gives {peak / 1e9:.0f} GFLOP/s"
