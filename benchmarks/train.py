@@ -9,8 +9,7 @@ turns, and medians over the rounds are compared:
 
 - real: `runs.fit` with progress bar, metrics and four checkpoints, from its first
   report to its last.
-- bare: the same preprocessing and step in one `lax.scan`, or, for convolutions on a
-  CPU, one jitted call per step as in the real loop.
+- bare: the same preprocessing and step in one `lax.scan`.
 - indexed, loader, pythae: benchmarks/torch_twin.py, run by the Python of --torch: rows
   of a tensor in memory, a DataLoader over images, and pythae's trainer (`mlp` only).
 
@@ -120,15 +119,7 @@ def bare(config: ConfigDict) -> Callable[[], float]:
         state, metrics = trainer.step(state, x, z_key, hparams)
         return state, metrics["loss"]
 
-    if build.stepwise(config):
-        jitted = jax.jit(one_step)
-
-        def run(state: Any) -> Any:
-            for row in rows:
-                state, loss = jitted(state, row)
-            return state, loss
-    else:
-        run = jax.jit(lambda state: jax.lax.scan(one_step, state, rows))
+    run = jax.jit(lambda state: jax.lax.scan(one_step, state, rows))
     state = trainer.init(key, jnp.zeros((1, *dataset.image_shape)))
     run(state)  # compile
     return lambda: steps / seconds(run, state)

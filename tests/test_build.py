@@ -9,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
+from tests.battery import FAST_COMPILE
 from vae_jax import build
 from vae_jax.errors import ConfigError
 
@@ -102,10 +103,11 @@ def test_bfloat16_is_for_the_networks_only(network):
         config.model.network, config.model.dtype = network, dtype
         trainer = build.make_trainer(config, x.shape[1:])
         hparams = build.make_hparams_of(config)
-        state = trainer.init(key, x)
+        state = jax.jit(trainer.init)(key, x)
         program = jax.jit(trainer.step).lower(state, x, key, hparams)
         assert ("bf16" in program.as_text()) == (dtype == "bfloat16")
-        state, metrics = trainer.step(state, x, key, hparams)
+        step = program.compile(compiler_options=FAST_COMPILE)
+        state, metrics = step(state, x, key, hparams)
         leaves = [state.params, state.opt_state, metrics]
         kinds = {leaf.dtype for leaf in jax.tree.leaves(leaves)}
         assert kinds <= {jnp.dtype("float32"), jnp.dtype("int32")}

@@ -490,14 +490,21 @@ def make_trainer(config: ConfigDict, image_shape: Sequence[int]) -> Trainer:
 
 
 def make_hparams_of(config: ConfigDict) -> Hparams:
-    """The traced numbers of a config."""
-    flat = flatten(config.to_dict())
-    return make_hparams(**{name: flat[field] for field, name in TRACED_FIELDS.items()})
+    """The traced numbers of a config, []."""
+    return jax.tree.map(lambda value: value[0], make_member_hparams([config]))
 
 
-def stepwise(config: ConfigDict) -> bool:
-    """Whether to train by a call per step, see `training.loop.compile_chunk`."""
-    return config.model.network == "conv" and jax.default_backend() == "cpu"
+def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
+    """The traced numbers of several configs that share a program, [M].
+
+    Without free nats if no config has any: a floor on means over the whole batch is a
+    sum over all devices that the gradients would have to wait for.
+    """
+    flats = [flatten(config.to_dict()) for config in configs]
+    values = {n: [flat[f] for flat in flats] for f, n in TRACED_FIELDS.items()}
+    if not any(values["free_nats"]):
+        del values["free_nats"]
+    return make_hparams(**values)
 
 
 def run_key(config: ConfigDict) -> jax.Array:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.battery import FAST_COMPILE, random_params, without_gradient
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
+from vae_jax.networks.convolution import convolve
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.training.step import ModelFunctions
@@ -20,6 +21,7 @@ SHAPES = [
     *((20, 28, 1), (64, 64, 3), (7, 5, 2), (1, 1, 1)),
 ]
 B, D = 3, 4
+NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def params_of(module, rows):
@@ -63,6 +65,43 @@ def test_examples_do_not_mix(network):
     one, other = network.apply(params, x), network.apply(params, x.at[0].set(9.0))
     np.testing.assert_allclose(one[1:], other[1:], rtol=1e-6)
     assert (one[0] != other[0]).any()
+
+
+CONVOLUTIONS = [  # image, kernel, strides, padding
+    ((8, 8, 2), (4, 4, 2, 3), (2, 2), "SAME"),
+    ((7, 5, 1), (4, 4, 1, 3), (2, 2), "SAME"),
+    ((9, 7, 2), (4, 2, 2, 3), (2, 1), "VALID"),  # a row at the end counts for nothing
+    ((6, 5, 2), (2, 2, 2, 5), (1, 1), ((1, 1), (1, 1))),
+    ((6, 5, 9), (2, 2, 9, 2), (1, 1), "VALID"),  # fewer features than channels
+]
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_products_are_the_convolution(case):
+    image, kernel_shape, strides, padding = case
+    x = jax.random.normal(jax.random.key(0), (B, *image))
+    kernel = jax.random.normal(jax.random.key(1), kernel_shape)
+
+    def outcome(convolve):
+        def loss(x, kernel):
+            y = convolve(x, kernel, strides, padding, dimension_numbers=NHWC)
+            return (y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)).sum(), y
+
+        return jit(jax.grad(loss, (0, 1), has_aux=True))(x, kernel)
+
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(same, outcome(convolve), outcome(jax.lax.conv_general_dilated))
+
+
+def test_a_cpu_multiplies_and_others_convolve():
+    x = jnp.ones((B, 8, 8, 2))
+    encoder = ConvEncoder((3,), 5)
+    traced = jax.jit(jax.grad(lambda p: encoder.apply(p, x).sum())).trace(
+        params_of(encoder, x)
+    )
+    for platform, expected in (("cpu", False), ("cuda", True), ("tpu", True)):
+        program = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.convolution" in program) == expected
 
 
 def test_up_convolution_is_a_transposed_convolution():

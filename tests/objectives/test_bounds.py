@@ -87,9 +87,9 @@ def test_iwae_with_one_sample_is_the_vae():
     for key in jax.random.split(jax.random.key(1), 5):
         one = differentiate(bounds.elbo_mc, params, x, key, 1)
         other = differentiate(bounds.iwae, params, x, key, 1)
-        jax.tree.map(
-            functools.partial(np.testing.assert_allclose, rtol=1e-5), one, other
-        )
+        # Gradients are sums over the batch whose terms, of order 1, nearly cancel.
+        same = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+        jax.tree.map(same, one, other)
 
 
 def test_special_cases():

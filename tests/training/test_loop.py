@@ -178,7 +178,7 @@ def test_reports_hold_means_over_their_steps():
         assert report.first_bad_step == -1
 
 
-def test_a_report_comes_while_the_next_chunk_runs_and_before_a_pause():
+def test_reports_and_pauses_come_while_the_next_chunk_runs():
     events = []
 
     def run(state, images, rows, start, length, *keys):
@@ -203,9 +203,9 @@ def test_a_report_comes_while_the_next_chunk_runs_and_before_a_pause():
     )
     assert end == (7, 7)
     assert events == [
-        *("run 0+2", "run 2+1", "report 2", "report 3", "save 3 3"),
-        *("run 3+1", "run 4+2", "report 4", "report 6", "save 6 6"),
-        *("run 6+1", "report 7", "save 7 7", "end 7 7"),
+        *("run 0+2", "run 2+1", "report 2", "run 3+1", "report 3", "save 3 3"),
+        *("run 4+2", "report 4", "run 6+1", "report 6", "save 6 6"),
+        *("report 7", "save 7 7", "end 7 7"),
     ]
 
 
@@ -220,6 +220,25 @@ def test_a_stop_saves_where_it_is():
     assert [report.step for report in reports] == [4, 8]
 
 
+def test_a_pause_sees_the_state_of_its_step():
+    seen = []
+    pauses = [Pause(5, lambda step, state: seen.append((step, state)))]
+    (_, end), _ = loop(pauses=pauses)
+    assert [step for step, _ in seen] == [5, 10]
+    (_, half), _ = loop(num_steps=5)
+    assert_same(seen[0][1], half)  # though the steps after it have been made
+    assert_same(seen[1][1], end)
+
+
+def test_a_stop_right_after_a_pause_pauses_once():
+    saved, asked = [], iter([False, True])
+    loop(
+        should_stop=lambda: next(asked),
+        pauses=[Pause(4, lambda step, state: saved.append(step))],
+    )
+    assert saved == [4]
+
+
 def test_an_error_of_a_report_ends_the_loop_before_it_saves():
     saved = []
 
@@ -229,18 +248,3 @@ def test_an_error_of_a_report_ends_the_loop_before_it_saves():
     with pytest.raises(FloatingPointError, match="4"):
         loop(on_report=refuse, pauses=[Pause(4, lambda *now: saved.append(now))])
     assert saved == []
-
-
-def test_a_call_per_step_is_the_same_training():
-    stepwise = compile_chunk(TRAINER, preprocess, stepwise=True)
-    one, told = run(start(), (4, 6))
-    other, told_too = run(start(), (4, 6), program=stepwise)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    for a, b in zip(jax.tree.leaves(told), jax.tree.leaves(told_too), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5)
-    in_turn = compile_chunk(TRAINER, preprocess, "exact", stepwise=True)
-    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (start(), HPARAMS))
-    many, _ = run(twice[0], (4, 6), twice[1], jnp.stack([KEY, KEY]), program=in_turn)
-    for a, b in zip(jax.tree.leaves(other), jax.tree.leaves(many), strict=True):
-        np.testing.assert_array_equal(np.stack([a, a]), b)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vae_jax.networks.convolution import convolve
 from vae_jax.types import Array
 
 Activation = Callable[[Array], Array]
@@ -26,8 +27,12 @@ class ConvEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:  # [B, H, W, C] -> [B, F]
         h = x
         for width in self.channels:
-            h = nn.Conv(width, (4, 4), strides=(2, 2), dtype=self.dtype)(h)
-            h = self.activation(h)
+            conv = nn.Conv(
+                *(width, (4, 4), (2, 2)),
+                dtype=self.dtype,
+                conv_general_dilated=convolve,
+            )
+            h = self.activation(conv(h))
         h = h.reshape(h.shape[0], -1)
         return self.activation(nn.Dense(self.hidden_dim, dtype=self.dtype)(h))
 
@@ -47,10 +52,12 @@ class UpConv(nn.Module):
     @nn.compact
     def __call__(self, h: Array) -> Array:  # [B, H, W, C] -> [B, 2 H, 2 W, F]
         batch, height, width, _ = h.shape
-        # The blocks overlap the edge by a pixel. Padding by `nn.Conv` itself would make
-        # the gradient on a CPU ten times slower.
-        h = jnp.pad(h, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        conv = nn.Conv(4 * self.features, (2, 2), padding="VALID", dtype=self.dtype)
+        conv = nn.Conv(
+            *(4 * self.features, (2, 2)),
+            padding=((1, 1), (1, 1)),  # the blocks overlap the edge by a pixel
+            dtype=self.dtype,
+            conv_general_dilated=convolve,
+        )
         blocks = conv(h)
         blocks = blocks.reshape(batch, height + 1, width + 1, 2, 2, self.features)
         pixels = blocks.transpose(0, 1, 3, 2, 4, 5)

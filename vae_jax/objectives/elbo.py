@@ -65,11 +65,13 @@ def elbo(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]
         The loss in nats, and the metrics elbo, rate, distortion, kl_weight.
     """
     distortion, rate = distortion_and_rate(output, x)
-    free_nats = hparams.get("free_nats", jnp.zeros(()))
-    means = jnp.concatenate([kl.mean(axis=0) for kl in kl_per_dimension(output)])
-    floored = jnp.maximum(means, free_nats).sum()
-    # An estimated KL may be below zero, where a floor of zero would change it.
-    penalty = jnp.where(free_nats > 0, floored, rate.mean())
+    penalty = rate.mean()
+    if "free_nats" in hparams:
+        free_nats = hparams["free_nats"]
+        means = jnp.concatenate([kl.mean(axis=0) for kl in kl_per_dimension(output)])
+        floored = jnp.maximum(means, free_nats).sum()
+        # An estimated KL may be below zero, where a floor of zero would change it.
+        penalty = jnp.where(free_nats > 0, floored, penalty)
     loss = distortion.mean() + hparams["kl_weight"] * penalty
     metrics = bound_metrics(output, distortion, rate)
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}

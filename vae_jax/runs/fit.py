@@ -180,7 +180,6 @@ def fit(
             trainer,
             build.make_preprocess(config),
             members,
-            build.stepwise(config),
             layout,
         )
         step, state = train_loop(

@@ -142,13 +142,12 @@ def _train_program(
     evaluator = Evaluator(config, dataset)
     trainer = build.make_trainer(config, dataset.image_shape)
     keys = jnp.stack([build.run_key(entry.config) for entry in part])
-    hparams = [build.make_hparams_of(entry.config) for entry in part]
     states, meta = fit(
         config,
         evaluator,
         trainer,
         keys,
-        jax.tree.map(lambda *values: jnp.stack(values), *hparams),
+        build.make_member_hparams([entry.config for entry in part]),
         folder=workdir / "programs" / _program_name(part),
         folders=folders,
         title=title,

@@ -2,7 +2,8 @@
 
 One compiled program runs a chunk of steps: it picks the rows of each batch from images
 that stay on the device, preprocesses them and makes the update. Python hands over the
-next chunk before it reads the metrics of the last one, so the device never waits.
+next chunk before it reads the metrics of the last one, saves it or evaluates it, so the
+device never waits.
 """
 
 import dataclasses
@@ -51,7 +52,6 @@ def compile_chunk(
     trainer: Trainer,
     preprocess: Callable[[Array, Key], Array],
     members: Members = "one",
-    stepwise: bool = False,
     layout: Layout | None = None,
 ) -> RunChunk:
     """One program for a chunk of any length up to that of `rows`.
@@ -62,8 +62,6 @@ def compile_chunk(
         members: "one" run; or M of them, with an axis M in front of state, key and
             hparams: "vmap" computes them side by side, "exact" one after the other,
             bit for bit as M single runs.
-        stepwise: a call of the device for each step instead of one for the chunk. For
-            convolutions on a CPU, which XLA computes eight times slower in a loop.
         layout: where state and batches lie on several devices; None: on one.
 
     Returns:
@@ -120,41 +118,13 @@ def compile_chunk(
             0, length, lambda i, carry: body(i, carry, *data), begin(state, *data)
         )
 
-    jitted_body = jax.jit(
-        body, donate_argnums=1, out_shardings=(state_sharding, None, None)
-    )
-
-    def run_stepwise(
-        state: TrainState,
-        images: Array,
-        rows: Array | None,
-        start: Array,
-        length: Array,
-        data_key: Key,
-        key: Key,
-        hparams: Hparams,
-    ) -> tuple[TrainState, dict[str, Array], Array]:
-        data = (images, rows, start, data_key, key, hparams)
-        carry = begin(state, *data)
-        for i in range(int(length)):
-            carry = jitted_body(np.int32(i), carry, *data)
-        return carry
-
     def run_in_turn(
         states: TrainState, *shared: Any
     ) -> tuple[TrainState, dict[str, Array], Array]:
         *data, keys, hparams = shared
         each = (states, keys, hparams)
-        if not stepwise:
-            return jax.lax.map(lambda m: run(m[0], *data, *m[1:]), each)
-        parts = []
-        for i in range(keys.shape[0]):
-            state, key, own = jax.tree.map(lambda leaf, i=i: leaf[i], each)
-            parts.append(run_stepwise(state, *(*data, key, own)))
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+        return jax.lax.map(lambda m: run(m[0], *data, *m[1:]), each)
 
-    if stepwise:
-        return run_in_turn if members == "exact" else run_stepwise
     return jax.jit(
         run_in_turn if members == "exact" else run,
         donate_argnums=0,
@@ -202,7 +172,8 @@ def train_loop(
         on_report: called once per chunk, in order, while the next one already runs. An
             exception it raises ends the loop.
         pauses: called with (step, state) once all reports up to that step are in, so
-            a state after a reported non-finite loss is never seen.
+            a state after a reported non-finite loss is never seen. The next chunk
+            already runs: the state is a copy, which may be kept.
         should_stop: asked between chunks; the pauses are then called one last time.
 
     Returns:
@@ -210,16 +181,7 @@ def train_loop(
     """
     step = start
     max_chunk = min(log_every, max_chunk or log_every)
-    pending: tuple[int, int, Mapping[str, Array], Array] | None = None
-
-    def report() -> None:
-        nonlocal pending
-        if pending is not None:
-            end, length, sums, first_bad = pending
-            pending = None
-            metrics = {name: fetch(value) / length for name, value in sums.items()}
-            on_report(ChunkReport(end, metrics, fetch(first_bad)))
-
+    pending: _Chunk | None = None
     while step < num_steps and not should_stop():
         end = min(
             [_next(step, n) for n in (log_every, *(p.every for p in pauses)) if n]
@@ -236,18 +198,49 @@ def train_loop(
             key,
             hparams,
         )
-        report()
-        pending = (end, end - step, sums, first_bad)
-        step = end
-        due = [p for p in pauses if p.every and step % p.every == 0]
-        if due and step < num_steps:
-            report()
-            for pause in due:
-                pause.action(step, state)
-    report()
+        due = [p for p in pauses if p.every and end % p.every == 0 and end < num_steps]
+        # The next chunk takes the state over while the pauses look at their copy.
+        chunk = _Chunk(
+            end, end - step, sums, first_bad, due, copy(state) if due else None
+        )
+        if pending:
+            pending.report(on_report)
+            pending.pause()
+        pending, step = chunk, end
+    if pending:
+        pending.report(on_report)
     for pause in pauses:
         pause.action(step, state)
     return step, state
+
+
+@jax.jit
+def copy(state: TrainState) -> TrainState:
+    """The same arrays in memory of their own."""
+    return jax.tree.map(jnp.copy, state)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    """A chunk that the device has been given and Python has yet to look at."""
+
+    end: int
+    length: int
+    sums: Mapping[str, Array]
+    first_bad: Array
+    due: Sequence[Pause]
+    state: TrainState | None  # at the end, for the pauses that are due there
+
+    def report(self, on_report: Callable[[ChunkReport], None]) -> None:
+        metrics = {
+            name: fetch(value) / self.length for name, value in self.sums.items()
+        }
+        on_report(ChunkReport(self.end, metrics, fetch(self.first_bad)))
+
+    def pause(self) -> None:
+        for pause in self.due:
+            assert self.state is not None
+            pause.action(self.end, self.state)
 
 
 def _next(step: int, every: int) -> int:
