@@ -2,41 +2,50 @@
 
     python -m benchmarks [--torch=PYTHON] [--data_dir=DIR] [--json=runs/bench.json]
 
-`make bench-torch` makes a Python with PyTorch and pythae to compare with.
+Each is a process of its own. `make bench-torch` makes a Python with PyTorch and pythae
+to compare with.
 """
 
-import argparse
 import json
 import pathlib
+import subprocess
+import sys
+import tempfile
 
-from benchmarks import start, train
+from benchmarks.common import make_parser, save
 
-STEPS = {"mlp": 2000, "conv": 200, "cifar": 100}
+
+def run(name: str, *arguments: str) -> object:
+    """The table of `python -m benchmarks.NAME`, which prints it as well."""
+    print(f"\n== python -m benchmarks.{name} {' '.join(arguments)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "table.json"
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+        subprocess.run([*command, f"--json={path}"], check=True)
+        return json.loads(path.read_text())
 
 
 def main() -> None:
-    """Runs and prints everything that returns a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Runs everything that takes less than a few minutes."""
+    parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--torch", help="a Python that has torch, perhaps pythae")
     parser.add_argument("--data_dir", help="holds MNIST; else start-up with digits")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=pathlib.Path, default="runs/bench.json")
+    parser.set_defaults(json=pathlib.Path("runs/bench.json"))
     flags = parser.parse_args()
-    tables = {}
     rounds = f"--rounds={flags.rounds}"
     twin = [f"--torch={flags.torch}"] if flags.torch else []
-    for model, steps in STEPS.items():
-        print(f"\n== training, {model}")
-        arguments = [f"--model={model}", f"--steps={steps}", rounds, *twin]
-        tables[f"train {model}"] = train.main(arguments)
-    print("\n== start-up")
+    data = ["--config=configs/digits.py"]
     if flags.data_dir:
-        arguments = ["--config=configs/mnist.py", f"--data_dir={flags.data_dir}"]
-    else:
-        arguments = ["--config=configs/digits.py"]
-    tables["start"] = start.main([*arguments, rounds])
-    flags.json.parent.mkdir(parents=True, exist_ok=True)
-    flags.json.write_text(json.dumps(tables, indent=1))
+        data = ["--config=configs/mnist.py", f"--data_dir={flags.data_dir}"]
+    tables = {
+        f"train {model}": run("train", f"--model={model}", rounds, *twin)
+        for model in ("mlp", "conv", "cifar")
+    }
+    tables["start"] = run("start", *data, rounds)
+    for name in ("checkpoints", "ensembles", "nll"):
+        tables[name] = run(name, rounds)
+    tables["growth"] = run("growth", rounds, f"--out={flags.json.parent}/growth.png")
+    save(tables, flags.json)
     print(f"\n{flags.json}")
 
 

@@ -1,15 +1,44 @@
 """What the benchmarks share: a clock, the machine's peak, kinds that take turns."""
 
+import argparse
+import json
+import pathlib
 import statistics
+import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data.batches import InMemoryBatches
+from vae_jax.training.ensemble import ensemble
+from vae_jax.training.loop import Members, compile_chunk
+from vae_jax.training.mesh import make_layout, place
 
 SIZE = 2048  # of the matrices whose product gives the peak
 PRODUCT_FLOPS = 2 * SIZE**3
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+Kind = TypeVar("Kind", bound=Hashable)
+
+
+def make_parser(doc: str, rounds: int) -> argparse.ArgumentParser:
+    """A parser that knows --rounds and --json."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--json", type=pathlib.Path, help="where the table goes, too")
+    return parser
+
+
+def save(table: Any, path: pathlib.Path | None) -> None:
+    """Writes a table as JSON, if there is a path."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(table, indent=1) + "\n")
 
 
 def seconds(function: Callable[..., Any], *args: Any) -> float:
@@ -30,10 +59,10 @@ def make_product() -> Callable[[], float]:
 
 
 def take_turns(
-    kinds: Mapping[str, Callable[[], float]], rounds: int
-) -> dict[str, list[float]]:
+    kinds: Mapping[Kind, Callable[[], float]], rounds: int
+) -> dict[Kind, list[float]]:
     """What each kind returns, once per round: a busy moment meets all alike."""
-    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
+    taken: dict[Kind, list[float]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind, measure in kinds.items():
             taken[kind].append(measure())
@@ -44,3 +73,69 @@ def ratios(above: list[float], below: list[float]) -> tuple[float, float, float]
     """Median, least and greatest of the ratios within a round."""
     values = [a / b for a, b in zip(above, below, strict=True)]
     return statistics.median(values), min(values), max(values)
+
+
+def make_images(count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Made-up images, [N, H, W, C], uint8."""
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
+
+
+def make_chunk(
+    config: ConfigDict,
+    images: np.ndarray,
+    steps: int,
+    members: Members = "one",
+    count: int = 1,
+    mesh: Mapping[str, int] | None = None,
+) -> Callable[[], float]:
+    """Trains on and on: each call makes some steps, as the real loop does.
+
+    Args:
+        config: of the model and its training.
+        images: [N, H, W, C].
+        steps: per call; the order of the images, made by Python, counts.
+        members: one run or a way to train several, see `training.loop.compile_chunk`.
+        count: how many members.
+        mesh: devices along each axis; None: as the programs choose.
+
+    Returns:
+        A function that gives the seconds per step; it has been called once.
+    """
+    shape = images.shape[1:]
+    trainer = build.make_trainer(config, shape)
+    batch_size = config.data.batch_size
+    is_ensemble = members != "one"
+    layout = make_layout(
+        mesh, batch_size=batch_size, members=count if members == "vmap" else None
+    )
+    preprocess = build.make_preprocess(config)
+    run = compile_chunk(trainer, preprocess, members, layout=layout)
+    hparams, key = build.make_hparams_of(config), build.run_key(config)
+    init = trainer.init
+    if is_ensemble:
+        hparams = build.make_member_hparams([config] * count)
+        key, init = jax.random.split(key, count), ensemble(trainer).init
+    state = jax.jit(init)(key, jnp.zeros((1, *shape)))
+    state, key, hparams = place((state, key, hparams), layout.state)
+    batches = InMemoryBatches(
+        images,
+        seed=0,
+        batch_size=batch_size,
+        sharding=layout.shared,
+        rows_sharding=layout.steps,
+    )
+    data_key = build.data_key(config)
+    step = 0
+
+    def train() -> float:
+        nonlocal state, step
+        start = time.perf_counter()
+        data, rows = batches(step, steps, steps)
+        numbers = np.int32(step), np.int32(steps)
+        state, _, _ = run(state, data, rows, *numbers, data_key, key, hparams)
+        jax.block_until_ready(state)
+        step += steps
+        return (time.perf_counter() - start) / steps
+
+    train()  # compile
+    return train

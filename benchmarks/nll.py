@@ -1,6 +1,7 @@
 """Images per second and memory of the importance-weighted NLL, for several K.
 
     python -m benchmarks.nll [--num_samples 100 5000] [--decoded=200000] [--rounds=7]
+        [--json=FILE]
 
 The network is that of Burda et al. 2016 with one layer, 784-200-200-50-200-200-784. The
 product of two 2,048 x 2,048 matrices is timed between the rounds, because what a shared
@@ -12,14 +13,13 @@ and the most that the process has held so far, all of JAX included.
 import argparse
 import resource
 import statistics
-import sys
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from benchmarks.common import SIZE, make_product, seconds
+from benchmarks.common import RSS_UNIT, SIZE, make_parser, make_product, save, seconds
 from vae_jax.evaluation.likelihood import evaluate_images, importance_statistics
 from vae_jax.likelihoods import BernoulliLikelihood
 from vae_jax.models.vae import VAE
@@ -31,7 +31,6 @@ from vae_jax.types import Array, Params
 
 DECODER_MULTIPLICATIONS = 50 * 200 + 200 * 200 + 200 * 784  # per decoded image
 HEADER = ("K", "images/s", "GFLOP/s", "share of peak", "program MB", "process MB")
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 def make_model() -> ModelFunctions:
@@ -65,14 +64,13 @@ def program_bytes(
 
 def main() -> None:
     """Prints a table with a row for each K."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, rounds=7)
     parser.add_argument("--num_samples", type=int, nargs="+", default=[100, 5000])
     parser.add_argument(
         "--decoded", type=int, default=200_000, help="images times samples in a round"
     )
     parser.add_argument("--batch_size", type=int, default=20)
     parser.add_argument("--sample_chunk", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
 
     functions = make_model()
@@ -92,6 +90,7 @@ def main() -> None:
     product = make_product()
     print("".join(f"{name:>15}" for name in HEADER))
     all_peaks: list[float] = []
+    table = []
     for k in sorted(args.num_samples):
         num_images = max(args.batch_size, args.decoded // k)
         shape = (num_images, 28, 28, 1)
@@ -108,6 +107,15 @@ def main() -> None:
         peak = statistics.median(peaks)
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
         program = program_bytes(functions, params, x, args, k)
+        table.append(
+            {
+                "num_samples": k,
+                "images_per_second": images_per_second,
+                "share_of_peak": flops / peak,
+                "program_mb": program / 1e6,
+                "process_mb": held / 1e6,
+            }
+        )
         cells = (
             f"{k}",
             f"{images_per_second:.1f}",
@@ -122,6 +130,7 @@ def main() -> None:
         f"{jax.devices()[0].device_kind}: the product of {SIZE} x {SIZE} float32"
         f" matrices gives {peak / 1e9:.0f} GFLOP/s"
     )
+    save(table, args.json)
 
 
 def unchanged(images: Array, rows: Array) -> Array:

@@ -7,17 +7,14 @@ on its way, seen from outside; then a few steps, a checkpoint and an evaluation 
 sample, for the most memory that the process held.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from typing import Any
 
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+from benchmarks.common import RSS_UNIT, make_parser, save
 
 
 def start(config: str, data_dir: str, cache: str) -> tuple[float, float]:
@@ -48,13 +45,12 @@ def start(config: str, data_dir: str, cache: str) -> tuple[float, float]:
     return told, usage.ru_maxrss * RSS_UNIT / 1e6
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Prints the table and returns it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    """Prints the table."""
+    parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--config", default="configs/mnist.py")
     parser.add_argument("--data_dir", default="")
-    parser.add_argument("--rounds", type=int, default=3)
-    flags = parser.parse_args(arguments)
+    flags = parser.parse_args()
     taken: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
     for _ in range(flags.rounds):
         with tempfile.TemporaryDirectory() as cache:
@@ -74,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             f" {f'{min(times):.1f}-{max(times):.1f}':>11}"
             f" {table[kind]['peak_mb']:11.0f}"
         )
-    return table
+    save(table, flags.json)
 
 
 if __name__ == "__main__":

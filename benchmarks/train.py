@@ -1,14 +1,15 @@
 """Training throughput of the real loop, against a bare loop and against PyTorch.
 
-    python -m benchmarks.train [--model=mlp] [--steps=2000] [--rounds=5] [--torch=PY]
+    python -m benchmarks.train [--model=mlp] [--steps=4000] [--rounds=5] [--torch=PY]
+        [--json=FILE]
 
 Models: `mlp` is 784-400-20-400-784 on 28x28 pixels that are binarised anew at each
 visit; `conv` two convolutions (32, 64) on the same; `cifar` three (32, 64, 128) on
 32x32x3 with a normal likelihood. Batches of 128 of made-up images. The kinds take
 turns, and medians over the rounds are compared:
 
-- real: `runs.fit` with progress bar, metrics and four checkpoints, from its first
-  report to its last.
+- real: `runs.fit` with the progress bar, metrics and checkpoints of
+  configs/default.py, but at least two checkpoints, from its first report to its last.
 - bare: the same preprocessing and step in one `lax.scan`.
 - indexed, loader, pythae: benchmarks/torch_twin.py, run by the Python of --torch: rows
   of a tensor in memory, a DataLoader over images, and pythae's trainer (`mlp` only).
@@ -16,14 +17,13 @@ turns, and medians over the rounds are compared:
 The share of the peak counts the FLOPs of the objective's gradient, as XLA counts them.
 """
 
-import argparse
 import contextlib
 import os
 import pathlib
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,7 +32,14 @@ import numpy as np
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from benchmarks.common import make_product, ratios, seconds, take_turns
+from benchmarks.common import (
+    make_parser,
+    make_product,
+    ratios,
+    save,
+    seconds,
+    take_turns,
+)
 from configs import default
 from vae_jax import build
 from vae_jax.objectives.elbo import elbo
@@ -42,12 +49,12 @@ from vae_jax.training.mesh import make_layout
 from vae_jax.training.step import apply_samples, model_functions
 from vae_jax.types import stream
 
-MODELS = ("mlp", "conv", "cifar")
+MODELS = {"mlp": 4_000, "conv": 400, "cifar": 200}  # steps
 NUM_IMAGES = 20_000
 
 
 def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
-    """The model and its data; four checkpoints in a run."""
+    """The model and its data."""
     config = default.get_config()
     config.data.name = f"npz:{path}"
     config.model.network = "mlp" if model == "mlp" else "conv"
@@ -60,9 +67,9 @@ def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
         config.model.likelihood = "normal"
         config.model.scale = "fixed"
     config.train.num_steps = num_steps
-    config.train.log_every = min(100, max(1, num_steps // 5))
+    config.train.log_every = min(config.train.log_every, num_steps // 5)
     config.train.eval_every = 0
-    config.train.checkpoint_every = max(1, num_steps // 4)
+    config.train.checkpoint_every = min(config.train.checkpoint_every, num_steps // 2)
     return config
 
 
@@ -172,18 +179,18 @@ def torch_kinds(
         questions.close()
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Prints the table and returns it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    """Prints the table."""
+    parser = make_parser(__doc__, rounds=5)
     parser.add_argument("--model", choices=MODELS, default="mlp")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="at least 5; by the model")
     parser.add_argument("--torch", help="a Python that has torch, perhaps pythae")
-    flags = parser.parse_args(arguments)
+    flags = parser.parse_args()
+    steps = flags.steps or MODELS[flags.model]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         path = pathlib.Path(folder) / "images.npz"
         make_images(flags.model, path)
-        config = make_config(flags.model, path, flags.steps)
+        config = make_config(flags.model, path, steps)
         kinds = {"real": real(config), "bare": bare(config)}
         if flags.torch:
             twin = torch_kinds(flags.torch, flags.model, path, config)
@@ -208,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         )
     peak = statistics.median(peaks) / 1e9
     print(f"peak {peak:.0f} GFLOP/s; {flops / 1e9:.3f} GFLOP per step")
-    return table | {"peak_gflops": peak}
+    save(table | {"peak_gflops": peak}, flags.json)
 
 
 if __name__ == "__main__":
