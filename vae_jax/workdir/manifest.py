@@ -30,9 +30,7 @@ def describe(tree: PyTree) -> Manifest:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): {
             "array": f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}",
-            "crc32": (
-                zlib.crc32(leaf.tobytes()) if isinstance(leaf, np.ndarray) else None
-            ),
+            "crc32": _crc32(leaf) if isinstance(leaf, np.ndarray) else None,
         }
         for path, leaf in jax.tree.leaves_with_path(tree)
     }
@@ -80,6 +78,11 @@ def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
     if _json_crc32(sealed["content"]) != sealed["crc32"]:
         raise ValueError("the checksum of the manifest is wrong")
     return sealed["content"]
+
+
+def _crc32(array: np.ndarray) -> int:
+    """Of the bytes in C order, which are copied only if they do not lie so."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def _json_crc32(content: Any) -> int:
