@@ -10,6 +10,7 @@ turns, and medians over the rounds are compared:
 
 - real: `runs.fit` with the progress bar, metrics and checkpoints of
   configs/default.py, but at least two checkpoints, from its first report to its last.
+- streamed: the same with a data.device_budget_mb that the images exceed.
 - bare: the same preprocessing and step in one `lax.scan`.
 - indexed, loader, pythae: benchmarks/torch_twin.py, run by the Python of --torch: rows
   of a tensor in memory, a DataLoader over images, and pythae's trainer (`mlp` only).
@@ -73,14 +74,15 @@ def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
     return config
 
 
-def make_images(model: str, path: pathlib.Path) -> None:
-    """Writes made-up images, a fifth of whose values are not zero."""
+def make_images(model: str, path: pathlib.Path) -> np.ndarray:
+    """Writes made-up images, a fifth of it ink, and gives those of training."""
     shape = (32, 32, 3) if model == "cifar" else (28, 28, 1)
     numbers = np.random.default_rng(0)
     ink = numbers.integers(0, 256, (NUM_IMAGES, *shape), np.uint8)
     ink *= numbers.random(ink.shape) < 0.2
     cut = NUM_IMAGES * 9 // 10
     np.savez(path, x_train=ink[:cut], x_test=ink[cut:])
+    return ink[:cut]
 
 
 def real(config: ConfigDict) -> Callable[[], float]:
@@ -189,9 +191,11 @@ def main() -> None:
     steps = flags.steps or MODELS[flags.model]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         path = pathlib.Path(folder) / "images.npz"
-        make_images(flags.model, path)
+        images = make_images(flags.model, path)
         config = make_config(flags.model, path, steps)
-        kinds = {"real": real(config), "bare": bare(config)}
+        streamed = config.copy_and_resolve_references()
+        streamed.data.device_budget_mb = 0.9 * images.nbytes / 1e6
+        kinds = {"real": real(config), "streamed": real(streamed), "bare": bare(config)}
         if flags.torch:
             twin = torch_kinds(flags.torch, flags.model, path, config)
             kinds |= stack.enter_context(twin)
