@@ -82,7 +82,7 @@ def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _crc32(array: np.ndarray) -> int:
     """Of the bytes in C order, which are copied only if they do not lie so."""
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _json_crc32(content: Any) -> int:
