@@ -21,9 +21,9 @@ def convolve(
 ) -> Array:
     """`lax.conv_general_dilated`, on a CPU written as products of matrices.
 
-    XLA's convolutions on a CPU have slow gradients, and both are up to seventy times
-    slower still inside a compiled loop; its products of matrices are neither. The
-    parameters and, up to rounding, the values are the same on every platform.
+    XLA's convolutions on a CPU have slow gradients, and both are many times slower
+    still inside a compiled loop; its products of matrices are neither. The parameters
+    and, up to rounding, the values are the same on every platform.
 
     Meant for `flax.linen.Conv(..., conv_general_dilated=convolve)`, whose argument the
     signature follows.
@@ -38,7 +38,14 @@ def convolve(
 
     Returns:
         [B, H', W', F].
+
+    Raises:
+        ValueError: there is a dilation or there are groups.
     """
+    dilations = [settings.get(name) for name in ("lhs_dilation", "rhs_dilation")]
+    plain = all(d is None or set(d) == {1} for d in dilations)
+    if not plain or settings.get("feature_group_count", 1) != 1:
+        raise ValueError("convolve knows no dilation and no groups")
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
 

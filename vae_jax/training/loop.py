@@ -201,7 +201,7 @@ def train_loop(
         due = [p for p in pauses if p.every and end % p.every == 0 and end < num_steps]
         # The next chunk takes the state over while the pauses look at their copy.
         chunk = _Chunk(
-            end, end - step, sums, first_bad, due, copy(state) if due else None
+            end, end - step, sums, first_bad, due, _copy(state) if due else None
         )
         if pending:
             pending.report(on_report)
@@ -215,7 +215,7 @@ def train_loop(
 
 
 @jax.jit
-def copy(state: TrainState) -> TrainState:
+def _copy(state: TrainState) -> TrainState:
     """The same arrays in memory of their own."""
     return jax.tree.map(jnp.copy, state)
 

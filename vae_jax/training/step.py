@@ -81,7 +81,7 @@ def apply_samples(
     keys = jax.random.split(key, num_samples)
     if num_samples == 1:
         # The same numbers. An axis of one draw inside the model would slow a CPU down
-        # by 6 % and, over several devices, cost a second sum of gradients.
+        # and, over several devices, cost a second sum of gradients.
         return jax.tree.map(lambda leaf: leaf[None], one_sample(keys[0]))
     return jax.vmap(one_sample)(keys)
 
