@@ -25,7 +25,7 @@ LABELS = {n: RNG.integers(0, 10, n, np.uint8) for n in (3, 7)}
 def idx(array: np.ndarray) -> bytes:
     """The format of the original MNIST files: a header, then the bytes."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes())
+    return gzip.compress(header + array.tobytes(), mtime=0)
 
 
 def amat(images: np.ndarray) -> bytes:
@@ -136,7 +136,11 @@ def test_missing_or_changed_files(raw, tmp_path, file, content, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(bytes(9999))[:-20]])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(bytes(9999), mtime=0)[:-20]],
+    ids=["other", "truncated"],
+)
 def test_damaged_gz(tmp_path, monkeypatch, content):
     files = {
         f"binarized_mnist_{split}.amat": amat(IMAGES[3] >> 7)
