@@ -38,8 +38,9 @@ lesson: install
 	$(BIN)/python -m experiments.lesson \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
-# A file's tests share what they train, so a file stays with one worker.
-PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile
+# A file's tests share what they train, so a file stays with one worker; the files with
+# slow tests come first (tests/conftest.py).
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 test: install-dev
 	$(PYTEST)
@@ -47,9 +48,10 @@ test: install-dev
 test-fast: install-dev
 	$(PYTEST) -m 'not slow'
 
-# The extra `onnx` needs an older orbax: the tests of both, in a place of their own.
+# The extra `onnx` needs an older orbax: what depends on them, in a place of their own.
 test-onnx: $(VENV)-onnx/.installed
-	$(VENV)-onnx/bin/python -m pytest -q tests/test_export.py tests/workdir/test_checkpoints.py
+	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
+	    tests/test_export.py tests/workdir/test_checkpoints.py
 
 lint: install-dev
 	$(BIN)/ruff check .

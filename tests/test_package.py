@@ -17,6 +17,8 @@ from vae_jax.runs import command
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TIMEOUT_S = 400
+# The Python that the stranger has.
+PYTHON = os.environ.get("VAE_JAX_PYTHON", sys.executable)
 
 # A stranger's project: a module, an objective and a loop of its own, on a table.
 STRANGER = '''
@@ -213,7 +215,7 @@ def test_the_wheel_holds_vae_jax_only(wheel):
 
 @pytest.mark.slow
 def test_a_project_of_a_stranger(wheel, tmp_path):
-    succeed(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    succeed(PYTHON, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     # A user's own files are compiled when they are first imported, too.
