@@ -3,8 +3,10 @@
     python -m benchmarks.grid [--config=configs/digits.py] [--members=16] [--json=FILE]
 
 Whole processes, start-up, compilation, evaluation and figures included:
-`experiments.train` once per KL weight, then one `experiments.ablate`. It takes minutes,
-so it is no part of `make bench`; benchmarks/ensembles.py times the steps alone.
+`experiments.train` once per KL weight, then one `experiments.ablate`, each side with a
+compilation cache of its own that starts empty ("own"), and without one ("off"). It
+takes minutes, so it is no part of `make bench`; benchmarks/ensembles.py times the steps
+alone.
 """
 
 import pathlib
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 from benchmarks.common import make_parser, save
 
@@ -24,6 +27,35 @@ def program(name: str, *arguments: object) -> float:
     return time.perf_counter() - start
 
 
+def measure(config: str, weights: Sequence[float], cached: bool) -> tuple[float, float]:
+    """Seconds of the single runs together, and of the grid."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder)
+
+        def run(name: str, side: str, *arguments: object) -> float:
+            cache = out / f"cache-{side}" if cached else ""
+            return program(
+                name, f"--config={config}", f"--compilation_cache={cache}", *arguments
+            )
+
+        singles = sum(
+            run(
+                "train",
+                "singles",
+                f"--workdir={out / f'single-{m}'}",
+                f"--config.objective.kl_weight={weight}",
+            )
+            for m, weight in enumerate(weights)
+        )
+        grid = run(
+            "ablate",
+            "grid",
+            f"--workdir={out / 'grid'}",
+            f"--sweep=objective.kl_weight={','.join(map(str, weights))}",
+        )
+    return singles, grid
+
+
 def main() -> None:
     """Prints the times of the single runs and of the grid, round by round."""
     parser = make_parser(__doc__, rounds=1)
@@ -33,29 +65,19 @@ def main() -> None:
     count = flags.members
     weights = [round(8 * m / (count - 1), 4) for m in range(count)]
     table = []
+    print(f"cache  {count} runs in turn, s  each, s  one grid, s  ratio")
     for _ in range(flags.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            out = pathlib.Path(folder)
-            singles = [
-                program(
-                    "train",
-                    f"--config={flags.config}",
-                    f"--workdir={out / f'single-{m}'}",
-                    f"--config.objective.kl_weight={weight}",
-                )
-                for m, weight in enumerate(weights)
-            ]
-            grid = program(
-                "ablate",
-                f"--config={flags.config}",
-                f"--workdir={out / 'grid'}",
-                f"--sweep=objective.kl_weight={','.join(map(str, weights))}",
+        for cache in ("own", "off"):
+            singles, grid = measure(flags.config, weights, cache == "own")
+            ratio = singles / grid
+            table.append(
+                {"cache": cache, "in_turn": singles, "grid": grid, "ratio": ratio}
             )
-        total = sum(singles)
-        table.append({"in_turn": total, "grid": grid, "ratio": total / grid})
-        print(f"{count} runs in turn  {total:7.1f} s  ({total / count:.1f} s each)")
-        print(f"one grid of {count:2d}   {grid:7.1f} s")
-        print(f"ratio            {total / grid:7.1f}", flush=True)
+            print(
+                f"{cache:5} {singles:18.1f} {singles / count:8.1f} {grid:12.1f}"
+                f" {ratio:6.1f}",
+                flush=True,
+            )
     save(table, flags.json)
 
 
