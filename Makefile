@@ -38,9 +38,8 @@ lesson: install
 	$(BIN)/python -m experiments.lesson \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
-# A file's tests share what they train, so a file stays with one worker; the files with
-# slow tests come first (tests/conftest.py).
-PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+# A file's tests share what they train, so a file stays with one worker.
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test: install-dev
 	$(PYTEST)
@@ -48,7 +47,7 @@ test: install-dev
 test-fast: install-dev
 	$(PYTEST) -m 'not slow'
 
-# The extra `onnx` needs an older orbax: what depends on them, in a place of their own.
+# The extra `onnx` needs an older orbax: what depends on either, in a place of its own.
 test-onnx: $(VENV)-onnx/.installed
 	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
 	    tests/test_export.py tests/workdir/test_checkpoints.py

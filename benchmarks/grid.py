@@ -32,8 +32,8 @@ def measure(config: str, weights: Sequence[float], cached: bool) -> tuple[float,
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder)
 
-        def run(name: str, side: str, *arguments: object) -> float:
-            cache = out / f"cache-{side}" if cached else ""
+        def run(name: str, *arguments: object) -> float:
+            cache = out / f"cache-{name}" if cached else ""
             return program(
                 name, f"--config={config}", f"--compilation_cache={cache}", *arguments
             )
@@ -41,7 +41,6 @@ def measure(config: str, weights: Sequence[float], cached: bool) -> tuple[float,
         singles = sum(
             run(
                 "train",
-                "singles",
                 f"--workdir={out / f'single-{m}'}",
                 f"--config.objective.kl_weight={weight}",
             )
@@ -49,7 +48,6 @@ def measure(config: str, weights: Sequence[float], cached: bool) -> tuple[float,
         )
         grid = run(
             "ablate",
-            "grid",
             f"--workdir={out / 'grid'}",
             f"--sweep=objective.kl_weight={','.join(map(str, weights))}",
         )

@@ -1,7 +1,4 @@
-"""The lesson: its texts, figures, numbers and notebook belong together.
-
-`make docs` runs the notebook.
-"""
+"""The lesson: its texts, figures, numbers and notebook belong together."""
 
 import json
 import pathlib
@@ -10,6 +7,7 @@ import shutil
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from experiments import lesson, lesson_text
 from tests.runs_helpers import REPOSITORY
@@ -162,3 +160,19 @@ def test_lesson_runs_on_digits_and_again(
     times = [path.stat().st_mtime_ns for path in results]
     lesson.train_all(config, workdir / "digits")
     assert [path.stat().st_mtime_ns for path in results] == times
+
+
+@pytest.mark.slow
+def test_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESSON_STEPS", str(SMALL_STEPS))
+    monkeypatch.delenv("LESSON_DATA", raising=False)
+    notebook = nbformat.from_dict(NOTEBOOK)
+    resources = {"metadata": {"path": str(REPOSITORY)}}
+    NotebookClient(notebook, timeout=300, resources=resources).execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(pictures) >= 12

@@ -93,12 +93,12 @@ def test_products_are_the_convolution(case):
     jax.tree.map(same, outcome(convolve), outcome(jax.lax.conv_general_dilated))
 
 
-@pytest.mark.parametrize("setting", ["lhs_dilation", "rhs_dilation", "groups"])
-def test_what_products_cannot_do_is_refused(setting):
+@pytest.mark.parametrize(
+    "settings",
+    [{"lhs_dilation": (2, 2)}, {"rhs_dilation": (2, 2)}, {"feature_group_count": 2}],
+)
+def test_what_products_cannot_do_is_refused(settings):
     x, kernel = jnp.ones((B, 8, 8, 2)), jnp.ones((4, 4, 2, 2))
-    settings = {setting: (2, 2)}
-    if setting == "groups":
-        settings = {"feature_group_count": 2}
     with pytest.raises(ValueError, match="no dilation and no groups"):
         convolve(x, kernel, (2, 2), "SAME", dimension_numbers=NHWC, **settings)
 

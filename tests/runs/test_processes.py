@@ -64,8 +64,7 @@ def wait_for_checkpoint(workdir, step, processes):
 
 
 def test_kill_of_one_then_both_again_or_one_alone(tmp_path):
-    steps = {"num_steps": 400, "checkpoint_every": 100, "eval_every": 200}
-    steps = {f"train.{name}": value for name, value in steps.items()}
+    steps = {"train.num_steps": 800, "train.checkpoint_every": 50}
     straight, killed, alone = (tmp_path / n for n in ("straight", "killed", "alone"))
     for status, err in finish(start(arguments_for(straight, **steps))):
         assert status == 0, err
