@@ -82,6 +82,11 @@ def get_config() -> ConfigDict:
     config.train.eval_every = 1_000  # on the validation split; 0: never
     config.train.checkpoint_every = 1_000  # 0: only at the end
     config.train.max_to_keep = 2  # checkpoints
+    # Keep the parameters of the best validation ELBO, and evaluate those at the end.
+    config.train.keep_best = False
+    # Stop after so many evaluations without a better one, and keep the best; 0: never.
+    config.train.patience = 0
+    config.train.init_from = ""  # workdir of a run whose parameters to begin with
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL

@@ -22,10 +22,12 @@ from absl import flags
 from experiments import STARTED, cli, launch
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, processes
-from vae_jax.runs.fit import Interrupted
 
 _CONFIG = cli.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the grid; made if missing.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of the grid; made if missing.")
+_INIT_FROM = cli.define_path(
+    "init_from", None, "Workdir of a run whose parameters all members begin with."
+)
 _SWEEP = flags.DEFINE_multi_string(
     "sweep", [], "FIELD=VALUE,VALUE,...: a config field and its values; repeatable."
 )
@@ -47,23 +49,21 @@ def main() -> None:
     if _MEMBERS.value < 0:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+    if _INIT_FROM.value:
+        config.train.init_from = _INIT_FROM.value
     if _MODE.value == "vmap":
         _a_device_per_core()
     launch.connect()
-    try:
-        rows = grid.train_grid(
-            config,
-            workdir,
-            _SWEEP.value,
-            _SEEDS.value,
-            mode=_MODE.value,
-            members_per_program=_MEMBERS.value,
-            mesh=launch.mesh(),
-            started=STARTED,
-        )
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(130)
+    rows = grid.train_grid(
+        config,
+        workdir,
+        _SWEEP.value,
+        _SEEDS.value,
+        mode=_MODE.value,
+        members_per_program=_MEMBERS.value,
+        mesh=launch.mesh(),
+        started=STARTED,
+    )
     if not processes.is_first():
         return
     from vae_jax.workdir.report import write_report  # matplotlib is slow to import

@@ -1,6 +1,5 @@
 """What all programs share: flags, config files, and errors as one line."""
 
-import contextlib
 import difflib
 import logging as std_logging
 import os
@@ -9,7 +8,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
@@ -17,6 +16,8 @@ from ml_collections import ConfigDict, config_flags
 
 from vae_jax.data.array_cache import user_cache_dir
 from vae_jax.errors import ConfigError, VAEJaxError
+from vae_jax.runs import signals
+from vae_jax.workdir.files import local_path
 
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -24,7 +25,9 @@ _CACHE = flags.DEFINE_string(
     "Folder of compiled programs, for a quick start; empty: none. By default"
     " JAX_COMPILATION_CACHE_DIR or ~/.cache/vae_jax/xla.",
 )
-_PARTING_S = 5.0
+# The flags that this module defines for a program are that program's, also in --help.
+flags.disclaim_key_flags()
+_PARTING_S = 3.0
 
 
 def fail(message: object) -> None:
@@ -52,44 +55,75 @@ def run(main: Callable[[], None]) -> None:
         except VAEJaxError as error:
             fail(error)
         except OSError as error:
-            if error.filename is None:
+            where = "" if error.filename is None else f"{error.filename}: "
+            fail(f"{where}{error.strerror or error}")
+        except (RuntimeError, AssertionError):
+            if _has_devices():
                 raise
-            fail(f"{error.filename}: {error.strerror}")
+            fail(
+                f"JAX_PLATFORMS={jax.config.jax_platforms}: JAX finds no such device;"
+                " unset it to use what there is"
+            )
 
-    app.run(_parting(guarded), flags_parser=_parse)
+    def stoppable(argv: list[str]) -> None:
+        try:
+            with signals.handled():
+                guarded(argv)
+        except signals.Interrupted as stop:
+            print(stop, file=sys.stderr)
+            sys.exit(stop.status)
+        finally:
+            signals.ignore()
+
+    app.run(_parting(stoppable), flags_parser=_parse)
 
 
 def _parting(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
-    """Lets one of several processes fail alone.
+    """Ends a program that failed, whatever still runs in it.
 
-    At the end JAX waits, for minutes, until the others end too, but they may wait for
-    this one.
+    Threads of a save that failed wait for five minutes. One of several processes waits
+    as long until the others end too, but they may wait for this one.
     """
 
     def parting(argv: list[str]) -> None:
         try:
             main(argv)
-        except BaseException:
-            if jax.distributed.is_initialized():
-                timer = threading.Timer(_PARTING_S, os._exit, [1])
-                timer.daemon = True
-                timer.start()
+        except BaseException as error:
+            status = error.code if isinstance(error, SystemExit) else 1
+            timer = threading.Timer(_PARTING_S, _leave, [status])
+            timer.daemon = True
+            timer.start()
             raise
 
     return parting
 
 
+def _leave(status: object) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
+def _has_devices() -> bool:
+    """Whether JAX has a device; it fails in many ways where it was asked for others."""
+    try:
+        return bool(jax.devices())
+    except Exception:  # even a bare AssertionError
+        return False
+
+
 def _keep_compiled_programs() -> None:
     """Turns on JAX's cache of compiled programs, if there is a place for it."""
     folder = _CACHE.value
-    if folder is None:
-        # JAX has read JAX_COMPILATION_CACHE_DIR.
-        folder = jax.config.jax_compilation_cache_dir or str(user_cache_dir() / "xla")
     try:
+        if folder is None:
+            # JAX has read JAX_COMPILATION_CACHE_DIR.
+            folder = jax.config.jax_compilation_cache_dir or user_cache_dir() / "xla"
         if folder:
+            folder = str(local_path(folder))
             os.makedirs(folder, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
+    except (OSError, ConfigError) as error:
         logging.info("compiled programs are not kept: %s", error)
         folder = ""
     jax.config.update("jax_compilation_cache_dir", folder or None)
@@ -143,6 +177,20 @@ def _check_config_path(argv: list[str]) -> None:
             raise ValueError(f"--config={path}: there is no such file{hint}")
 
 
+class _PathParser(flags.ArgumentParser):
+    """A path on this machine; `~` stands for the home folder."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        return str(local_path(argument)) if argument else argument
+
+
+def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder[str]:
+    """A flag whose value is a path on this machine."""
+    return flags.DEFINE(_PathParser(), name, default, help)
+
+
 def define_config() -> flags.FlagHolder[ConfigDict]:
     """The flag --config, whose fields can be set as --config.a.b=value."""
     return config_flags.DEFINE_config_file(
@@ -155,14 +203,3 @@ def required(**values: str | None) -> None:
     for name, value in values.items():
         if not value:
             raise ConfigError(f"--{name} is missing")
-
-
-@contextlib.contextmanager
-def writing(flag: str, path: pathlib.Path) -> Iterator[None]:
-    """Turns a failure to write into one line that names the flag."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"--{flag}={path} can't be written: {error.filename}: {error.strerror}"
-        ) from error

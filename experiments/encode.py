@@ -14,13 +14,14 @@ from experiments import cli
 from vae_jax.errors import ConfigError
 from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
+from vae_jax.workdir.files import writing
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Which images."
 )
-_OUT = flags.DEFINE_string("out", None, "FILE.npz.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where the data lie, if moved.")
+_OUT = cli.define_path("out", None, "FILE.npz.")
+_DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     labels = getattr(evaluator.dataset, _SPLIT.value).labels
     if labels is not None:
         codes["labels"] = labels
-    with cli.writing("out", out):
+    with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(out, **codes)
     print(f"{len(codes['mean'])} codes of {codes['mean'].shape[1]} dimensions in {out}")

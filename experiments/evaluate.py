@@ -28,15 +28,16 @@ from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.training.step import model_functions
 from vae_jax.workdir import tables
+from vae_jax.workdir.files import writing
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import write_json
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Which images."
 )
 _METHOD = flags.DEFINE_enum("method", "iwae", ["iwae", "ais"], "Of the NLL.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where the data lie, if moved.")
+_DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", None, "Of the split; by default all for iwae, 50 for ais."
 )
@@ -69,7 +70,7 @@ def main() -> None:
     if _NUM_IMAGES.value:
         name += f"_n{results['num_images']}"
     folder = pathlib.Path(run.workdir) / "evaluation"
-    with cli.writing("workdir", run.workdir):
+    with writing(f"--workdir={run.workdir}"):
         folder.mkdir(exist_ok=True)
         write_json(folder / f"{_SPLIT.value}_{name}.json", results)
     tables.print_results(_WORKDIR.value, results)

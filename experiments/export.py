@@ -15,11 +15,11 @@ from absl import flags
 from experiments import cli
 from vae_jax.runs import export, opened, portable
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _FORMAT = flags.DEFINE_enum(
     "format", None, list(portable.FORMATS), "Of encoder and decoder."
 )
-_OUT = flags.DEFINE_string("out", None, "Folder for the files; new or empty.")
+_OUT = cli.define_path("out", None, "Folder for the files; new or empty.")
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ it was interrupted and trains nothing twice.
 import dataclasses
 import functools
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,13 +28,13 @@ from vae_jax.errors import DataError
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.runs import grid, opened
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.runs.fit import Interrupted
 from vae_jax.types import Array, Key, Params, stream
+from vae_jax.workdir.files import writing
 from vae_jax.workdir.writers import read_metrics, write_json
 
-_OUT = flags.DEFINE_string("out", None, "Folder of figures and numbers: docs/lesson.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where MNIST lies; else: digits.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/lesson", "Folder of the trained runs.")
+_OUT = cli.define_path("out", None, "Folder of figures and numbers: docs/lesson.")
+_DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: digits.")
+_WORKDIR = cli.define_path("workdir", "runs/lesson", "Folder of the trained runs.")
 _NUM_STEPS = flags.DEFINE_integer("num_steps", 3000, "Training steps of each model.")
 
 WEIGHTS = (0.0, 0.1, 1.0, 5.0, 20.0, 100.0)
@@ -274,7 +273,7 @@ def teach(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path) -> None:
     """Trains, measures, draws, and brings the texts beside `out` up to date."""
     models = train_all(config, workdir / config.data.name)
     numbers = measure(models)
-    with cli.writing("out", out):
+    with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
         draw_images(models, out)
         draw_numbers(models, numbers["blank.distortion"], out)
@@ -293,11 +292,7 @@ def main() -> None:
     cli.required(out=_OUT.value)
     out = pathlib.Path(_OUT.value)
     config = make_config(_DATA_DIR.value, _NUM_STEPS.value)
-    try:
-        teach(config, pathlib.Path(_WORKDIR.value), out)
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(130)
+    teach(config, pathlib.Path(_WORKDIR.value), out)
     print(f"figures and numbers: {out}")
 
 

@@ -10,15 +10,15 @@ reconstructions below) and DIR/reconstructions.npz with `x`, `mean` and `code`.
 import pathlib
 
 import numpy as np
-from absl import flags
 
 from experiments import cli
 from vae_jax.runs import opened
 from vae_jax.workdir import plots
+from vae_jax.workdir.files import writing
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
-_IMAGES = flags.DEFINE_string("images", None, "Folder of images, or one image.")
-_OUT = flags.DEFINE_string("out", None, "Folder for the results; made if missing.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
+_IMAGES = cli.define_path("images", None, "Folder of images, or one image.")
+_OUT = cli.define_path("out", None, "Folder for the results; made if missing.")
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     run = opened.open_run(_WORKDIR.value)
     result = opened.reconstruct(run, pathlib.Path(_IMAGES.value))
     out = pathlib.Path(_OUT.value)
-    with cli.writing("out", out):
+    with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(out / "reconstructions.npz", **result)
         shown = slice(0, 16)

@@ -19,7 +19,7 @@ from vae_jax.errors import ConfigError
 from vae_jax.runs import finished
 
 _WORKDIRS = flags.DEFINE_string("workdirs", None, "DIR,DIR,...: finished runs.")
-_OUT = flags.DEFINE_string("out", None, "Folder of the report; made if missing.")
+_OUT = cli.define_path("out", None, "Folder of the report; made if missing.")
 _TITLE = flags.DEFINE_string("title", None, "Of the report; the name of --out if none.")
 
 

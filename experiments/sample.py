@@ -17,14 +17,15 @@ from experiments import cli
 from vae_jax.errors import ConfigError
 from vae_jax.runs import opened
 from vae_jax.workdir import plots
+from vae_jax.workdir.files import writing
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _NUM = flags.DEFINE_integer("num", 64, "How many images.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws.")
 _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Multiplies the prior's standard deviation."
 )
-_OUT = flags.DEFINE_string("out", None, "FILE.png or FILE.npz.")
+_OUT = cli.define_path("out", None, "FILE.png or FILE.npz.")
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
     samples = opened.sample(
         run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value
     )
-    with cli.writing("out", out):
+    with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".png":
             plots.samples(samples["mean"], out)

@@ -10,30 +10,27 @@ checkpoints/, results.json and figures/. Runs on all devices that divide the bat
 in several processes if told so: see docs/scaling.md.
 """
 
-import sys
-
 from absl import flags
 
 from experiments import STARTED, cli, launch
 from vae_jax.runs import processes, single
-from vae_jax.runs.fit import Interrupted
 from vae_jax.workdir import tables
 
 _CONFIG = cli.define_config()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if missing.")
+_WORKDIR = cli.define_path("workdir", None, "Folder of the run; made if missing.")
+_INIT_FROM = cli.define_path(
+    "init_from", None, "Workdir of a run whose parameters to begin with."
+)
 
 
 def main() -> None:
     """Trains and prints the results."""
     cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
     launch.connect()
-    try:
-        results = single.train(
-            _CONFIG.value, _WORKDIR.value, mesh=launch.mesh(), started=STARTED
-        )
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(130)
+    config = _CONFIG.value
+    if _INIT_FROM.value:
+        config.train.init_from = _INIT_FROM.value
+    results = single.train(config, _WORKDIR.value, mesh=launch.mesh(), started=STARTED)
     if processes.is_first():
         tables.print_results(_WORKDIR.value, results)
 

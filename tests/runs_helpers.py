@@ -1,14 +1,19 @@
 """Small configs and the programs as subprocesses, for end-to-end tests."""
 
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from ml_collections import ConfigDict
 
 from configs import default
+from vae_jax.runs import signals
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
@@ -39,6 +44,17 @@ def small_config(base: ConfigDict | None = None, **fields: Any) -> ConfigDict:
 def flags(**fields: Any) -> list[str]:
     """The same as flags."""
     return [f"--config.{name}={value}" for name, value in {**SMALL, **fields}.items()]
+
+
+@contextlib.contextmanager
+def sigterm_after(num_chunks: int) -> Iterator[None]:
+    """Within it a training is interrupted, as by SIGTERM, after so many chunks."""
+    answers = iter([0] * num_chunks)
+    asked = contextlib.nullcontext(lambda: next(answers, signal.SIGTERM))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signals, "deferred", lambda: asked)
+        with pytest.raises(signals.Interrupted, match="stopped by SIGTERM at step"):
+            yield
 
 
 def program(name: str, *arguments: str, **environment: str) -> subprocess.Popen:

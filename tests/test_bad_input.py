@@ -354,6 +354,7 @@ NUMBERS = {
     "train.log_every": ABOVE_0,
     "train.eval_every": FROM_0,
     "train.checkpoint_every": FROM_0,
+    "train.patience": FROM_0,
     "train.max_to_keep": ABOVE_0,
     "eval.num_samples": ABOVE_0,
 }

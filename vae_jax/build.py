@@ -130,6 +130,7 @@ def check(config: ConfigDict) -> None:
         "optimizer.second_moment",
         "train.eval_every",
         "train.checkpoint_every",
+        "train.patience",
     ]
     fractions = [
         "data.validation_fraction",
@@ -171,6 +172,18 @@ def check(config: ConfigDict) -> None:
             f"objective.warmup_steps={warmup} has no effect with"
             " objective.schedule=constant: choose linear, sigmoid or cyclical"
         )
+    if keeps_best(config):
+        field = "keep_best" if config.train.keep_best else "patience"
+        wish = f"train.{field}={config.train[field]}"
+        if not config.train.eval_every:
+            raise ConfigError(
+                f"{wish} compares evaluations during training: set train.eval_every"
+                " above 0"
+            )
+        if config.model.posterior == "deterministic":
+            raise ConfigError(
+                f"{wish} compares ELBOs, which model.posterior=deterministic has not"
+            )
     if config.optimizer.weight_decay and config.optimizer.name != "adamw":
         raise ConfigError(
             f"optimizer.weight_decay={config.optimizer.weight_decay} has no effect with"
@@ -334,6 +347,11 @@ def check_evaluation(config: ConfigDict, dataset: Dataset) -> None:
             f"eval.figures=True draws images of 1 or 3 channels; {dataset.name} has"
             f" {channels}: set eval.figures=False"
         )
+
+
+def keeps_best(config: ConfigDict) -> bool:
+    """Whether training keeps the parameters of the best validation ELBO."""
+    return config.train.keep_best or config.train.patience > 0
 
 
 def make_preprocess(config: ConfigDict) -> Preprocess:

@@ -24,12 +24,28 @@ class CheckpointError(VAEJaxError, RuntimeError):
     """No checkpoint can be restored, or it does not fit the model."""
 
 
+class StorageError(VAEJaxError, OSError):
+    """A file can't be written: no room, no permission, or a faulty disk."""
+
+
 class NonFiniteLossError(VAEJaxError, FloatingPointError):
     """The training loss became NaN or infinite; `step` says when."""
 
-    def __init__(self, step: int, value: float) -> None:
+    def __init__(self, step: int, value: float, saved_step: int | None = None) -> None:
+        """Says what is left of the run.
+
+        Args:
+            step: first step whose loss is not finite.
+            value: the loss there.
+            saved_step: step of the newest checkpoint, None if there is none yet.
+        """
         self.step = step
+        kept = (
+            "no checkpoint was saved before"
+            if saved_step is None
+            else f"the checkpoint of step {saved_step} is kept"
+        )
         super().__init__(
-            f"the loss became {value} at step {step}; the last good checkpoint is kept."
+            f"the loss became {value} at step {step}; {kept}."
             " Try a smaller optimizer.learning_rate or optimizer.clip_norm"
         )

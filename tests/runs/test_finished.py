@@ -11,6 +11,7 @@ from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs import finished
+from vae_jax.workdir.writers import read_json, write_json
 
 DEFAULT = build.flatten(default.get_config().to_dict())
 
@@ -19,11 +20,11 @@ def finished_run(folder, results=None, **fields):
     """A workdir as a run of that config leaves it, without the training."""
     folder.mkdir(parents=True)
     config = small_config(**fields).to_dict()
-    (folder / "config.json").write_text(json.dumps(config))
+    write_json(folder / "config.json", config)
     results = {"step": 40, "elbo": -9.5, "rate": 1.5, "distortion": 8.0} | (
         results or {}
     )
-    (folder / "results.json").write_text(json.dumps(results))
+    write_json(folder / "results.json", results)
     return folder
 
 
@@ -46,9 +47,9 @@ def test_fields_that_differ_are_swept(tmp_path):
 
 def test_a_field_that_an_older_run_lacks(tmp_path):
     old = finished_run(tmp_path / "old")
-    config = json.loads((old / "config.json").read_text())
+    config = read_json(old / "config.json")
     del config["model"]["activation"]
-    (old / "config.json").write_text(json.dumps(config))
+    write_json(old / "config.json", config)
     runs = finished.read_finished([old, finished_run(tmp_path / "new")])
     assert runs.swept == ["model.activation"]
     assert [row["model.activation"] for row in runs.rows] == [None, "gelu"]
@@ -65,7 +66,7 @@ def test_a_grid_stands_for_its_members(tmp_path):
     for seed, name in enumerate(names):
         finished_run(tmp_path / "members" / name, seed=seed)
     grid = {"mode": "vmap", "members": dict.fromkeys(names, {})}
-    (tmp_path / "grid.json").write_text(json.dumps(grid))
+    write_json(tmp_path / "grid.json", grid)
     runs = finished.read_finished([tmp_path])
     assert [row["name"] for row in runs.rows] == names
 

@@ -1,6 +1,5 @@
 """A grid of members against the same runs one by one."""
 
-import json
 import shutil
 
 import jax
@@ -8,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.runs.test_single import TIMES, same_outcome
-from tests.runs_helpers import flags, run_program, small_config
+from tests.runs_helpers import flags, run_program, sigterm_after, small_config
 from vae_jax.errors import ConfigError
-from vae_jax.runs import fit, grid, opened, single
+from vae_jax.runs import grid, opened, single
 from vae_jax.training import step
 from vae_jax.workdir.writers import read_json, read_metrics, write_json
 
@@ -102,29 +101,15 @@ def test_finished_grid_only_reads(trained):
     assert again == rows
 
 
-def test_resumes_in_the_middle(trained, tmp_path, monkeypatch):
+def test_resumes_in_the_middle(trained, tmp_path):
     folder, rows, _ = trained
-    calls = iter([False, False, True])
-    with monkeypatch.context() as patch:
-        patch.setattr(fit, "stop_on_signals", lambda: _Context(lambda: next(calls)))
-        with pytest.raises(fit.Interrupted, match="step 20 of 40"):
-            grid.train_grid(small_config(), tmp_path, SWEEP, 2)
+    with sigterm_after(2):
+        grid.train_grid(small_config(), tmp_path, SWEEP, 2)
     grid.train_grid(small_config(), tmp_path, SWEEP, 2)
     for name in NAMES:
         same_outcome(
             grid.member_folder(folder, name), grid.member_folder(tmp_path, name)
         )
-
-
-class _Context:
-    def __init__(self, value):
-        self._value = value
-
-    def __enter__(self):
-        return self._value
-
-    def __exit__(self, *exception):
-        return False
 
 
 def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
@@ -154,7 +139,6 @@ def test_another_grid_is_refused(trained):
     with pytest.raises(ConfigError, match="another grid of 4 members"):
         grid.train_grid(small_config(), folder, ["objective.kl_weight=0.5,3"], 2)
     assert (folder / "grid.json").read_bytes() == before
-    assert read_json(folder / "grid.json") == json.loads(before)
     assert TIMES
 
 

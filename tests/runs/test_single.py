@@ -13,7 +13,7 @@ import pytest
 from configs import autoencoder, binarized_mnist, cifar10, fashion_mnist, mnist
 from configs.iwae import cpu, one_layer, two_layers
 from configs.vampprior import standard, vamp
-from tests.runs_helpers import flags, program, run_program, small_config
+from tests.runs_helpers import flags, program, run_program, sigterm_after, small_config
 from vae_jax import build
 from vae_jax.errors import CheckpointError, ConfigError, DataError, NonFiniteLossError
 from vae_jax.runs import opened, single
@@ -96,30 +96,12 @@ def test_chunks_do_not_matter(trained, tmp_path):
     same_outcome(trained, tmp_path)
 
 
-def test_sigterm_saves_and_resumes(trained, tmp_path, monkeypatch):
-    from vae_jax.runs import fit
-
-    calls = iter([False, False, True])
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            fit, "stop_on_signals", lambda: _Yields(lambda: next(calls, True))
-        )
-        with pytest.raises(fit.Interrupted, match="step 20 of 40"):
-            single.train(small_config(), tmp_path)
+def test_sigterm_saves_and_resumes(trained, tmp_path):
+    with sigterm_after(2):
+        single.train(small_config(), tmp_path)
     assert not (tmp_path / "results.json").exists()
     single.train(small_config(), tmp_path)
     same_outcome(trained, tmp_path)
-
-
-class _Yields:
-    def __init__(self, value):
-        self._value = value
-
-    def __enter__(self):
-        return self._value
-
-    def __exit__(self, *exception):
-        return False
 
 
 def test_damaged_newest_checkpoint_falls_back(trained, tmp_path, caplog):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.runs.test_single import same_outcome
-from tests.runs_helpers import flags, program, run_program, small_config
+from tests.runs_helpers import flags, program, run_program, sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import single
 
@@ -31,27 +31,11 @@ def test_stream_equals_memory_bit_for_bit(in_memory, tmp_path, caplog, budget):
     same_outcome(in_memory, tmp_path)
 
 
-def test_going_on_with_another_budget(in_memory, tmp_path, monkeypatch):
-    from vae_jax.runs import fit
-
-    calls = iter([False, False, True])
-    with monkeypatch.context() as patch:
-        patch.setattr(fit, "stop_on_signals", lambda: _Stop(lambda: next(calls)))
-        with pytest.raises(fit.Interrupted, match="step 20 of 40"):
-            single.train(small_config(**{"data.device_budget_mb": 0.05}), tmp_path)
+def test_going_on_with_another_budget(in_memory, tmp_path):
+    with sigterm_after(2):
+        single.train(small_config(**{"data.device_budget_mb": 0.05}), tmp_path)
     single.train(small_config(), tmp_path)
     same_outcome(in_memory, tmp_path)
-
-
-class _Stop:
-    def __init__(self, value):
-        self._value = value
-
-    def __enter__(self):
-        return self._value
-
-    def __exit__(self, *exception):
-        return False
 
 
 def test_budget_below_two_batches_is_refused(tmp_path):

@@ -31,10 +31,17 @@ def folder_state(folder: pathlib.Path) -> str:
 
 
 def user_cache_dir() -> pathlib.Path:
-    """`VAE_JAX_CACHE`, or vae_jax in `XDG_CACHE_HOME` or ~/.cache."""
+    """`VAE_JAX_CACHE`, or vae_jax in `XDG_CACHE_HOME` or ~/.cache.
+
+    Raises:
+        OSError: there is no home folder, as for an unknown user without HOME.
+    """
     folder = os.environ.get("VAE_JAX_CACHE")
     parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(folder or f"{parent}/vae_jax").expanduser().absolute()
+    try:
+        return pathlib.Path(folder or f"{parent}/vae_jax").expanduser().absolute()
+    except RuntimeError as error:
+        raise OSError(f"{error} VAE_JAX_CACHE can name another") from error
 
 
 def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:

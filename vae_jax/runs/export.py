@@ -11,9 +11,11 @@ import numpy as np
 from vae_jax.distributions import LOG_STD_BOUND
 from vae_jax.errors import ConfigError
 from vae_jax.runs import portable
+from vae_jax.runs.identity import read_data
 from vae_jax.runs.opened import Run
 from vae_jax.types import Array
-from vae_jax.workdir.writers import read_json, write_json
+from vae_jax.workdir.files import writing
+from vae_jax.workdir.writers import write_json
 
 DESCRIPTION = "export.json"
 PRIOR = "prior.npz"
@@ -89,15 +91,13 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
         "data": describe_data(run),
         "config": run.config.to_dict(),
     }
-    try:
+    with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (out / name).write_bytes(content)
         if prior:
             np.savez(out / PRIOR, allow_pickle=False, **prior)
         write_json(out / DESCRIPTION, description)
-    except OSError as error:
-        raise ConfigError(f"--out={out} can't be written: {error.strerror}") from error
     return [*files, *([PRIOR] if prior else []), DESCRIPTION]
 
 
@@ -231,7 +231,7 @@ def levels(run: Run) -> str:
     data = run.config.data
     if data.binarize != "none":
         return "binary"
-    stored = read_json(run.workdir / "data.json")["levels"]
+    stored = read_data(run.workdir)["levels"]
     return "float" if data.dequantize else stored
 
 

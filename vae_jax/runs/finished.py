@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax import build
-from vae_jax.errors import ConfigError
-from vae_jax.runs.files import FREE_FIELDS
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs.identity import FREE_FIELDS
 from vae_jax.workdir.compare import show
 from vae_jax.workdir.writers import read_json
 
-# A report averages over the seed; the others change nothing that it compares.
-NO_SETTINGS = (
-    *("seed", *FREE_FIELDS, "eval.figures"),
-    *("train.log_every", "train.eval_every"),
-    *("train.checkpoint_every", "train.max_to_keep"),
-)
+
+def is_setting(field: str) -> bool:
+    """Whether a report compares by a field: it averages over the seed."""
+    others = ("seed", "train.eval_every", "eval.figures")
+    return field not in (*others, *FREE_FIELDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,7 @@ class FinishedRuns:
     rows: Sequence[Mapping[str, Any]]  # name, values of `swept`, seed, results
     folders: Sequence[pathlib.Path]
     configs: Sequence[Mapping[str, Any]]  # flat: field -> value
-    swept: Sequence[str]  # fields that differ, without NO_SETTINGS
+    swept: Sequence[str]  # fields that differ and that a report compares by
     shared: Mapping[str, Any]  # flat config of the fields that don't
 
 
@@ -60,13 +59,13 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
     differing = {
         field for field in fields if len({show(c.get(field)) for c in configs}) > 1
     }
-    swept = [f for f in fields if f in differing and f not in NO_SETTINGS]
+    swept = [f for f in fields if f in differing and is_setting(f)]
     rows = [
         {
             "name": name,
             **{field: config.get(field) for field in swept},
             "seed": config.get("seed"),
-            **read_json(folder / "results.json"),
+            **_read_results(folder / "results.json"),
         }
         for name, folder, config in zip(_names(folders), folders, configs, strict=True)
     ]
@@ -115,6 +114,14 @@ def train_command(
         if field not in default or value != default[field]:
             command.append(f"--config.{field}={value}")
     return shlex.join(command)
+
+
+def _read_results(path: pathlib.Path) -> dict[str, float | None]:
+    results = read_json(path)
+    for name, value in results.items():
+        if value is not None and type(value) not in (int, float):
+            raise DataError(f"{path}: {name} is {value!r}; it must be a number or null")
+    return results
 
 
 def _runs_of(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -1,24 +1,23 @@
 """Training with everything around it: checkpoints, metrics, progress, signals."""
 
 import contextlib
-import itertools
+import dataclasses
 import pathlib
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.errors import ConfigError, NonFiniteLossError
-from vae_jax.runs import processes
+from vae_jax.errors import CheckpointError, ConfigError, NonFiniteLossError
+from vae_jax.runs import processes, signals
+from vae_jax.runs.best import Best, Saved, updated
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import (
@@ -30,10 +29,10 @@ from vae_jax.training.loop import (
     compile_chunk,
     train_loop,
 )
-from vae_jax.training.mesh import Layout, member, on_one_device, place
+from vae_jax.training.mesh import Layout, fetch, member, on_one_device, place
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
-from vae_jax.types import Hparams, Key, stream
+from vae_jax.types import Hparams, Key, Params, stream
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import MetricWriter
@@ -42,24 +41,21 @@ WATCHED = ("elbo", "rate", "distortion")
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 
-class Interrupted(Exception):
-    """Training was asked to stop and has saved a checkpoint."""
-
-
 def fit(
     config: ConfigDict,
     evaluator: Evaluator,
     trainer: Trainer,
     keys: Key,
     hparams: Hparams,
-    folder: pathlib.Path,
+    checkpoints: Checkpoints,
     folders: Sequence[pathlib.Path],
     title: str,
     layout: Layout,
     members: Members = "one",
+    first_params: Params | None = None,
     started: float | None = None,
-) -> tuple[TrainState, dict[str, Any]]:
-    """Trains from the newest checkpoint of `folder` to `config.train.num_steps`.
+) -> tuple[Saved, dict[str, Any]]:
+    """Trains from the newest checkpoint to `config.train.num_steps`.
 
     One run and an ensemble of M go the same way; an ensemble has an axis M in front of
     keys, hparams, state and metrics.
@@ -70,47 +66,63 @@ def fit(
         trainer: of one run.
         keys: root key of the run, or [M].
         hparams: of the step, fields [] or [M].
-        folder: its sub-folder checkpoints/ is read and written.
+        checkpoints: what is restored and saved; closed at the end.
         folders: for each member (or the one run), the folder of its metrics.
         title: of the progress bar.
         layout: which devices take part, and how.
         members: one run, or how several are computed, see `compile_chunk`.
+        first_params: parameters to begin with, those of one run; None: the model's own.
         started: `time.monotonic()` when the program began, to log what the start took.
 
     Returns:
-        The state at the last step, laid out by `layout`, and what was saved beside it:
-        `train_seconds` and `failed`, which gives for members whose loss was not finite
-        the step where that began.
+        What the last checkpoint holds, laid out by `layout`, and what was saved beside
+        it: `train_seconds` and `failed`, which gives for members whose loss was not
+        finite the step where that began.
 
     Raises:
         NonFiniteLossError: the loss of a single run, or of every member, is not finite.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     num_steps, batched = config.train.num_steps, members != "one"
+    patience = config.train.patience
     dataset = evaluator.dataset
     x = jnp.zeros((1, *dataset.image_shape))
     streams = jax.vmap(stream, in_axes=(0, None)) if batched else stream
     init_keys = streams(keys, "init")
-    init = ensemble(trainer).init if batched else trainer.init
-    checkpoints = Checkpoints(
-        folder / "checkpoints", max_to_keep=config.train.max_to_keep
-    )
+
+    def begin(init_keys: Key, x: Any) -> Saved:
+        state = (ensemble(trainer) if batched else trainer).init(init_keys, x)
+        if first_params is not None:
+            state = _with_params(state, first_params)
+        keep = build.keeps_best(config)
+        return Saved(state, Best.none_yet(state) if keep else None)
+
     with contextlib.ExitStack() as stack:
+        # Outermost, so that signals wait until the last save is safe.
+        asked = stack.enter_context(signals.deferred())
         stack.enter_context(checkpoints)
         abstract = jax.tree.map(
             lambda leaf: leaf.update(sharding=layout.state),
-            jax.eval_shape(init, init_keys, x),
+            jax.eval_shape(begin, init_keys, x),
         )
         restored = checkpoints.restore(abstract)
         if restored is None:
             start = 0
-            state = jax.jit(init, out_shardings=layout.state)(init_keys, x)
+            saved = jax.jit(begin, out_shardings=layout.state)(init_keys, x)
             meta: dict[str, Any] = {"train_seconds": 0.0, "failed": {}}
         else:
-            start, state, meta = restored
-            logging.info("%s: going on from step %d of %d", folder, start, num_steps)
-        if start == num_steps:
-            return state, meta
+            start, saved, meta = restored
+            where = checkpoints.directory.parent
+            if start > num_steps:
+                raise CheckpointError(
+                    f"{where}: there is a checkpoint of step {start}, and"
+                    f" train.num_steps={num_steps}: set train.num_steps={start} or more"
+                )
+            logging.info("%s: going on from step %d of %d", where, start, num_steps)
+        best = saved.best
+        stopped = best is not None and bool(fetch(best.has_stopped(patience)).all())
+        if start == num_steps or stopped:
+            return saved, meta
         what = f"{len(folders)} members" if members == "vmap" else "one run"
         logging.info("%s on %s", what, layout)
         batches, max_chunk = make_batches(config, dataset.train.images, layout)
@@ -123,7 +135,12 @@ def fit(
         ]
         silent = not processes.is_first()
         bar = stack.enter_context(ProgressBar(title, num_steps, start, silent=silent))
-        should_stop = stack.enter_context(stop_on_signals())
+        stop_signal = 0
+
+        def should_stop() -> bool:
+            nonlocal stop_signal
+            stop_signal = stop_signal or asked()
+            return bool(stop_signal) or stopped
 
         def on_report(report: ChunkReport) -> None:
             for m, first_bad in enumerate(np.atleast_1d(report.first_bad_step)):
@@ -131,7 +148,9 @@ def fit(
                     failed[m] = int(first_bad)
                     loss = float(np.atleast_1d(report.metrics["loss"])[m])
                     if len(failed) == len(folders):
-                        raise NonFiniteLossError(failed[m], loss)
+                        checkpoints.wait()
+                        kept = max(checkpoints.all_steps(), default=None)
+                        raise NonFiniteLossError(failed[m], loss, kept)
                     logging.warning(
                         "%s: the loss became %s at step %d", folders[m], loss, failed[m]
                     )
@@ -146,32 +165,37 @@ def fit(
             bar.update(report.step, means)
 
         def evaluate(step: int, state: TrainState) -> None:
+            nonlocal best, stopped
+            if stopped or (step % config.train.eval_every and step < num_steps):
+                return  # a stop by a signal leaves no evaluation of its own
+            elbos = np.full(len(folders), np.nan, np.float32)
             for m in range(len(folders)):
-                if m not in failed:
-                    # Every process evaluates: nobody waits, and nobody is waited for.
-                    params = state.eval_params
-                    params = member(params, m) if batched else on_one_device(params)
-                    # One key for all: differences between members are their own.
-                    key = stream(build.data_key(config), "validation latents")
-                    statistics = evaluator.statistics(params, "validation", 1, key)
-                    summary = evaluator.summary(statistics, 1)
-                    values = {k: summary[k] for k in IN_TRAINING}
-                    if writers:
-                        writers[m].scalars(
-                            step,
-                            {
-                                f"eval/{k}": v
-                                for k, v in values.items()
-                                if v is not None
-                            },
-                        )
+                if m in failed:
+                    continue
+                # Every process evaluates, so none has to wait for another.
+                params = state.eval_params
+                params = member(params, m) if batched else on_one_device(params)
+                # One key for all: differences between members are their own.
+                key = stream(build.data_key(config), "validation latents")
+                statistics = evaluator.statistics(params, "validation", 1, key)
+                summary = evaluator.summary(statistics, 1)
+                found = {k: summary[k] for k in IN_TRAINING}
+                values = {f"eval/{k}": v for k, v in found.items() if v is not None}
+                elbos[m] = values.get("eval/elbo", np.nan)
+                if writers:
+                    writers[m].scalars(step, values)
+            if best is not None:
+                elbo = place(elbos if batched else elbos[0], layout.state)
+                best = updated(best, state, elbo, patience)
+                stopped = bool(fetch(best.has_stopped(patience)).all())
 
         def save(step: int, state: TrainState) -> None:
             meta["train_seconds"] = time.monotonic() - began
             meta["failed"] = {str(m): bad for m, bad in failed.items()}
-            checkpoints.save(step, state, meta)
+            # The metrics first: those of a step that can be restored are on disk.
             for writer in writers:
                 writer.flush()
+            checkpoints.save(step, Saved(state, best), meta)
 
         pauses = [Pause(config.train.checkpoint_every, save)]
         if config.train.eval_every:
@@ -185,10 +209,10 @@ def fit(
         step, state = train_loop(
             run if started is None else _tell_first_call(run, started),
             batches,
-            state,
+            saved.state,
             start=start,
             num_steps=num_steps,
-            log_every=config.train.log_every,
+            log_every=min(config.train.log_every, num_steps),
             data_key=stream(build.data_key(config), "preprocess"),
             key=place(streams(keys, "latents"), layout.state),
             hparams=place(hparams, layout.state),
@@ -197,11 +221,19 @@ def fit(
             pauses=pauses,
             should_stop=should_stop,
         )
-    if step < num_steps:
-        raise Interrupted(
-            f"stopped at step {step} of {num_steps}; run the same command to go on"
-        )
-    return state, meta
+        if stop_signal:
+            raise signals.Interrupted(stop_signal, f" at step {step} of {num_steps}")
+    return Saved(state, best), meta
+
+
+def _with_params(state: TrainState, params: Params) -> TrainState:
+    """A new state that begins with these parameters, the same for each member."""
+    own = jax.tree.map(
+        lambda new, old: jnp.broadcast_to(new, old.shape), params, state.params
+    )
+    # A copy: donating a state that holds one buffer twice is an error.
+    average = None if state.ema_params is None else jax.tree.map(jnp.copy, own)
+    return dataclasses.replace(state, params=own, ema_params=average)
 
 
 def make_batches(
@@ -241,7 +273,7 @@ def make_batches(
         images.nbytes / 1e6,
         data.device_budget_mb,
     )
-    chunk = min(chunk, config.train.log_every)
+    chunk = min(chunk, config.train.log_every, config.train.num_steps)
     streamed = streaming.StreamedBatches(
         images,
         **order,
@@ -265,28 +297,3 @@ def _tell_first_call(run: RunChunk, started: float) -> RunChunk:
         return result
 
     return told_once
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGTERM or SIGINT has come.
-
-    The first one asks for a stop between two chunks; a second SIGINT acts as usual.
-    Of several processes one is enough to get a SIGTERM, and all stop at the same step.
-    """
-    if jax.process_count() > 1:
-        questions = itertools.count()
-        yield lambda: multihost_utils.reached_preemption_sync_point(next(questions))
-        return
-    received: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,5 +1,6 @@
 """Trains a grid of configs: members that share their code are one compiled program."""
 
+import contextlib
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +15,15 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
-from vae_jax.runs import processes, sweep
+from vae_jax.runs import identity, processes, sweep
+from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
-from vae_jax.runs.single import finish
+from vae_jax.runs.single import finish, parameters_to_begin_with
 from vae_jax.training.mesh import Layout, make_layout, member
-from vae_jax.types import Params
+from vae_jax.workdir import lock
 from vae_jax.workdir.checkpoints import Checkpoints
+from vae_jax.workdir.files import local_path
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
 
@@ -67,7 +69,7 @@ def train_grid(
         VAEJaxError: a flag, the config, the data or the workdir is unusable.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = local_path(workdir)
     datasets: dict[str, Dataset] = {}
     flags = {
         "workdir": str(workdir),
@@ -80,7 +82,7 @@ def train_grid(
     processes.agree_on_flags(config, flags)
     with processes.together():
         grid = sweep.members(config, sweeps, seeds)
-        _check_grid(workdir, grid, mode)
+        _compare_grid(workdir, grid, mode)
         fitting = _fitting_members(grid, datasets)
         members_per_program = members_per_program or fitting
         parts = sweep.programs(grid, members_per_program)
@@ -92,13 +94,31 @@ def train_grid(
             )
             for part in parts
         ]
-        if processes.is_first():
-            _claim_grid(workdir, grid, mode)
+    with contextlib.ExitStack() as stack:
+        with processes.together():
+            if processes.is_first():
+                stack.enter_context(lock.held(workdir))
+                # Again, now that no other program can change it.
+                _compare_grid(workdir, grid, mode)
+                write_json(workdir / "grid.json", _describe(grid, mode))
+        return _train_programs(workdir, grid, parts, layouts, mode, datasets, started)
+
+
+def _train_programs(
+    workdir: pathlib.Path,
+    grid: Sequence[sweep.Member],
+    parts: Sequence[Sequence[sweep.Member]],
+    layouts: Sequence[Layout],
+    mode: Mode,
+    datasets: dict[str, Dataset],
+    started: float | None,
+) -> list[dict[str, Any]]:
+    """Trains the programs of a grid whose workdir is claimed, one after the other."""
     logging.info(
         "%d members in %d programs of at most %d",
         len(grid),
         len(parts),
-        members_per_program,
+        max(map(len, parts)),
     )
     rows: dict[str, dict[str, Any]] = {}
     for number, (part, layout) in enumerate(zip(parts, layouts, strict=True), start=1):
@@ -124,8 +144,9 @@ def _train_program(
 ) -> dict[str, dict[str, Any]]:
     """Trains and finishes the members of one program; name -> row."""
     folders = [member_folder(workdir, entry.name) for entry in part]
+    standings = _standings(workdir, part)
     results = [processes.agree_on_file(folder / "results.json") for folder in folders]
-    if all(results):
+    if all(results) and not any(standing.reopens for standing in standings):
         return {
             entry.name: _row(entry, read_json(folder / "results.json"))
             for entry, folder in zip(part, folders, strict=True)
@@ -133,26 +154,36 @@ def _train_program(
     config = part[0].config
     dataset = _dataset(config, datasets)
     with processes.together():
-        for entry, folder in zip(part, folders, strict=True):
-            if check_workdir(folder, entry.config) and processes.is_first():
-                claim_workdir(folder, entry.config, dataset)
+        for entry, folder, standing in zip(part, folders, standings, strict=True):
+            if not standing.is_new:
+                identity.check_same_data(folder, dataset)
+            if processes.is_first():
+                identity.claim(folder, entry.config, dataset, standing)
     with processes.together():
         for folder in folders:
-            check_same_data(folder, dataset)
+            identity.check_same_data(folder, dataset)
+        first_params = parameters_to_begin_with(config, dataset.image_shape)
     evaluator = Evaluator(config, dataset)
     trainer = build.make_trainer(config, dataset.image_shape)
     keys = jnp.stack([build.run_key(entry.config) for entry in part])
-    states, meta = fit(
+    data = identity.describe(dataset)
+    digests = [identity.digest(entry.config.to_dict(), data) for entry in part]
+    joint, meta = fit(
         config,
         evaluator,
         trainer,
         keys,
         build.make_member_hparams([entry.config for entry in part]),
-        folder=workdir / "programs" / _program_name(part),
+        Checkpoints(
+            workdir / "programs" / _program_name(part) / "checkpoints",
+            max_to_keep=config.train.max_to_keep,
+            run=identity.joint_digest(digests),
+        ),
         folders=folders,
         title=title,
         layout=layout,
         members=mode,
+        first_params=first_params,
         started=started,
     )
     meta = {**meta, "train_seconds": meta["train_seconds"] / len(part)}
@@ -162,22 +193,25 @@ def _train_program(
         if failed is not None:
             rows[entry.name] = _row(entry, {"failed_at_step": failed})
             continue
-        state = member(states, m)
-        with Checkpoints(folder / "checkpoints") as checkpoints:
-            if not checkpoints.all_steps():
+        saved = member(joint, m)
+        step = int(saved.state.step)
+        with Checkpoints(
+            folder / "checkpoints", max_to_keep=1, run=digests[m]
+        ) as checkpoints:
+            if step not in checkpoints.all_steps():
                 own = {"train_seconds": meta["train_seconds"], "failed": {}}
-                checkpoints.save(config.train.num_steps, state, own)
-        good.append((entry, folder, state.eval_params))
+                checkpoints.save(step, saved, own)
+        good.append((entry, folder, saved))
     silent = not processes.is_first()
     bar = ProgressBar("evaluate", len(good), unit="members", silent=silent)
     with processes.together(), bar:
 
-        def finished(run: tuple[sweep.Member, pathlib.Path, Params]) -> dict[str, Any]:
-            entry, folder, params = run
+        def finished(run: tuple[sweep.Member, pathlib.Path, Saved]) -> dict[str, Any]:
+            entry, folder, saved = run
             path = folder / "results.json"
             if path.is_file():
                 return read_json(path)
-            return finish(entry.config, evaluator, params, meta, folder)
+            return finish(entry.config, evaluator, saved, meta, folder)
 
         for done, (run, results) in enumerate(
             zip(good, _side_by_side(finished, good), strict=True), start=1
@@ -236,7 +270,7 @@ def _describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:
     return {"mode": mode, "members": {entry.name: dict(entry.values) for entry in grid}}
 
 
-def _check_grid(
+def _compare_grid(
     workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode
 ) -> None:
     """Refuses a workdir with a single run or another grid."""
@@ -246,22 +280,28 @@ def _check_grid(
     if not path.is_file():
         return
     saved = read_json(path)
-    if saved != _describe(grid, mode):
+    if saved != _describe(grid, mode) and _holds_checkpoint(workdir):
+        members = saved.get("members")
+        count = len(members) if isinstance(members, dict) else "unreadable"
         raise ConfigError(
-            f"workdir={workdir} holds another grid of {len(saved['members'])} members"
-            f" (mode {saved['mode']}): choose another workdir, or the same flags"
+            f"workdir={workdir} holds another grid of {count} members"
+            f" (mode {saved.get('mode')}): choose another workdir, or the same flags"
         )
-    for entry in grid:
-        check_workdir(member_folder(workdir, entry.name), entry.config)
+    _standings(workdir, grid)
 
 
-def _claim_grid(
-    workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode
-) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "grid.json", _describe(grid, mode))
-    except OSError as error:
-        raise ConfigError(
-            f"workdir={workdir} can't be written: {error.strerror}"
-        ) from error
+def _standings(
+    workdir: pathlib.Path, members: Sequence[sweep.Member]
+) -> list[identity.Standing]:
+    """How each member's config stands to what lies in its folder."""
+    trained = _holds_checkpoint(workdir)
+    return [
+        identity.compare(member_folder(workdir, entry.name), entry.config, trained)
+        for entry in members
+    ]
+
+
+def _holds_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether any program of a grid has saved a step."""
+    programs = (workdir / "programs").glob("*")
+    return any(identity.holds_checkpoint(program) for program in programs)

@@ -14,12 +14,12 @@ from vae_jax import build
 from vae_jax.data import image_files
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.errors import CheckpointError, ConfigError, DataError
-from vae_jax.runs.files import check_same_data
-from vae_jax.training.state import TrainState
+from vae_jax.errors import CheckpointError, DataError
+from vae_jax.runs import identity
+from vae_jax.runs.best import Best, Saved
 from vae_jax.types import Key, Params, stream
 from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.writers import read_json
+from vae_jax.workdir.files import local_path
 
 CHUNK = 500  # images decoded at once
 
@@ -49,44 +49,49 @@ class Run:
         if data_dir:
             config.data.dir = data_dir
         dataset = build.make_dataset(config)
-        check_same_data(self.workdir, dataset)
+        identity.check_same_data(self.workdir, dataset)
         return dataset
 
 
 def open_run(workdir: str | pathlib.Path) -> Run:
     """Restores the newest good checkpoint of a workdir, finished or not.
 
+    Args:
+        workdir: the folder of the run, or of a member of a grid.
+
+    Returns:
+        The run; its parameters are the best by validation where they were kept.
+
     Raises:
         ConfigError: there is no run.
+        DataError: one of its small files is damaged.
         CheckpointError: there is no checkpoint that can be restored.
     """
-    workdir = pathlib.Path(workdir)
-    if not (workdir / "config.json").is_file():
-        raise ConfigError(f"workdir={workdir}: holds no run (there is no config.json)")
-    config = ConfigDict(read_json(workdir / "config.json"))
-    try:
-        build.check(config)
-    except (AttributeError, KeyError) as error:
-        raise ConfigError(
-            f"workdir={workdir}: config.json has no field {error}; another version of"
-            " vae_jax wrote it"
-        ) from error
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    if not checkpoints.all_steps():
-        raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
-    image_shape = tuple(read_json(workdir / "data.json")["image_shape"])
-    restored = checkpoints.restore(abstract_state(config, image_shape))
+    workdir = local_path(workdir)
+    config = identity.read_config(workdir)
+    data = identity.read_data(workdir)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", run=identity.digest(config.to_dict(), data)
+    )
+    image_shape = tuple(data["image_shape"])
+    restored = checkpoints.restore(abstract_saved(config, image_shape))
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
-    step, state, meta = restored
-    return Run(workdir, config, image_shape, step, state.eval_params, meta)
+    _, saved, meta = restored
+    return Run(workdir, config, image_shape, int(saved.step), saved.params, meta)
 
 
-def abstract_state(config: ConfigDict, image_shape: tuple[int, ...]) -> TrainState:
-    """Shapes and dtypes of the state that training this config carries."""
+def abstract_saved(config: ConfigDict, image_shape: tuple[int, ...]) -> Saved:
+    """Shapes and dtypes of what a checkpoint of this config holds."""
     trainer = build.make_trainer(config, image_shape)
     x = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
-    return jax.eval_shape(trainer.init, build.run_key(config), x)
+
+    def begin(key: Key, x: Any) -> Saved:
+        state = trainer.init(key, x)
+        keep = build.keeps_best(config)
+        return Saved(state, Best.none_yet(state) if keep else None)
+
+    return jax.eval_shape(begin, build.run_key(config), x)
 
 
 def sample(

@@ -1,5 +1,6 @@
 """Trains one config in a workdir, or goes on where it was interrupted."""
 
+import contextlib
 import pathlib
 import threading
 from collections.abc import Callable, Mapping
@@ -11,12 +12,17 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.runs import processes
+from vae_jax.data.dataset import Dataset
+from vae_jax.errors import ConfigError
+from vae_jax.runs import identity, opened, processes
+from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
-from vae_jax.training.mesh import make_layout, on_one_device
+from vae_jax.training.mesh import Layout, make_layout, on_one_device
 from vae_jax.types import Params, stream
+from vae_jax.workdir import lock, manifest
+from vae_jax.workdir.checkpoints import Checkpoints
+from vae_jax.workdir.files import local_path
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
 
@@ -31,6 +37,9 @@ def train(
     started: float | None = None,
 ) -> dict[str, Any]:
     """Trains a config in a workdir, or goes on where it was interrupted.
+
+    A finished run is evaluated again if `config.eval` has changed, and trained further
+    if `config.train.num_steps` is larger; see `identity.compare`.
 
     Args:
         config: all fields of configs/default.py.
@@ -48,32 +57,57 @@ def train(
             not finite; nothing on disk is lost.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = local_path(workdir)
     processes.agree_on_flags(config, {"workdir": str(workdir), "mesh": mesh})
     with processes.together():
         build.check(config)
         layout = make_layout(mesh, batch_size=config.data.batch_size)
-        is_new = check_workdir(workdir, config)
-    if processes.agree_on_file(workdir / "results.json"):
+        standing = identity.compare(workdir, config)
+    done = processes.agree_on_file(workdir / "results.json")
+    if done and not standing.reopens:
         logging.info("%s is finished; nothing to do", workdir)
         return read_json(workdir / "results.json")
     with processes.together():
         dataset = build.make_dataset(config)
-        if is_new and processes.is_first():
-            claim_workdir(workdir, config, dataset)
-    with processes.together():
-        check_same_data(workdir, dataset)
+        if not standing.is_new:
+            identity.check_same_data(workdir, dataset)
+    with contextlib.ExitStack() as stack:
+        with processes.together():
+            if processes.is_first():
+                stack.enter_context(lock.held(_owner(workdir)))
+                # Again, now that no other program can change it.
+                standing = identity.compare(workdir, config)
+                identity.claim(workdir, config, dataset, standing)
+        with processes.together():
+            identity.check_same_data(workdir, dataset)
+            first_params = parameters_to_begin_with(config, dataset.image_shape)
+        return _train(config, workdir, dataset, layout, first_params, started)
+
+
+def _train(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    dataset: Dataset,
+    layout: Layout,
+    first_params: Params | None,
+    started: float | None,
+) -> dict[str, Any]:
+    """Trains and finishes a run whose workdir is claimed."""
     evaluator = Evaluator(config, dataset)
-    state, meta = fit(
+    digest = identity.digest(config.to_dict(), identity.describe(dataset))
+    saved, meta = fit(
         config,
         evaluator,
         build.make_trainer(config, dataset.image_shape),
         build.run_key(config),
         build.make_hparams_of(config),
-        folder=workdir,
+        Checkpoints(
+            workdir / "checkpoints", max_to_keep=config.train.max_to_keep, run=digest
+        ),
         folders=[workdir],
         title="train",
         layout=layout,
+        first_params=first_params,
         started=started,
     )
     silent = not processes.is_first()
@@ -82,17 +116,46 @@ def train(
         return finish(
             config,
             evaluator,
-            on_one_device(state.eval_params),
+            on_one_device(saved),
             meta,
             workdir,
             lambda done, _: bar.update(done, {}),
         )
 
 
+def _owner(workdir: pathlib.Path) -> pathlib.Path:
+    """The folder whose lock guards a workdir: for a member of a grid, the grid's."""
+    grid = workdir.parent.parent
+    is_member = workdir.parent.name == "members" and (grid / "grid.json").is_file()
+    return grid if is_member else workdir
+
+
+def parameters_to_begin_with(
+    config: ConfigDict, image_shape: tuple[int, int, int]
+) -> Params | None:
+    """The parameters of the run that `config.train.init_from` names, None without.
+
+    Raises:
+        ConfigError: that run's model has other parameters; names the first.
+        VAEJaxError: it can't be opened.
+    """
+    if not config.train.init_from:
+        return None
+    run = opened.open_run(config.train.init_from)
+    wanted = opened.abstract_saved(config, image_shape).state.params
+    found, expected = manifest.describe(run.params), manifest.describe(wanted)
+    if misfit := manifest.misfit(found, expected):
+        raise ConfigError(
+            f"train.init_from={config.train.init_from}: {misfit}; the two runs need the"
+            " same model and images of one shape"
+        )
+    return run.params
+
+
 def finish(
     config: ConfigDict,
     evaluator: Evaluator,
-    params: Params,
+    saved: Saved,
     meta: Mapping[str, Any],
     workdir: pathlib.Path,
     progress: Callable[[int, int], None] | None = None,
@@ -104,7 +167,7 @@ def finish(
     Args:
         config: of the run.
         evaluator: of its model and data, possibly shared with other runs.
-        params: the trained parameters.
+        saved: what the last checkpoint holds, on one device.
         meta: with `train_seconds`.
         workdir: where the results go.
         progress: called with images evaluated and their total.
@@ -112,7 +175,7 @@ def finish(
     Returns:
         The content of results.json.
     """
-    num_samples = config.eval.num_samples
+    params, num_samples = saved.params, config.eval.num_samples
     total = len(evaluator.dataset.test)
     key = build.run_key(config)
     statistics = evaluator.statistics(
@@ -121,9 +184,10 @@ def finish(
     regular = {}
     if config.eval.regularity:
         regular = evaluator.regularity(params, stream(key, "regularity"))
-    num_steps, seconds = config.train.num_steps, meta["train_seconds"]
+    num_steps, seconds = int(saved.state.step), meta["train_seconds"]
     results = {
-        "step": num_steps,
+        "step": int(saved.step),
+        "trained_steps": num_steps,
         **evaluator.summary(statistics, num_samples),
         **regular,
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),

@@ -2,7 +2,7 @@
 
 Each step is one directory that Orbax commits by a rename, so a killed run leaves whole
 steps only. Orbax does not notice a flipped bit, therefore every step carries a manifest
-with the dtype, shape and CRC-32 of each array:
+with the dtype, shape and CRC-32 of each array, and says of which run and step it is:
 
     checkpoints/1000/state/           the arrays
     checkpoints/1000/meta/metadata    the manifest and the caller's `meta`, as JSON
@@ -40,16 +40,21 @@ class Checkpoints:
     Args:
         directory: where the steps lie.
         max_to_keep: how many of the newest steps are kept; older ones are deleted.
+        run: digest of what makes the run the same run; a step that was saved with
+            another one is not restored. None: any run's.
 
     Raises:
         ConfigError: `max_to_keep` is below 1.
     """
 
-    def __init__(self, directory: PathLike, *, max_to_keep: int = 3) -> None:
+    def __init__(
+        self, directory: PathLike, *, max_to_keep: int = 3, run: str | None = None
+    ) -> None:
         if max_to_keep < 1:
             raise ConfigError(f"max_to_keep must be 1 or more, not {max_to_keep}")
         self.directory = pathlib.Path(directory).absolute()
         self._max_to_keep = max_to_keep
+        self._run = run
         self._manager: ocp.CheckpointManager | None = None
         logging.get_absl_logger().addFilter(_quieten_orbax)
 
@@ -79,7 +84,13 @@ class Checkpoints:
                 arrays; or this or the previous save could not be written.
         """
         host = jax.tree.map(_to_host, state)
-        content = {"arrays": manifest.describe(host), "meta": dict(meta or {})}
+        arrays = manifest.describe(host)
+        content = {
+            "step": step,
+            "run": self._run,
+            "arrays": arrays,
+            "meta": dict(meta or {}),
+        }
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(host),
             meta=ocp.args.JsonSave(manifest.seal(content)),
@@ -87,7 +98,7 @@ class Checkpoints:
         manager = self._writer()
         newest = manager.latest_step()
         if newest is not None and newest >= step:
-            if newest == step and self._holds(step, content["arrays"]):
+            if newest == step and self._holds(step, arrays):
                 return
             raise CheckpointError(
                 f"{self.directory} already holds step {newest}, which is not this"
@@ -101,8 +112,11 @@ class Checkpoints:
     ) -> tuple[int, PyTree, dict[str, Any]] | None:
         """Reads the newest good step, or exactly the one that is named.
 
-        A newer step that is damaged (flipped bit, truncated or missing file) is moved
-        to `damaged/` with a warning, once an older step has proved to be good.
+        A newer step that is damaged (flipped bit, truncated or missing file) or that
+        belongs elsewhere (copied from another run, or under another number) is moved
+        to `damaged/` with a warning, once an older step has proved to be good. Another
+        program may go on saving: if a step can't be read and there are newer ones by
+        then, it was being deleted, and the newest one is read.
 
         Args:
             abstract_state: the expected structure: a state, or `jax.eval_shape` of the
@@ -128,6 +142,8 @@ class Checkpoints:
             try:
                 state, meta = self._read(candidate, abstract_state)
             except _DamageError as damage:
+                if step is None and _all_agree(self._goes_on(steps)):
+                    return self.restore(abstract_state)
                 damaged[candidate] = str(damage)
                 continue
             self._set_aside(damaged, candidate)
@@ -138,7 +154,7 @@ class Checkpoints:
         older = [s for s in steps if s < newest and s not in damaged]
         advice = f"try step {older[-1]}" if older else "there is no older good one"
         raise CheckpointError(
-            f"{self.directory / str(newest)} is damaged ({damaged[newest]}); {advice}"
+            f"{self.directory / str(newest)} {damaged[newest]}; {advice}"
         )
 
     def all_steps(self) -> list[int]:
@@ -146,7 +162,11 @@ class Checkpoints:
         if not self.directory.is_dir():
             return []
         names = [path.name for path in self.directory.iterdir() if path.is_dir()]
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(n) for n in names if re.fullmatch("0|[1-9][0-9]*", n))
+
+    def _goes_on(self, steps: list[int]) -> bool:
+        """Whether newer steps have appeared since these were listed."""
+        return self.all_steps()[-1:] > steps[-1:]
 
     def wait(self) -> None:
         """Returns once everything saved is committed; raises if that failed."""
@@ -208,9 +228,14 @@ class Checkpoints:
     def _read_content(self, step: int) -> dict[str, Any]:
         folder = self.directory / str(step) / "meta"
         try:
-            return manifest.unseal(ocp.JsonCheckpointHandler().restore(folder))
+            content = manifest.unseal(ocp.JsonCheckpointHandler().restore(folder))
         except Exception as error:  # whatever a damaged file makes of itself
             raise _DamageError(_reason(error)) from error
+        if content.get("step") != step:
+            raise _ForeignError(f"as step {content.get('step')}")
+        if self._run is not None and content["run"] != self._run:
+            raise _ForeignError("by another run, or another version of vae_jax")
+        return content
 
     def _read_arrays(
         self, step: int, abstract_state: PyTree, saved: manifest.Manifest
@@ -238,8 +263,8 @@ class Checkpoints:
                 path = self.directory / str(step)
                 outcome = _move(path, self.directory / "damaged")
                 logging.warning(
-                    f"checkpoint {path} of step {step} is damaged ({reason});"
-                    f" {outcome}; step {good} is used instead"
+                    f"checkpoint {path} of step {step} {reason}; {outcome};"
+                    f" step {good} is used instead"
                 )
         _all_agree(True)  # nobody goes on before the files are moved
         if self._manager is not None:
@@ -247,15 +272,22 @@ class Checkpoints:
 
 
 class _DamageError(Exception):
-    """One step cannot be read; the message is a short reason."""
+    """One step cannot be read; the message ends a sentence about it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"is damaged ({reason})")
+
+
+class _ForeignError(_DamageError):
+    """A step is in good order, but not one of this run."""
+
+    def __init__(self, origin: str) -> None:
+        Exception.__init__(self, f"was saved {origin}")
 
 
 def _quieten_orbax(record: std_logging.LogRecord) -> bool:
-    """Lets only Orbax's warnings through, and not the errors' traces: `wait` raises."""
-    if "orbax" not in record.pathname:
-        return True
-    record.exc_info = None
-    return record.levelno >= std_logging.WARNING
+    """Lets only Orbax's warnings through; of its errors `wait` tells."""
+    return "orbax" not in record.pathname or record.levelno == std_logging.WARNING
 
 
 def _reason(error: BaseException) -> str:

@@ -1,9 +1,52 @@
 """Files that are either the old or the new version, never half of one."""
 
+import contextlib
 import os
 import pathlib
+import re
+from collections.abc import Iterator
+
+from vae_jax.errors import ConfigError, StorageError
 
 PathLike = str | os.PathLike[str]
+
+
+def local_path(path: PathLike) -> pathlib.Path:
+    """A path on this machine, with `~` expanded.
+
+    Raises:
+        ConfigError: it is an address such as gs://bucket/run, or there is no home
+            folder that `~` could stand for.
+    """
+    text = os.fspath(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise ConfigError(
+            f"{text}: only folders of this machine are read and written; mount the"
+            " store, or copy the run there when it is finished"
+        )
+    try:
+        return pathlib.Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: {error} Write the path without ~") from error
+
+
+@contextlib.contextmanager
+def writing(what: object) -> Iterator[None]:
+    """Turns a failure to write within it into a `StorageError`.
+
+    Args:
+        what: the file, or the flag with its value, that the message begins with.
+    """
+    try:
+        yield
+    except StorageError:
+        raise  # it names the file already
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        where = "" if where and where[:-2] in str(what) else where
+        raise StorageError(
+            f"{what} can't be written: {where}{error.strerror or error}"
+        ) from error
 
 
 def replace_file(path: PathLike, content: bytes) -> None:
@@ -12,14 +55,18 @@ def replace_file(path: PathLike, content: bytes) -> None:
     Args:
         path: of the file; its folder must exist.
         content: the new bytes.
+
+    Raises:
+        StorageError: the file can't be written; the old one is as it was.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def corrupted(saved: Manifest, found: Manifest) -> str | None:
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
     """Adds the CRC-32 of its JSON text to a mapping that JSON can hold."""
     content = json.loads(json.dumps(content))  # as it will be read: tuples become lists
-    return {"content": content, "crc32": _json_crc32(content)}
+    return {"content": content, "crc32": json_crc32(content)}
 
 
 def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,15 +75,16 @@ def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the content is not what was sealed.
     """
-    if _json_crc32(sealed["content"]) != sealed["crc32"]:
+    if json_crc32(sealed["content"]) != sealed["crc32"]:
         raise ValueError("the checksum of the manifest is wrong")
     return sealed["content"]
+
+
+def json_crc32(content: Any) -> int:
+    """CRC-32 of what JSON can hold, whatever the order of its keys."""
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def _crc32(array: np.ndarray) -> int:
     """Of the bytes in C order, which are copied only if they do not lie so."""
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def _json_crc32(content: Any) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

@@ -1,0 +1,165 @@
+"""Which configs are the same run, and what the small files of a workdir may hold."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.runs_helpers import small_config
+from vae_jax import build
+from vae_jax.data.dataset import Dataset, Split
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs import identity, opened
+from vae_jax.workdir.writers import read_json, write_json
+
+DATASET = Dataset(
+    "npz:a.npz", *(Split(np.full((9, 2, 2, 1), i, np.uint8)) for i in range(3))
+)
+
+
+def claim(workdir, has_checkpoint=True, **fields):
+    """A workdir as a run of that config leaves it."""
+    standing = identity.Standing(is_new=True)
+    identity.claim(workdir, small_config(**fields), DATASET, standing)
+    if has_checkpoint:
+        (workdir / "checkpoints" / "40").mkdir(parents=True)
+    return workdir
+
+
+FREE = {
+    "data.dir": "elsewhere",
+    "data.device_budget_mb": 7.0,
+    "train.log_every": 3,
+    "train.checkpoint_every": 5,
+    "train.max_to_keep": 9,
+    "eval.num_samples": 77,
+    "eval.regularity": True,
+    "eval.misleading": True,
+    "eval.figures": True,
+}
+
+
+def test_every_field_is_free_or_part_of_the_run(tmp_path):
+    """One table over all fields: a new one must take its place here."""
+    workdir = claim(tmp_path / "run")
+    flat = build.flatten(small_config().to_dict())
+    assert FREE.keys() == {field for field in flat if identity.is_free(field)}
+    data = identity.describe(DATASET)
+    digest = identity.digest(small_config().to_dict(), data)
+    for field, value in flat.items():
+        other = FREE.get(field)
+        if other is None:
+            other = {
+                bool: lambda v: not v,
+                int: lambda v: v + 1,
+                float: lambda v: v + 0.125,
+                str: lambda v: f"{v}x",
+                tuple: lambda v: (*v, 9),
+            }[type(value)](value)
+        config = small_config(**{field: other})
+        changed = identity.digest(config.to_dict(), data) != digest
+        if field in FREE or field == identity.LENGTH:
+            standing = identity.compare(workdir, config)
+            assert standing == identity.Standing(False, (field,)), field
+            assert not changed, field
+            is_eval = field.startswith("eval.")
+            assert standing.reopens == (is_eval or field == identity.LENGTH)
+        else:
+            with pytest.raises(ConfigError, match=f"another config: {field}"):
+                identity.compare(workdir, config)
+            assert changed, field
+
+
+def test_paths_are_free_and_their_content_is_not(tmp_path):
+    workdir = claim(tmp_path / "run", **{"data.name": "npz:/a/x.npz"})
+    moved = small_config(**{"data.name": "npz:/b/y.npz"})
+    assert identity.compare(workdir, moved).changed == ("data.name",)
+    with pytest.raises(ConfigError, match="another config: data.name"):
+        identity.compare(workdir, small_config(**{"data.name": "folder:/a"}))
+    renamed = Dataset(
+        "npz:/b/y.npz", *(DATASET.train, DATASET.validation, DATASET.test)
+    )
+    identity.check_same_data(workdir, renamed)
+    other = dataclasses.replace(DATASET, train=DATASET.test)
+    with pytest.raises(DataError, match="levels is 8bit, was binary"):
+        identity.check_same_data(workdir, other)
+    one, two = (
+        identity.digest(small_config().to_dict(), identity.describe(dataset))
+        for dataset in (DATASET, other)
+    )
+    assert one != two
+
+
+def test_what_depends_on_the_length_cannot_be_longer(tmp_path):
+    longer = {"train.num_steps": 80, "optimizer.schedule": "cosine"}
+    workdir = claim(tmp_path / "run", **{"optimizer.schedule": "cosine"})
+    with pytest.raises(ConfigError, match=r"schedule=cosine depends .* --init_from"):
+        identity.compare(workdir, small_config(**longer))
+    workdir = claim(tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"train.num_steps \(40 there, 20 here\)"):
+        identity.compare(workdir, small_config(**{"train.num_steps": 20}))
+
+
+def test_a_workdir_without_a_checkpoint_may_be_taken(tmp_path):
+    workdir = claim(tmp_path / "run", has_checkpoint=False)
+    other = small_config(**{"optimizer.learning_rate": 0.5})
+    assert identity.compare(workdir, other).is_new
+    with pytest.raises(ConfigError, match="another config"):
+        identity.compare(workdir, other, has_checkpoint=True)
+    (workdir / "results.json").write_text("{}")
+    with pytest.raises(ConfigError, match="another config"):
+        identity.compare(workdir, other)
+
+
+def test_results_are_kept_when_a_run_is_opened_again(tmp_path):
+    workdir = claim(tmp_path / "run")
+    write_json(workdir / "results.json", {"elbo": -1.0})
+    config = small_config(**{"train.num_steps": 80})
+    standing = identity.compare(workdir, config)
+    identity.claim(workdir, config, DATASET, standing)
+    assert not (workdir / "results.json").exists()
+    assert read_json(workdir / "results.previous.json") == {"elbo": -1.0}
+    assert read_json(workdir / "config.json")["train"]["num_steps"] == 80
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("data.json", '{"levels": "8bit"}', "image_shape is None; it must be three"),
+        ("data.json", '{"image_shape": [8, 8]}', "must be three whole numbers"),
+        ("data.json", '{"image_shape": [8, "8", 1]}', "must be three whole numbers"),
+        ("data.json", '{"image_shape": {"a": 8}}', "must be three whole numbers"),
+        ("data.json", "[1]", "holds a list, not a JSON object"),
+        ("config.json", '{"a": ' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
+        ("config.json", "{}", "no field"),
+        ("config.json", ("latent_dim", "16"), "wrong type"),
+        ("config.json", ("latent_dim", None), "wrong type"),
+        ("config.json", ("latent_dim", [1]), "wrong type"),
+        ("config.json", ("hidden_dims", 3), "wrong type"),
+        ("config.json", ("hidden_dims", {"a": 1}), "no field 'model.hidden_dims'"),
+        ("config.json", ("latent_dim", -1), "config.json: model.latent_dim=-1"),
+    ],
+)
+def test_files_edited_by_hand_are_one_line(tmp_path, file, text, message, caplog):
+    workdir = claim(tmp_path / "run")
+    if isinstance(text, tuple):
+        config = read_json(workdir / file)
+        config["model"][text[0]] = text[1]
+        text = json.dumps(config)
+    (workdir / file).write_text(text)
+    with pytest.raises((ConfigError, DataError)) as caught:
+        opened.open_run(workdir)
+    assert message in str(caught.value)
+    assert file in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_number_is_noticed(tmp_path, caplog):
+    workdir = claim(tmp_path / "run")
+    identity.read_config(workdir)
+    assert caplog.text == ""
+    path = workdir / "config.json"
+    path.write_text(path.read_text().replace('"kl_weight": 1.0', '"kl_weight": 2.0'))
+    assert identity.read_config(workdir).objective.kl_weight == 2.0
+    assert f"{path} is not as it was written: its checksum is wrong" in caplog.text

@@ -1,0 +1,162 @@
+"""A run that goes on after its end, begins with another's parameters, or ends early."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.runs.test_single import same_outcome
+from tests.runs_helpers import sigterm_after, small_config
+from vae_jax.errors import ConfigError
+from vae_jax.runs import fit, grid, opened, single
+from vae_jax.runs.evaluator import Evaluator
+from vae_jax.workdir.writers import read_json, read_metrics
+
+# Two evaluations before the last step, at 20 and 40.
+LONG = {"train.num_steps": 60}
+
+
+def same_parameters(one, other):
+    """Whether two runs hold the same numbers."""
+    left, right = (jax.tree.leaves(opened.open_run(run).params) for run in (one, other))
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("straight")
+    single.train(small_config(**LONG), workdir)
+    return workdir
+
+
+def test_a_finished_run_trained_further_equals_a_long_one(straight, tmp_path):
+    first = single.train(small_config(), tmp_path)
+    assert first["step"] == 40
+    single.train(small_config(**LONG), tmp_path)
+    same_outcome(straight, tmp_path)
+    assert read_json(tmp_path / "results.previous.json") == first
+    one, other = (read_metrics(run / "metrics.jsonl") for run in (straight, tmp_path))
+    assert one == other
+
+
+def test_a_grid_trained_further(tmp_path):
+    sweep = ["objective.kl_weight=1,2"]
+    grid.train_grid(small_config(), tmp_path, sweep, 1)
+    rows = grid.train_grid(small_config(**LONG), tmp_path, sweep, 1)
+    assert [row["step"] for row in rows] == [60, 60]
+    for row in rows:
+        assert opened.open_run(grid.member_folder(tmp_path, row["name"])).step == 60
+
+
+def test_another_evaluation_of_a_finished_run(straight, tmp_path, monkeypatch):
+    single.train(small_config(), tmp_path)
+    monkeypatch.setattr(fit, "train_loop", None)  # nothing is trained
+    results = single.train(small_config(**{"eval.num_samples": 7}), tmp_path)
+    assert results["nll_num_samples"] == 7
+    assert read_json(tmp_path / "results.json") == results
+    assert read_json(tmp_path / "results.previous.json")["nll_num_samples"] == 3
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_init_from_begins_with_the_parameters_of_the_other(
+    straight, tmp_path, monkeypatch, ema_decay
+):
+    """They are what the first step sees, and the optimiser begins anew."""
+    seen = []
+    monkeypatch.setattr(
+        fit,
+        "train_loop",
+        lambda run, batches, state, **rest: seen.append(state) or (0, state),
+    )
+    fields = {"train.init_from": str(straight), "optimizer.ema_decay": ema_decay}
+    with pytest.raises(ZeroDivisionError):  # no step was made
+        single.train(small_config(**fields), tmp_path)
+    (state,) = seen
+    wanted = opened.open_run(straight).params
+    for tree in (state.params, state.eval_params):
+        jax.tree.map(np.testing.assert_array_equal, tree, wanted)
+    assert int(state.step) == 0
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.opt_state))
+
+
+def test_init_from_another_model_is_refused(straight, tmp_path):
+    fields = {"train.init_from": str(straight), "model.latent_dim": 4}
+    with pytest.raises(ConfigError, match=r"init_from=.* the two runs need the same"):
+        single.train(small_config(**fields), tmp_path)
+
+
+@pytest.fixture
+def validation(monkeypatch):
+    """Makes the ELBO of the validation split what a test wants at each evaluation."""
+    original = Evaluator.summary
+
+    def pretend(elbos):
+        wanted = iter(elbos)
+
+        def summary(self, statistics, num_samples):
+            results = original(self, statistics, num_samples)
+            return results | ({"elbo": next(wanted)} if num_samples == 1 else {})
+
+        monkeypatch.setattr(Evaluator, "summary", summary)
+
+    return pretend
+
+
+def test_the_best_parameters_are_kept(straight, tmp_path, validation):
+    validation([-50.0, -60.0, -55.0])  # best at step 20
+    results = single.train(small_config(**LONG, **{"train.keep_best": True}), tmp_path)
+    assert (results["step"], results["trained_steps"]) == (20, 60)
+    short = {"train.num_steps": 20, "train.eval_every": 0}
+    single.train(small_config(**short), tmp_path / "short")
+    assert same_parameters(tmp_path, tmp_path / "short")
+    assert opened.open_run(tmp_path).step == 20
+
+
+PATIENT = {
+    "train.num_steps": 200,
+    "train.eval_every": 10,
+    "train.checkpoint_every": 10,
+    "train.patience": 2,
+}
+ELBOS = [-60.0, -50.0, -51.0, -50.5, -1.0, -1.0]  # best at 20; 40 ends it
+
+
+def test_patience_ends_training_and_a_resumed_run_ends_alike(tmp_path, validation):
+    validation(ELBOS)
+    results = single.train(small_config(**PATIENT), tmp_path / "straight")
+    assert results["step"] == 20
+    assert results["trained_steps"] < 60
+    for stop in (1, 2, 3):
+        workdir = tmp_path / f"stopped{stop}"
+        validation(ELBOS)
+        with sigterm_after(stop):
+            single.train(small_config(**PATIENT), workdir)
+        validation(ELBOS[stop:])
+        single.train(small_config(**PATIENT), workdir)
+        same_outcome(tmp_path / "straight", workdir)
+        assert opened.open_run(workdir).step == 20
+
+
+def test_members_stop_each_on_its_own(tmp_path, validation):
+    """Of a program, each keeps its own best; it ends with the last of them."""
+    weights = ["objective.kl_weight=1,2"]
+    # Two members at each evaluation: the first is best at 20, the second at 40.
+    validation([-60.0, -9.0, -50.0, -8.0, -51.0, -7.0, -52.0, -6.0, -1.0, -7.0, -1, -7])
+    rows = grid.train_grid(small_config(**PATIENT), tmp_path, weights, 1, mode="exact")
+    assert [row["step"] for row in rows] == [20, 40]
+    for row, steps in zip(rows, (20, 40), strict=True):
+        alone = small_config(
+            **{"objective.kl_weight": row["objective.kl_weight"]},
+            **{"train.num_steps": steps, "train.eval_every": 0},
+        )
+        workdir = tmp_path / f"alone{steps}"
+        single.train(alone, workdir)
+        assert same_parameters(workdir, grid.member_folder(tmp_path, row["name"]))
+
+
+@pytest.mark.parametrize("field", [{"train.keep_best": True}, {"train.patience": 1}])
+def test_the_best_needs_evaluations_and_a_density(tmp_path, field):
+    with pytest.raises(ConfigError, match="set train.eval_every above 0"):
+        single.train(small_config(**field, **{"train.eval_every": 0}), tmp_path)
+    own = {"model.posterior": "deterministic"}
+    with pytest.raises(ConfigError, match="ELBOs, which model.posterior=determ"):
+        single.train(small_config(**field, **own), tmp_path)

@@ -1,0 +1,82 @@
+"""The best parameters so far, by the ELBO of the validation split, and when to stop."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from vae_jax.training.state import TrainState
+from vae_jax.types import Array, Params
+
+
+@struct.dataclass
+class Best:
+    """What was best so far of one run, or of each of M members of a program."""
+
+    params: Params  # [...] or [M, ...]
+    elbo: Array  # of the validation split, nats, [] or [M]
+    step: Array  # number of updates made by then, int32, [] or [M]
+    since: Array  # evaluations since then, int32, [] or [M]
+
+    @classmethod
+    def none_yet(cls, state: TrainState) -> "Best":
+        """Before the first evaluation: the parameters of a new state."""
+        zeros = jnp.zeros_like(state.step)
+        return cls(
+            # A copy: donating the state must leave these alone.
+            params=jax.tree.map(jnp.copy, state.eval_params),
+            elbo=jnp.full(zeros.shape, -jnp.inf, jnp.float32),
+            step=zeros,
+            since=zeros,
+        )
+
+    def has_stopped(self, patience: int) -> Array:
+        """Whether `patience` evaluations brought nothing better; never if it is 0."""
+        return (self.since >= patience) & (patience > 0)
+
+
+@struct.dataclass
+class Saved:
+    """What a checkpoint holds of a run, or of a program's members."""
+
+    state: TrainState
+    best: Best | None = None  # where the config asks for it
+
+    @property
+    def params(self) -> Params:
+        """The parameters to evaluate and use: the best if they were kept."""
+        return self.state.eval_params if self.best is None else self.best.params
+
+    @property
+    def step(self) -> Array:
+        """The number of updates after which `params` were what they are."""
+        return self.state.step if self.best is None else self.best.step
+
+
+@jax.jit
+def updated(best: Best, state: TrainState, elbo: Array, patience: int) -> Best:
+    """The best after another evaluation.
+
+    A member that has stopped keeps what it has, so it ends as a run of its own would.
+
+    Args:
+        best: before it.
+        state: the state that was evaluated.
+        elbo: of the validation split, nats, [] or [M]; NaN is never better.
+        patience: see `Best.has_stopped`.
+
+    Returns:
+        The best of both.
+    """
+    stopped = best.has_stopped(patience)
+    better = (elbo > best.elbo) & ~stopped
+
+    def choose(new: Array, old: Array) -> Array:
+        axes = tuple(range(better.ndim, new.ndim))
+        return jnp.where(jnp.expand_dims(better, axes), new, old)
+
+    return Best(
+        params=jax.tree.map(choose, state.eval_params, best.params),
+        elbo=choose(elbo, best.elbo),
+        step=choose(state.step, best.step),
+        since=jnp.where(better, 0, best.since + ~stopped),
+    )

@@ -1,0 +1,238 @@
+"""What makes a run the same run, and the files that say so: config.json and data.json.
+
+A run is its config and its data. Some fields are free: they say where the data lie, how
+often something is written, or what is measured at the end, and change no parameter.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data.dataset import Dataset
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.workdir.files import writing
+from vae_jax.workdir.writers import read_json, write_json
+
+FREE_FIELDS = (
+    *("data.dir", "data.device_budget_mb"),
+    *("train.log_every", "train.checkpoint_every", "train.max_to_keep"),
+)
+LENGTH = "train.num_steps"
+# The sources whose name is a path; the fingerprint says whether the data are the same.
+PATHS = ("npz:", "folder:")
+
+
+def is_free(field: str) -> bool:
+    """Whether a field may change without making another run."""
+    return field in FREE_FIELDS or field.startswith("eval.")
+
+
+class Standing(NamedTuple):
+    """How a config stands to what a workdir holds."""
+
+    is_new: bool  # the workdir holds nothing that was trained
+    changed: tuple[str, ...] = ()  # fields with other values that leave the run itself
+
+    @property
+    def reopens(self) -> bool:
+        """Whether a finished run has something left to do under this config."""
+        return any(name == LENGTH or name.startswith("eval.") for name in self.changed)
+
+
+def compare(
+    workdir: pathlib.Path, config: ConfigDict, has_checkpoint: bool | None = None
+) -> Standing:
+    """Compares a config with the run that a workdir holds.
+
+    Args:
+        workdir: the folder of a run, or of one to be.
+        config: of the run that is wanted.
+        has_checkpoint: whether something of the run was saved; None: look into the
+            workdir. Where nothing was saved, any config may take it.
+
+    Returns:
+        Whether the run is new, or which free fields changed.
+
+    Raises:
+        ConfigError: the workdir holds another run, or a grid; names what differs.
+    """
+    if (workdir / "grid.json").is_file():
+        raise ConfigError(f"workdir={workdir} holds a grid: choose another workdir")
+    if not (workdir / "config.json").is_file():
+        return Standing(is_new=True)
+    saved = build.flatten(read_json(workdir / "config.json"))
+    # Through JSON, so that tuples and lists compare equal.
+    wanted = build.flatten(json.loads(json.dumps(config.to_dict())))
+    differing = [
+        name
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
+    ]
+    others = [
+        name
+        for name in differing
+        if not is_free(name) and _what(name, saved) != _what(name, wanted)
+    ]
+    if not others:
+        return Standing(is_new=False, changed=tuple(differing))
+    if has_checkpoint is None:
+        has_checkpoint = holds_checkpoint(workdir)
+    if not has_checkpoint and not (workdir / "results.json").is_file():
+        return Standing(is_new=True)
+    if others == [LENGTH] and _is_longer(saved[LENGTH], wanted[LENGTH]):
+        schedule = wanted["optimizer.schedule"]
+        if schedule == "constant":
+            return Standing(is_new=False, changed=tuple(differing))
+        advice = (
+            f"optimizer.schedule={schedule} depends on the length of training, so this"
+            " run can't be trained further; start another one with --init_from"
+        )
+    else:
+        advice = "Choose another workdir, or the same values"
+    different = ", ".join(
+        f"{name} ({saved.get(name)!r} there, {wanted.get(name)!r} here)"
+        for name in others
+    )
+    raise ConfigError(
+        f"workdir={workdir} holds a run with another config: {different}. {advice}"
+    )
+
+
+def holds_checkpoint(folder: pathlib.Path) -> bool:
+    """Whether a step was ever committed below a folder that has `checkpoints`."""
+    return any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
+
+
+def claim(
+    workdir: pathlib.Path, config: ConfigDict, dataset: Dataset, standing: Standing
+) -> None:
+    """Writes what the run is, if it is new or its free fields changed.
+
+    The results of a finished run that has something left to do are kept as
+    results.previous.json.
+
+    Raises:
+        StorageError: the workdir can't be written.
+    """
+    with writing(f"workdir={workdir}"):
+        workdir.mkdir(parents=True, exist_ok=True)
+        results = workdir / "results.json"
+        if standing.reopens and results.is_file():
+            results.replace(workdir / "results.previous.json")
+        if standing.is_new:
+            write_json(workdir / "data.json", describe(dataset))
+        if standing.is_new or standing.changed:
+            write_json(workdir / "config.json", config.to_dict())
+
+
+def check_same_data(workdir: pathlib.Path, dataset: Dataset) -> None:
+    """Compares a data set with the one that the run in `workdir` saw.
+
+    Raises:
+        DataError: they are not the same.
+    """
+    saved, found = read_data(workdir), describe(dataset)
+    for name in found:
+        if name != "name" and saved.get(name) != found[name]:
+            raise DataError(
+                f"the data set {dataset.name} is not the one that {workdir} was trained"
+                f" on: {name} is {found[name]}, was {saved.get(name)}"
+            )
+
+
+def read_data(workdir: pathlib.Path) -> dict[str, Any]:
+    """The content of data.json.
+
+    Raises:
+        DataError: it is missing, damaged, or names no image shape.
+    """
+    saved = read_json(workdir / "data.json")
+    shape = saved.get("image_shape")
+    sides = shape if isinstance(shape, list) else []
+    if len(sides) != 3 or not all(type(n) is int and n > 0 for n in sides):
+        raise DataError(
+            f"{workdir / 'data.json'}: image_shape is {shape!r}; it must be three whole"
+            " numbers above 0, [height, width, channels]"
+        )
+    return saved
+
+
+def read_config(workdir: pathlib.Path) -> ConfigDict:
+    """The config of a run, checked.
+
+    Raises:
+        ConfigError: there is no run, or config.json holds what is no config.
+        DataError: config.json is damaged.
+    """
+    if not (workdir / "config.json").is_file():
+        raise ConfigError(f"workdir={workdir}: holds no run (there is no config.json)")
+    saved = read_json(workdir / "config.json")
+    try:
+        config = ConfigDict(saved)
+        build.check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{workdir / 'config.json'}: {error}") from error
+    except (AttributeError, KeyError) as error:
+        raise ConfigError(
+            f"workdir={workdir}: config.json has no field {error}; another version of"
+            " vae_jax wrote it"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{workdir / 'config.json'} has a value of the wrong type ({error})"
+        ) from error
+    return config
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What data.json says of a data set."""
+    return {
+        "name": dataset.name,
+        "image_shape": list(dataset.image_shape),
+        "levels": dataset.levels,
+        "train": len(dataset.train),
+        "validation": len(dataset.validation),
+        "test": len(dataset.test),
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def digest(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """A digest of what makes a run the same run, for its checkpoints.
+
+    Args:
+        config: the content of config.json, nested.
+        data: the content of data.json.
+
+    Returns:
+        64 hexadecimal digits; equal for configs that `compare` takes for one run.
+    """
+    flat = build.flatten(json.loads(json.dumps(config)))
+    fields = {
+        name: _what(name, flat) for name in flat if not is_free(name) and name != LENGTH
+    }
+    facts = {name: value for name, value in data.items() if name != "name"}
+    text = json.dumps([fields, facts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def joint_digest(digests: Sequence[str]) -> str:
+    """The digest of several runs that are trained as one program."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _what(name: str, flat: Mapping[str, Any]) -> Any:
+    """The value of a field, without the path where it is one of data."""
+    value = flat.get(name)
+    if name == "data.name" and isinstance(value, str):
+        return next((kind for kind in PATHS if value.startswith(kind)), value)
+    return value
+
+
+def _is_longer(saved: Any, wanted: Any) -> bool:
+    return type(saved) is int and type(wanted) is int and wanted > saved

@@ -1,0 +1,134 @@
+"""Signals that ask a program to stop: SIGINT, SIGTERM and SIGHUP.
+
+The first one raises `Interrupted` wherever the program is, so that files are left in
+good order; within `deferred` it waits until the program asks. All that follow are
+ignored: an impatient second signal must not tear a checkpoint that is being saved.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Python drops what is raised in these, so there a signal comes again a little later.
+_DROPPING = ("__del__", "_xla_gc_callback")
+_AGAIN_S = 0.01
+
+_received: list[int] = []
+_deferring: list[bool] = []
+_again: list[threading.Timer] = []
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the program to stop; what was trained is saved."""
+
+    def __init__(self, number: int, where: str = "") -> None:
+        """Says how to go on.
+
+        Args:
+            number: of the signal.
+            where: the program was, such as " at step 20 of 40".
+        """
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name}{where}; run the same command to go on")
+        self.status = 128 + number  # what a shell reports of a program that it ended
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Within it the signals raise `Interrupted`, once.
+
+    A signal that the program was started to ignore, as `nohup` does, stays ignored. In
+    another thread than the main one, which gets no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.getsignal(n) for n in NUMBERS}
+    heeded = [n for n in NUMBERS if before[n] not in (signal.SIG_IGN, None)]
+    for number in heeded:
+        signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, before[number])
+        if _note not in before.values():
+            _received.clear()
+            _cancel_again()
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[Callable[[], int]]:
+    """Within it signals wait; the function it gives says which one came, or 0.
+
+    One that came and was not asked for raises `Interrupted` at the end. Of several
+    processes it is enough that one gets a signal: all are told at the same step.
+
+    Raises:
+        Interrupted: see above.
+    """
+    if jax.process_count() > 1:
+        # JAX has taken SIGTERM over; `_note` turns the other signals into it.
+        questions = itertools.count()
+        yield (
+            lambda: (
+                signal.SIGTERM
+                if multihost_utils.reached_preemption_sync_point(next(questions))
+                else 0
+            )
+        )
+        return
+    with handled():
+        _deferring.append(True)
+        try:
+            yield lambda: _received[0] if _received else 0
+        finally:
+            _deferring.pop()
+        if _received and not _deferring:
+            raise Interrupted(_received[0])
+
+
+def ignore() -> None:
+    """Ignores the signals from here on: the program is over but for its exit."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _note(number: int, frame: FrameType | None) -> Any:
+    if _received:
+        return
+    if not _deferring and _is_dropped(frame):
+        _cancel_again()
+        timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+        _again.append(timer)
+        return
+    _received.append(number)
+    if number != signal.SIGTERM and jax.distributed.is_initialized():
+        os.kill(os.getpid(), signal.SIGTERM)  # which JAX passes on to all processes
+    elif not _deferring:
+        raise Interrupted(number)
+
+
+def _cancel_again() -> None:
+    while _again:
+        _again.pop().cancel()
+
+
+def _is_dropped(frame: FrameType | None) -> bool:
+    """Whether an exception that is raised in this frame would get nowhere."""
+    while frame is not None:
+        if frame.f_code.co_name in _DROPPING:
+            return True
+        frame = frame.f_back
+    return False
