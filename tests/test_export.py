@@ -199,7 +199,7 @@ def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
     ],
 )
 def test_preprocessing_is_told(fields, values, recipe, tmp_path):
-    (tmp_path / "data.json").write_text('{"levels": "8bit"}')
+    (tmp_path / "data.json").write_text('{"levels": "8bit", "image_shape": [2, 2, 1]}')
     config = small_config(**fields)
     run = opened.Run(tmp_path, config, (8, 8, 1), 0, {}, {})
     assert values in export.VALUES[export.levels(run)]
