@@ -1,5 +1,6 @@
 """A run in a workdir: train, resume, refuse, open again."""
 
+import errno
 import json
 import os
 import random
@@ -15,9 +16,16 @@ from configs.iwae import cpu, one_layer, two_layers
 from configs.vampprior import standard, vamp
 from tests.runs_helpers import flags, program, run_program, sigterm_after, small_config
 from vae_jax import build
-from vae_jax.errors import CheckpointError, ConfigError, DataError, NonFiniteLossError
-from vae_jax.runs import opened, single
-from vae_jax.workdir.writers import read_json, read_metrics
+from vae_jax.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    NonFiniteLossError,
+    StorageError,
+)
+from vae_jax.runs import grid, opened, single
+from vae_jax.workdir import lock
+from vae_jax.workdir.writers import read_json, read_metrics, write_json
 
 TIMES = ("train_seconds", "images_per_second")
 
@@ -127,6 +135,54 @@ def test_nan_loss_stops_and_keeps_the_checkpoint(tmp_path):
     assert not (tmp_path / "results.json").exists()
     with pytest.raises(CheckpointError):
         opened.open_run(tmp_path)
+
+
+def test_a_full_disk_at_the_metrics_leaves_no_gap(trained, tmp_path, monkeypatch):
+    """One error, and what a checkpoint stands for is in metrics.jsonl, too."""
+    original, lines = os.fsync, []
+
+    def fsync(descriptor):
+        """Has no room for the metrics of the second checkpoint."""
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("metrics.jsonl"):
+            lines.append(1)
+            if len(lines) >= 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        original(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(StorageError, match="metrics.jsonl can't be .* No space"):
+            single.train(small_config(), tmp_path)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["20"]
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 40, "tra')  # as much as there was room for
+    single.train(small_config(), tmp_path)
+    same_outcome(trained, tmp_path)
+    metrics = "metrics.jsonl"
+    assert (tmp_path / metrics).read_bytes() == (trained / metrics).read_bytes()
+
+
+def test_a_second_program_is_refused(trained, tmp_path):
+    """In the workdir of a run, of a grid, and of a member of one."""
+    config, sweep = small_config(), ["objective.kl_weight=1,2"]
+    with (
+        lock.held(tmp_path),
+        pytest.raises(ConfigError, match=r"another program \(pid"),
+    ):
+        single.train(config, tmp_path)
+    with (
+        lock.held(tmp_path),
+        pytest.raises(ConfigError, match=r"another program \(pid"),
+    ):
+        grid.train_grid(config, tmp_path, sweep, 1)
+    assert list(tmp_path.iterdir()) == []
+    write_json(tmp_path / "grid.json", {})
+    member = grid.member_folder(tmp_path, "kl_weight=1,seed=0")
+    with (
+        lock.held(tmp_path),
+        pytest.raises(ConfigError, match=r"another program \(pid"),
+    ):
+        single.train(config, member)
 
 
 def test_changed_data_are_refused(tmp_path):

@@ -3,6 +3,7 @@ import logging as std_logging
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -280,6 +281,52 @@ def test_two_damaged_steps_and_a_second_time(saved, abstract, warnings):
         checkpoints.save(2, make_state(2))
     assert sorted(p.name for p in (saved / "damaged").iterdir()) == ["2", "2-1", "3"]
     assert checkpoints.all_steps() == [1, 2]
+
+
+def test_a_step_that_belongs_elsewhere_is_set_aside(tmp_path, abstract, warnings):
+    """Copied from another run, under another number, or a link to an older step."""
+    for run in ("ours", "theirs"):
+        with Checkpoints(tmp_path / run, run=run) as checkpoints:
+            for step in (1, 2):
+                checkpoints.save(step, make_state(step))
+    ours = tmp_path / "ours"
+    shutil.copytree(tmp_path / "theirs" / "2", ours / "5")
+    shutil.copytree(ours / "2", ours / "4")
+    (ours / "3").symlink_to(ours / "1")
+    (ours / "0290").mkdir()  # no number of a step
+    (ours / "\N{SUPERSCRIPT TWO}").mkdir()
+    checkpoints = Checkpoints(ours, run="ours")
+    step, state, _ = checkpoints.restore(abstract)
+    assert step == 2
+    assert_equal(state, make_state(2))
+    foreign, renamed, link = warnings()
+    assert "5 of step 5 was saved by another run" in foreign
+    assert "4 of step 4 was saved as step 2" in renamed
+    assert "3 of step 3 was saved as step 1" in link
+    assert Checkpoints(ours).restore(abstract)[0] == 2  # whoever asks for any run's
+    with pytest.raises(CheckpointError, match=r"/2 was saved by another run"):
+        Checkpoints(ours, run="theirs").restore(abstract)
+
+
+def test_a_step_that_is_deleted_while_it_is_read_is_not_damaged(
+    saved, abstract, warnings, monkeypatch
+):
+    """Another program goes on saving, and keeps one step only."""
+    original, reads = Checkpoints._read_arrays, []
+
+    def read(self, step, *rest):
+        reads.append(step)
+        if len(reads) < 3:  # its successor is committed, then it is removed
+            with Checkpoints(saved, max_to_keep=1) as writer:
+                writer.save(step + 1, make_state(step + 1))
+            assert not (saved / str(step)).exists()
+        return original(self, step, *rest)
+
+    monkeypatch.setattr(Checkpoints, "_read_arrays", read)
+    step, state, _ = Checkpoints(saved).restore(abstract)
+    assert (step, reads) == (5, [3, 4, 5])
+    assert_equal(state, make_state(5))
+    assert warnings() == []
 
 
 def test_no_good_step_is_an_error_that_moves_nothing(saved, abstract, warnings):

@@ -231,10 +231,10 @@ class Checkpoints:
             content = manifest.unseal(ocp.JsonCheckpointHandler().restore(folder))
         except Exception as error:  # whatever a damaged file makes of itself
             raise _DamageError(_reason(error)) from error
+        if self._run not in (None, content.get("run")):
+            raise _ForeignError("by another run, or another version of vae_jax")
         if content.get("step") != step:
             raise _ForeignError(f"as step {content.get('step')}")
-        if self._run is not None and content["run"] != self._run:
-            raise _ForeignError("by another run, or another version of vae_jax")
         return content
 
     def _read_arrays(
