@@ -22,7 +22,7 @@ from vae_jax.training.mesh import Layout, make_layout, on_one_device
 from vae_jax.types import Params, stream
 from vae_jax.workdir import lock, manifest
 from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.files import local_path
+from vae_jax.workdir.files import local_path, writing
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
 
@@ -199,7 +199,7 @@ def finish(
     if config.eval.figures:
         from vae_jax import figures  # matplotlib delays the start of training
 
-        with _DRAWING:
+        with _DRAWING, writing(workdir / "figures"):
             figures.draw_all(
                 lambda x: np.asarray(evaluator.encode(params, x).mean),
                 lambda z: np.asarray(evaluator.decode(params, z).mean),

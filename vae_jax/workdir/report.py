@@ -1,11 +1,10 @@
 """A report of many runs: two CSV files, figures, and one HTML file that holds all."""
 
 import base64
-import contextlib
 import io
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -14,7 +13,7 @@ from PIL import Image
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.workdir import compare, compare_plots, glossary, report_tables
 from vae_jax.workdir.compare import FAILED, Row, Setting, show
-from vae_jax.workdir.files import replace_file
+from vae_jax.workdir.files import replace_file, writing
 
 TEMPLATE = pathlib.Path(__file__).parent / "template"
 # Figures of a run that the report shows, in this order: file -> caption.
@@ -56,7 +55,8 @@ def write_report(
         The path of report.html.
 
     Raises:
-        ConfigError: out holds a run, or can't be written.
+        ConfigError: out holds a run.
+        StorageError: out can't be written.
         DataError: a figure of a run is damaged.
     """
     if (out / "config.json").exists():
@@ -66,7 +66,7 @@ def write_report(
     keys = compare.result_keys(rows, swept)
     sections = glossary.groups_of(keys)
     layout = compare_plots.arrange(groups, swept)
-    with _writing(out):
+    with writing(out):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         compare.write_results(rows, out / "results.csv")
         compare.write_summary(groups, keys, out / "summary.csv")
@@ -94,17 +94,9 @@ def write_report(
         config=_config_lines(config, groups, swept),
         commands=commands,
     )
-    with _writing(out):
+    with writing(out):
         replace_file(out / "report.html", html.encode())
     return out / "report.html"
-
-
-@contextlib.contextmanager
-def _writing(out: pathlib.Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{out} can't be written: {error.strerror}") from error
 
 
 def _environment() -> jinja2.Environment:
