@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions import absolute
 from vae_jax.outputs import VAEOutput
 from vae_jax.types import Array, Hparams, Metrics
 
@@ -92,7 +93,7 @@ def capacity(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metr
         The loss in nats, and the metrics elbo, rate, distortion, kl_weight, capacity.
     """
     distortion, rate = distortion_and_rate(output, x)
-    penalty = jnp.abs(rate.mean() - hparams["capacity"])
+    penalty = absolute(rate.mean() - hparams["capacity"])
     loss = distortion.mean() + hparams["kl_weight"] * penalty
     metrics = bound_metrics(output, distortion, rate)
     watched = {name: hparams[name] for name in ("kl_weight", "capacity")}
