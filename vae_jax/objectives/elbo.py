@@ -9,6 +9,7 @@ of the image. `metrics["elbo"]` is always at weight 1, larger is better.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ from vae_jax.distributions import absolute
 from vae_jax.outputs import VAEOutput
 from vae_jax.types import Array, Hparams, Metrics
 
-Objective = Callable[[VAEOutput, Array, Hparams], tuple[Array, Metrics]]
+# (output, x, hparams) -> (loss, metrics); any output and any x that fit together.
+Objective = Callable[[Any, Any, Hparams], tuple[Array, Metrics]]
 
 
 def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
@@ -26,7 +28,7 @@ def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
     return tuple(jax.vmap(lambda lat: lat.kl())(lat).mean(axis=0) for lat in latents)
 
 
-def distortion_and_rate(output: VAEOutput, x: Array) -> tuple[Array, Array]:
+def distortion_and_rate(output: VAEOutput, x: Any) -> tuple[Array, Array]:
     """The two parts of -ELBO per example, averaged over samples.
 
     Args:
@@ -49,7 +51,7 @@ def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
     return metrics
 
 
-def elbo(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+def elbo(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
 
     With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
@@ -78,7 +80,7 @@ def elbo(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}
 
 
-def capacity(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+def capacity(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * |rate - capacity|, rate averaged over the batch.
 
     Meant for a capacity that grows from 0 (a schedule on "capacity") and a large
