@@ -3,8 +3,8 @@
 The reference is the objective's own target written out in numpy's float64 for the
 linear-Gaussian model, and differentiated by central differences with the same noise.
 Objectives that follow the plain gradient of their bound agree with it noise by noise;
-`stl` and the encoder's half of `dreg` only in the mean. Of `piwae`, the encoder's target
-is MIWAE and the decoder's IWAE.
+`stl` and the encoder's half of `dreg` only in the mean. The encoder's target of `piwae`
+is MIWAE, and the decoder's IWAE.
 """
 
 import functools

@@ -48,7 +48,7 @@ def x():
 
 
 def hparams(weight=1.0):
-    return vae_jax.make_hparams(kl_weight=weight, learning_rate=0.1)
+    return vae_jax.make_hparams(kl_weight=weight)
 
 
 def leaves(tree):
