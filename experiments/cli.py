@@ -51,6 +51,12 @@ def run(main: Callable[[], None]) -> None:
             main()
         except VAEJaxError as error:
             fail(error)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            from vae_jax.runs.memory import out_of_memory_line  # slow to import
+
+            if (line := out_of_memory_line(error)) is None:
+                raise
+            fail(line)
         except OSError as error:
             if error.filename is None:
                 raise

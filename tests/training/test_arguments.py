@@ -277,7 +277,7 @@ LAYERS = {
     ),
     "dropout": (
         lambda h, key: nn.Dropout(0.5, deterministic=False)(h),
-        r"Dropout_0 asks for the random stream 'dropout'.*nn.Dropout\(.*rng=dropout_key",
+        r"Dropout_0 asks for the random stream 'dropout'.*Dropout\(.*rng=dropout_key",
     ),
 }
 

@@ -241,7 +241,7 @@ def make_batches(
         images.nbytes / 1e6,
         data.device_budget_mb,
     )
-    chunk = min(chunk, config.train.log_every)
+    chunk = min(chunk, config.train.log_every, config.train.num_steps)
     streamed = streaming.StreamedBatches(
         images,
         **order,

@@ -18,6 +18,7 @@ from vae_jax.runs import processes, sweep
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
+from vae_jax.runs.memory import check_memory
 from vae_jax.runs.single import finish
 from vae_jax.training.mesh import Layout, make_layout, member
 from vae_jax.types import Params
@@ -133,6 +134,7 @@ def _train_program(
     config = part[0].config
     dataset = _dataset(config, datasets)
     with processes.together():
+        check_memory(config, dataset, len(part) if mode == "vmap" else 1)
         for entry, folder in zip(part, folders, strict=True):
             if check_workdir(folder, entry.config) and processes.is_first():
                 claim_workdir(folder, entry.config, dataset)
@@ -211,7 +213,9 @@ def _dataset(config: ConfigDict, datasets: dict[str, Dataset]) -> Dataset:
     """Loads each data set once; the config's other fields are checked each time."""
     name = repr(sorted(config.data.to_dict().items()))
     if name not in datasets:
+        check_memory(config)
         datasets[name] = build.make_dataset(config)
+    check_memory(config, datasets[name])
     build.check_support(config, datasets[name].levels)
     return datasets[name]
 

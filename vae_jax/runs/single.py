@@ -15,6 +15,7 @@ from vae_jax.runs import processes
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
+from vae_jax.runs.memory import check_memory
 from vae_jax.training.mesh import make_layout, on_one_device
 from vae_jax.types import Params, stream
 from vae_jax.workdir.progress import ProgressBar
@@ -52,6 +53,7 @@ def train(
     processes.agree_on_flags(config, {"workdir": str(workdir), "mesh": mesh})
     with processes.together():
         build.check(config)
+        check_memory(config)
         layout = make_layout(mesh, batch_size=config.data.batch_size)
         is_new = check_workdir(workdir, config)
     if processes.agree_on_file(workdir / "results.json"):
@@ -59,6 +61,7 @@ def train(
         return read_json(workdir / "results.json")
     with processes.together():
         dataset = build.make_dataset(config)
+        check_memory(config, dataset)
         if is_new and processes.is_first():
             claim_workdir(workdir, config, dataset)
     with processes.together():
