@@ -352,7 +352,7 @@ def test_x_is_any_pytree(make_x):
         return vae_jax.elbo(output, jax.tree.leaves(x)[0], hparams)
 
     def init(key, x):
-        return jit(own.init)(key, X)
+        return jax.jit(own.init)(key, X)
 
     trainer = make(vae_jax.ModelFunctions(init, apply_to_pairs))
     state = jit(trainer.init)(KEY, x)
