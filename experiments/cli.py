@@ -54,6 +54,12 @@ def run(main: Callable[[], None]) -> None:
             main()
         except VAEJaxError as error:
             fail(error)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            from vae_jax.runs.memory import out_of_memory_line  # slow to import
+
+            if (line := out_of_memory_line(error)) is None:
+                raise
+            fail(line)
         except OSError as error:
             where = "" if error.filename is None else f"{error.filename}: "
             fail(f"{where}{error.strerror or error}")

@@ -24,7 +24,7 @@ from vae_jax.evaluation import ais, likelihood
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.joint import joint_functions
-from vae_jax.runs import opened
+from vae_jax.runs import memory, opened
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.training.step import model_functions
 from vae_jax.workdir import tables
@@ -54,7 +54,12 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value)
     method = _METHOD.value
     check_flags(method)
+    memory.check_count("--num_samples", _NUM_SAMPLES.value)
     run = opened.open_run(_WORKDIR.value)
+    if method == "ais":
+        memory.check_annealing(
+            run.image_shape, _NUM_TEMPERATURES.value, _NUM_CHAINS.value
+        )
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
     results: dict[str, Any] = {
         "step": run.step,

@@ -81,6 +81,8 @@ CLASHES = [
     {"objective.num_groups": 3, "objective.num_samples": 4},
     {"optimizer.weight_decay": 0.1, "optimizer.name": "adam"},
     {"objective.warmup_steps": 10, "objective.schedule": "constant"},
+    {"objective.free_nats": 0.5, "objective.name": "iwae"},
+    {"objective.capacity": 3.0, "objective.name": "elbo"},
     {"data.dequantize": True, "data.binarize": "dynamic"},
 ]
 

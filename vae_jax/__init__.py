@@ -10,7 +10,7 @@ and optax only; data sets, checkpoints, figures and configs live in `vae_jax.dat
 - Distributions are frozen pytrees: `distributions`, and `tabular` for classes, counts,
   missing values and data of several parts.
 - Objectives are functions `(output, x, hparams) -> (loss, metrics)`: `elbo`,
-  `capacity` and those in `bounds`.
+  `capacity` and those in `bounds`; `terms` gives what they are made of.
 - `vae_trainer` makes two pure functions of a model, an objective and an optimiser;
   `ensemble` makes them train many members at once; `schedules` change a traced number
   over time.
@@ -27,7 +27,7 @@ from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.objectives import bounds, schedules
 from vae_jax.objectives.elbo import capacity, elbo
-from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.outputs import Latent, VAEOutput, terms
 from vae_jax.training.checks import check_support
 from vae_jax.training.ensemble import ensemble
 from vae_jax.training.split import split_model
@@ -66,5 +66,6 @@ __all__ = [
     "schedules",
     "split_model",
     "tabular",
+    "terms",
     "vae_trainer",
 ]

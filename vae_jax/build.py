@@ -66,6 +66,8 @@ OBJECTIVES: Mapping[str, Callable[[ConfigDict], Callable]] = {
     "renyi": lambda objective: bounds.renyi(objective.alpha),
 }
 WITHOUT_DENSITY = ("elbo", "capacity")  # objectives that a plain autoencoder has, too
+# Traced numbers that one objective alone reads.
+OF_OBJECTIVE: Mapping[str, str] = {"free_nats": "elbo", "capacity": "capacity"}
 SPLIT = ("dreg", "piwae")  # objectives with different gradients for the two halves
 SHAPES: Mapping[str, schedules.Shape] = {
     "constant": schedules.constant,
@@ -183,6 +185,13 @@ def check(config: ConfigDict) -> None:
         if config.model.posterior == "deterministic":
             raise ConfigError(
                 f"{wish} compares ELBOs, which model.posterior=deterministic has not"
+            )
+    for name, reader in OF_OBJECTIVE.items():
+        value = config.objective[name]
+        if value and config.objective.name != reader:
+            raise ConfigError(
+                f"objective.{name}={value} has no effect with"
+                f" objective.name={config.objective.name}: choose {reader}"
             )
     if config.optimizer.weight_decay and config.optimizer.name != "adamw":
         raise ConfigError(
@@ -515,13 +524,17 @@ def make_hparams_of(config: ConfigDict) -> Hparams:
 def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
     """The traced numbers of several configs that share a program, [M].
 
-    Without free nats if no config has any: a floor on means over the whole batch is a
-    sum over all devices that the gradients would have to wait for.
+    Those that the objective does not read are left out; and free nats if no config has
+    any: a floor on means over the whole batch is a sum over all devices that the
+    gradients would have to wait for.
     """
     flats = [flatten(config.to_dict()) for config in configs]
     values = {n: [flat[f] for flat in flats] for f, n in TRACED_FIELDS.items()}
-    if not any(values["free_nats"]):
-        del values["free_nats"]
+    for name, reader in OF_OBJECTIVE.items():
+        if configs[0].objective.name != reader:
+            del values[name]
+    if not any(values.get("free_nats", ())):
+        values.pop("free_nats", None)
     return make_hparams(**values)
 
 

@@ -88,7 +88,9 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
 
     Written as max(l, 0) - x l + log1p(exp(-|l|)): from the logits, never from
     probabilities, so it is exact at logits of +-100, and with one exponential and one
-    logarithm it takes a quarter of the time of the sum of two log-sigmoids.
+    logarithm it takes about a third of the time of the sum of two log-sigmoids. At a
+    logit of 0, where a decoder whose last layer starts at zero begins, the derivatives
+    are 1/2 - x and 1/4, as everywhere in between.
 
     Args:
         logits: [...].
@@ -97,7 +99,16 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
     Returns:
         Nats, same shape.
     """
-    return jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    # Both parts choose their side of 0 alike. JAX's slopes of max(l, 0) and of |l| at 0
+    # are 1/2 and 1, which do not belong to one side, and would add up to 0.
+    positive = logits > 0
+    tail = jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits)))
+    return jnp.where(positive, logits, 0.0) - x * logits + tail
+
+
+def absolute(values: Array) -> Array:
+    """|values| with the slope 0 at 0, elementwise; that of `jnp.abs` is 1 there."""
+    return jnp.maximum(values, -values)
 
 
 @struct.dataclass
@@ -284,7 +295,7 @@ class Laplace:
 
     def log_prob(self, x: Array) -> Array:
         log_scale = flatten_event(self.log_scale)
-        distance = jnp.abs(flatten_event(x) - flatten_event(self.mean))
+        distance = absolute(flatten_event(x) - flatten_event(self.mean))
         return -sum_event(distance * jnp.exp(-log_scale) + log_scale + math.log(2.0))
 
 

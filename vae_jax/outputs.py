@@ -1,5 +1,8 @@
 """What a model returns: the one thing that models and objectives both know."""
 
+from typing import Any, NamedTuple
+
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -10,6 +13,7 @@ from vae_jax.distributions import (
     Posterior,
     kl_divergence,
 )
+from vae_jax.errors import ContractError
 from vae_jax.types import Array
 
 
@@ -42,6 +46,7 @@ class Latent:
 
     def log_ratio(self) -> Array:
         """log p(z) - log q(z | x), nats, [B]."""
+        _refuse_sample_axis((self,), "log_ratio()")
         return self.prior.log_prob(self.z) - self.posterior.log_prob(self.z)
 
     def kl(self) -> Array:
@@ -51,6 +56,7 @@ class Latent:
         the one draw, which is unbiased and can be negative. [B, D] for two normals;
         [B, 1] for distributions whose dimensions don't separate.
         """
+        _refuse_sample_axis((self,), "kl()")
         if self.has_closed_form_kl:
             return kl_divergence(self.posterior, self.prior)
         if isinstance(self.posterior, DiagonalNormal) and isinstance(
@@ -63,7 +69,12 @@ class Latent:
 
 @struct.dataclass
 class VAEOutput:
-    """p(x | z) and the latent layers, from the one next to the data upwards."""
+    """p(x | z) and the latent layers, from the one next to the data upwards.
+
+    Its methods are of one draw per example. What an objective is given has an axis K of
+    samples in front of every array: there `terms` maps them over it, and a method
+    called without a map raises a ContractError.
+    """
 
     likelihood: Distribution  # p(x | z), fields [B, ...]
     latents: tuple[Latent, ...]  # L of them
@@ -73,19 +84,22 @@ class VAEOutput:
         """Whether an ELBO exists: no layer is a point mass."""
         return all(latent.has_density for latent in self.latents)
 
-    def log_lik(self, x: Array) -> Array:
+    def log_lik(self, x: Any) -> Array:
         """log p(x | z), nats, [B]."""
+        _refuse_sample_axis(self.latents, "log_lik(x)")
         return self.likelihood.log_prob(x)
 
     def rate(self) -> Array:
         """Sum of the layers' KL, nats, [B]."""
+        _refuse_sample_axis(self.latents, "rate()")
         return jnp.stack([lat.kl().sum(axis=1) for lat in self.latents]).sum(axis=0)
 
     def log_ratio(self) -> Array:
         """Sum of the layers' log p(z) - log q(z), nats, [B]."""
+        _refuse_sample_axis(self.latents, "log_ratio()")
         return jnp.stack([lat.log_ratio() for lat in self.latents]).sum(axis=0)
 
-    def log_w(self, x: Array) -> Array:
+    def log_w(self, x: Any) -> Array:
         """log p(x, z) - log q(z | x), nats, [B]: the log importance weight."""
         return self.log_lik(x) + self.log_ratio()
 
@@ -101,3 +115,44 @@ class SplitOutput:
 
     encoder: VAEOutput
     decoder: VAEOutput
+
+
+class Terms(NamedTuple):
+    """What losses are made of: nats of each example and sample, [K, B].
+
+    The log importance weight is log_lik + log_ratio. A plain autoencoder has no
+    log_ratio (None), and its rate is 0.
+    """
+
+    log_lik: Array  # log p(x | z)
+    rate: Array  # KL(q || p), summed over layers; see `Latent.kl`
+    log_ratio: Array | None  # log p(z) - log q(z | x), summed over layers
+
+
+def terms(output: VAEOutput, x: Any) -> Terms:
+    """The terms of an output that has a sample axis, as an objective is given it.
+
+    Args:
+        output: with a leading sample axis K.
+        x: [B, ...], or whatever the likelihood is of.
+
+    Returns:
+        log_lik, rate and log_ratio, each [K, B].
+    """
+
+    def of_one_sample(one: VAEOutput) -> Terms:
+        log_ratio = one.log_ratio() if one.has_density else None
+        return Terms(one.log_lik(x), one.rate(), log_ratio)
+
+    return jax.vmap(of_one_sample)(output)
+
+
+def _refuse_sample_axis(latents: tuple[Latent, ...], method: str) -> None:
+    """Raises where a method of one draw would take the axis K for that of examples."""
+    for latent in latents:
+        if latent.z.ndim > 2:
+            raise ContractError(
+                f"{method} of an output with a sample axis (z has the shape"
+                f" {latent.z.shape}, [K, B, D]): use vae_jax.terms(output, x), or"
+                f" jax.vmap(lambda out: out.{method})(output)"
+            )

@@ -1,7 +1,6 @@
 """Names for the types that appear in every signature."""
 
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ Array = jax.Array
 Key = jax.Array  # a typed key, as made by jax.random.key(seed)
 Params = Any  # the pytree that model.init(...)["params"] returns
 Metrics = dict[str, Array]
-Hparams = Mapping[str, Array]  # traced numbers: kl_weight, learning_rate, ...
+Hparams = dict[str, Array]  # traced numbers: kl_weight, learning_rate, ...
 
 
 def stream(key: Key, name: str) -> Key:

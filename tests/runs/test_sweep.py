@@ -139,6 +139,8 @@ def test_traced_fields_and_the_seed_share_a_program():
     assert TRACED.keys() == build.TRACED_FIELDS.keys()
     config = small_config(**{"objective.schedule": "linear"})
     for field, value in TRACED.items():
+        only = build.OF_OBJECTIVE.get(build.TRACED_FIELDS[field], "elbo")
+        config.objective.name = only
         default = build.flatten(config.to_dict())[field]
         grid = members(config, [f"{field}={default},{value}"], 2)
         assert programs(grid, 10) == [grid]

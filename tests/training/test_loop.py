@@ -209,6 +209,37 @@ def test_reports_and_pauses_come_while_the_next_chunk_runs():
     ]
 
 
+@pytest.mark.parametrize(
+    ("num_steps", "max_chunk", "every", "longest"),
+    [(7, None, 0, 7), (7, None, 3, 3), (7, 2, 3, 2), (10**9, 5, 0, 5)],
+)
+def test_rows_are_no_more_than_a_chunk_can_be(num_steps, max_chunk, every, longest):
+    """With log_every=2**31 - 1, "never", a table of so many rows would be 1 TiB."""
+    asked = []
+
+    def batches(start, length, padded):
+        asked.append((length, padded))
+        return None, None
+
+    train_loop(
+        lambda state, *rest: (state, {"loss": np.float32(0)}, np.int32(-1)),
+        batches,
+        0,
+        start=0,
+        num_steps=num_steps,
+        log_every=2**31 - 1,
+        data_key=DATA_KEY,
+        key=KEY,
+        hparams=HPARAMS,
+        on_report=lambda report: None,
+        max_chunk=max_chunk,
+        pauses=[Pause(every, lambda step, state: None)],
+        should_stop=lambda: len(asked) == 3,
+    )
+    assert {padded for _, padded in asked} == {longest}
+    assert max(length for length, _ in asked) == longest
+
+
 def test_a_stop_saves_where_it_is():
     saved, asked = [], iter([False, False, True])
     (step, state), reports = loop(

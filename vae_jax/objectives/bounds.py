@@ -14,13 +14,14 @@ Plain autoencoders have no weights: these objectives raise a TypeError for them.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.errors import ConfigError
-from vae_jax.objectives.elbo import Objective, bound_metrics, distortion_and_rate
-from vae_jax.outputs import SplitOutput, VAEOutput
+from vae_jax.objectives.elbo import Objective
+from vae_jax.outputs import SplitOutput, Terms, VAEOutput, terms
 from vae_jax.types import Array, Hparams, Metrics
 
 Bound = Callable[[Array], Array]  # log-weights [K, B] -> nats [B]
@@ -65,11 +66,17 @@ def mixed_bound(elbo_share: float) -> Bound:
 
 def renyi_bound(alpha: float) -> Bound:
     """1 / (1 - alpha) * log 1/K sum_k w_k^(1 - alpha); mean log-weight at alpha = 1."""
-    if alpha == 1.0:
+    power = 1.0 - alpha
+    if power == 0.0:
         return mean_log_weight
 
     def bound(log_w: Array) -> Array:
-        return log_mean_weight((1.0 - alpha) * log_w) / (1.0 - alpha)
+        # The formula as it stands divides a rounding error by the power. Around its
+        # result, which is near enough, the powers of the weights have a mean near 1,
+        # and what is left is a small number with all its digits.
+        near = jax.lax.stop_gradient(log_mean_weight(power * log_w) / power)
+        rest = jnp.expm1(power * (log_w - near[None])).mean(axis=0)
+        return near + jnp.log1p(rest) / power
 
     return bound
 
@@ -85,11 +92,10 @@ def bound_objective(bound: Bound) -> Objective:
         the bound. Metrics: elbo, rate, distortion, bound.
     """
 
-    def objective(
-        output: VAEOutput, x: Array, hparams: Hparams
-    ) -> tuple[Array, Metrics]:
-        loss = -bound(log_weights(output, x, hparams)).mean()
-        return loss, _metrics(output, x, bound)
+    def objective(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+        found = terms(output, x)
+        loss = -bound(_log_w(found, hparams)).mean()
+        return loss, _metrics(found, bound)
 
     return objective
 
@@ -126,7 +132,7 @@ def renyi(alpha: float) -> Objective:
     return bound_objective(renyi_bound(alpha))
 
 
-def stl(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+def stl(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """The VAE's loss with the path gradient: "sticking the landing".
 
     The density log q(z | x) keeps its gradient through z, but not through the
@@ -144,18 +150,24 @@ def stl(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
     Returns:
         The loss -1/K sum_k log w_k, and the metrics of `bound_objective`.
     """
-    loss = -mean_log_weight(log_weights(_freeze_posteriors(output), x, hparams)).mean()
-    return loss, _metrics(output, x, mean_log_weight)
+    frozen = terms(_freeze_posteriors(output), x)
+    loss = -mean_log_weight(_log_w(frozen, hparams)).mean()
+    return loss, _metrics(frozen, mean_log_weight)
 
 
-def dreg(output: SplitOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+def dreg(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """The IWAE bound with doubly reparameterised gradients for the encoder.
 
-    With v_k = w_k / sum_j w_j, the encoder gets sum_k v_k^2 d log w_k / dz_k dz_k/dphi
+    With v_k = w_k / sum_j w_j, the encoder gets
+
+        sum_k ((1 - b) v_k + b v_k^2) d log w_k / dz_k dz_k/dphi
+
     (no gradient through the parameters of q in log q, as in `stl`) and everything else
-    the usual sum_k v_k d log w_k / dtheta. Both are unbiased for the gradient of the
-    IWAE bound; the encoder's has a signal-to-noise ratio that rises with K where the
-    plain one's falls. Source: Tucker et al. 2019, section 3.
+    the usual sum_k v_k d log w_k / dtheta. Here b is the kl_weight, at which log q is
+    part of log w: the paper's v_k^2 is that of b = 1, and at b = 0 there is no q whose
+    gradient could be left out. Both are unbiased for the gradient of the bound; the
+    encoder's has a signal-to-noise ratio that rises with K where the plain one's falls.
+    Source: Tucker et al. 2019, section 3.
 
     The encoder's parameters must not appear in the prior (as in VampPrior): their
     gradient along that way is left out.
@@ -176,15 +188,14 @@ def dreg(output: SplitOutput, x: Array, hparams: Hparams) -> tuple[Array, Metric
     if len(output.encoder.latents) > 1:
         raise TypeError("dreg needs a model with one latent layer; use iwae")
     loss, metrics = iwae(output.decoder, x, hparams)
-    log_w = log_weights(_freeze_posteriors(output.encoder), x, hparams)
-    normalized = jax.lax.stop_gradient(jax.nn.softmax(log_w, axis=0))
-    surrogate = -(normalized**2 * log_w).sum(axis=0).mean()
+    log_w = _log_w(terms(_freeze_posteriors(output.encoder), x), hparams)
+    v = jax.lax.stop_gradient(jax.nn.softmax(log_w, axis=0))
+    b = _kl_weight(hparams)
+    surrogate = -(((1.0 - b) * v + b * v**2) * log_w).sum(axis=0).mean()
     return _with_gradient_of(loss, surrogate), metrics
 
 
-def piwae(
-    num_groups: int,
-) -> Callable[[SplitOutput, Array, Hparams], tuple[Array, Metrics]]:
+def piwae(num_groups: int) -> Objective:
     """Partially IWAE: the decoder follows IWAE with all K samples, the encoder MIWAE.
 
     Source: Rainforth et al. 2018, section 5.
@@ -199,7 +210,7 @@ def piwae(
     encoder_objective = miwae(num_groups)
 
     def objective(
-        output: SplitOutput, x: Array, hparams: Hparams
+        output: SplitOutput, x: Any, hparams: Hparams
     ) -> tuple[Array, Metrics]:
         _require_split(output, "piwae")
         loss, metrics = iwae(output.decoder, x, hparams)
@@ -209,26 +220,28 @@ def piwae(
     return objective
 
 
-def log_weights(output: VAEOutput, x: Array, hparams: Hparams) -> Array:
-    """log p(x | z) + kl_weight * (log p(z) - log q(z | x)), nats, [K, B].
-
-    Args:
-        output: with a leading sample axis K.
-        x: [B, ...].
-        hparams: "kl_weight", 1 if absent.
-
-    Returns:
-        The log importance weights at weight 1.
-    """
-    kl_weight = hparams.get("kl_weight", jnp.ones(()))
-    log_lik = jax.vmap(lambda out: out.log_lik(x))(output)
-    return log_lik + kl_weight * jax.vmap(lambda out: out.log_ratio())(output)
+def _log_w(found: Terms, hparams: Hparams) -> Array:
+    """log p(x | z) + kl_weight * (log p(z) - log q(z | x)), nats, [K, B]."""
+    if found.log_ratio is None:
+        raise TypeError(
+            "a Deterministic posterior has no density, so its draws have no weights:"
+            " use DiagonalNormal, or the objective elbo"
+        )
+    return found.log_lik + _kl_weight(hparams) * found.log_ratio
 
 
-def _metrics(output: VAEOutput, x: Array, bound: Bound) -> Metrics:
-    distortion, rate = distortion_and_rate(output, x)
-    value = bound(log_weights(output, x, {})).mean()
-    return bound_metrics(output, distortion, rate) | {"bound": value}
+def _kl_weight(hparams: Hparams) -> Array:
+    return hparams.get("kl_weight", jnp.ones(()))
+
+
+def _metrics(found: Terms, bound: Bound) -> Metrics:
+    distortion, rate = -found.log_lik.mean(), found.rate.mean()
+    return {
+        "distortion": distortion,
+        "rate": rate,
+        "elbo": -(distortion + rate),
+        "bound": bound(_log_w(found, {})).mean(),
+    }
 
 
 def _freeze_posteriors(output: VAEOutput) -> VAEOutput:

@@ -9,14 +9,17 @@ of the image. `metrics["elbo"]` is always at weight 1, larger is better.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions import absolute
 from vae_jax.outputs import VAEOutput
 from vae_jax.types import Array, Hparams, Metrics
 
-Objective = Callable[[VAEOutput, Array, Hparams], tuple[Array, Metrics]]
+# (output, x, hparams) -> (loss, metrics); any output and any x that fit together.
+Objective = Callable[[Any, Any, Hparams], tuple[Array, Metrics]]
 
 
 def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
@@ -25,7 +28,7 @@ def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
     return tuple(jax.vmap(lambda lat: lat.kl())(lat).mean(axis=0) for lat in latents)
 
 
-def distortion_and_rate(output: VAEOutput, x: Array) -> tuple[Array, Array]:
+def distortion_and_rate(output: VAEOutput, x: Any) -> tuple[Array, Array]:
     """The two parts of -ELBO per example, averaged over samples.
 
     Args:
@@ -48,7 +51,7 @@ def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
     return metrics
 
 
-def elbo(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+def elbo(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
 
     With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
@@ -77,7 +80,7 @@ def elbo(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}
 
 
-def capacity(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metrics]:
+def capacity(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * |rate - capacity|, rate averaged over the batch.
 
     Meant for a capacity that grows from 0 (a schedule on "capacity") and a large
@@ -92,7 +95,7 @@ def capacity(output: VAEOutput, x: Array, hparams: Hparams) -> tuple[Array, Metr
         The loss in nats, and the metrics elbo, rate, distortion, kl_weight, capacity.
     """
     distortion, rate = distortion_and_rate(output, x)
-    penalty = jnp.abs(rate.mean() - hparams["capacity"])
+    penalty = absolute(rate.mean() - hparams["capacity"])
     loss = distortion.mean() + hparams["kl_weight"] * penalty
     metrics = bound_metrics(output, distortion, rate)
     watched = {name: hparams[name] for name in ("kl_weight", "capacity")}

@@ -63,7 +63,7 @@ def scale(name: str, shape: Shape) -> Schedule:
 
     def schedule(step: Array, hparams: Hparams) -> Hparams:
         warmup_steps = hparams.get("warmup_steps", jnp.zeros(()))
-        return {**hparams, name: hparams[name] * shape(step, warmup_steps)}
+        return hparams | {name: hparams[name] * shape(step, warmup_steps)}
 
     return schedule
 

@@ -19,6 +19,7 @@ from vae_jax.runs import identity, processes, sweep
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
+from vae_jax.runs.memory import check_memory
 from vae_jax.runs.single import finish, parameters_to_begin_with
 from vae_jax.training.mesh import Layout, make_layout, member
 from vae_jax.workdir import lock
@@ -154,6 +155,7 @@ def _train_program(
     config = part[0].config
     dataset = _dataset(config, datasets)
     with processes.together():
+        check_memory(config, dataset, len(part) if mode == "vmap" else 1)
         for entry, folder, standing in zip(part, folders, standings, strict=True):
             if not standing.is_new:
                 identity.check_same_data(folder, dataset)
@@ -245,7 +247,9 @@ def _dataset(config: ConfigDict, datasets: dict[str, Dataset]) -> Dataset:
     """Loads each data set once; the config's other fields are checked each time."""
     name = repr(sorted(config.data.to_dict().items()))
     if name not in datasets:
+        check_memory(config)
         datasets[name] = build.make_dataset(config)
+    check_memory(config, datasets[name])
     build.check_support(config, datasets[name].levels)
     return datasets[name]
 

@@ -18,6 +18,7 @@ from vae_jax.runs import identity, opened, processes
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
+from vae_jax.runs.memory import check_memory
 from vae_jax.training.mesh import Layout, make_layout, on_one_device
 from vae_jax.types import Params, stream
 from vae_jax.workdir import lock, manifest
@@ -61,6 +62,7 @@ def train(
     processes.agree_on_flags(config, {"workdir": str(workdir), "mesh": mesh})
     with processes.together():
         build.check(config)
+        check_memory(config)
         layout = make_layout(mesh, batch_size=config.data.batch_size)
         standing = identity.compare(workdir, config)
     done = processes.agree_on_file(workdir / "results.json")
@@ -69,6 +71,7 @@ def train(
         return read_json(workdir / "results.json")
     with processes.together():
         dataset = build.make_dataset(config)
+        check_memory(config, dataset)
         if not standing.is_new:
             identity.check_same_data(workdir, dataset)
     with contextlib.ExitStack() as stack:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from vae_jax import build
 from vae_jax.errors import ConfigError
 
 SEED = "seed"
+MAX_MEMBERS = 1000  # each has a folder with a checkpoint, and a config in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +50,11 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     if not equals or not all(words):
         raise ConfigError(f"--sweep={text}: expected {field}=VALUE,VALUE,...")
     values = [_parse(text, word, type(flat[field])) for word in words]
+    seen = set()
     for value in values:
-        if values.count(value) > 1:
+        if value in seen:
             raise ConfigError(f"--sweep={text}: {value} stands there twice")
+        seen.add(value)
     return field, values
 
 
@@ -77,7 +81,8 @@ def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Membe
         The members, in the order of the flags; the seed varies fastest.
 
     Raises:
-        ConfigError: a text is wrong, a field is swept twice, or a member's config is.
+        ConfigError: a text is wrong, a field is swept twice, there are more than
+            MAX_MEMBERS, or a member's config is wrong.
     """
     if seeds < 1:
         raise ConfigError(f"--seeds={seeds}: must be at least 1")
@@ -88,6 +93,12 @@ def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Membe
         )
     if SEED in axes and seeds != 1:
         raise ConfigError("--seeds and --sweep=seed=... exclude each other")
+    total = seeds * math.prod(map(len, axes.values()))
+    if total > MAX_MEMBERS:
+        raise ConfigError(
+            f"--sweep and --seeds make {total} members: at most {MAX_MEMBERS} fit into"
+            " a grid; sweep fewer values at a time"
+        )
     axes.setdefault(SEED, [config.seed + i for i in range(seeds)])
     last_parts = [field.rpartition(".")[2] for field in axes]
     found = []

@@ -107,6 +107,11 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
             f"the objective's metrics are {_kind(metrics)}: they must be a dict of"
             " arrays, {} for none"
         )
+    if "loss" in metrics:
+        raise ContractError(
+            "the objective's metrics have the name 'loss', under which the step gives"
+            " the loss itself: call that metric otherwise"
+        )
     return loss, dict(metrics)
 
 
@@ -142,6 +147,8 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
         rule = SUPPORTS[support]
     else:
         return  # a distribution of the caller's own
+    if not _is_array(x):
+        return  # nor is it known which part of x it is of
     if not _has_values(x) or not (observed is None or _has_values(observed)):
         return
     values = np.asarray(x)
@@ -181,6 +188,9 @@ def _check_likelihood(drawn: Any, x: Any, name: str) -> None:
     """Compares a draw of the likelihood with x, part by part."""
     if drawn is None:
         return
+    if not isinstance(x, Mapping) and not _is_array(x):
+        _check_tree(drawn, x, name)
+        return
     if isinstance(drawn, Mapping) != isinstance(x, Mapping):
         raise ContractError(
             f"{name} is {_kind(x)}, but the likelihood is of {_kind(drawn)}: for a"
@@ -201,6 +211,24 @@ def _check_likelihood(drawn: Any, x: Any, name: str) -> None:
             f" {drawn.shape}: give the decoder output_shape={jnp.shape(x)[1:]} times"
             " the features that the likelihood needs, or reshape the data"
         )
+
+
+def _check_tree(drawn: Any, x: Any, name: str) -> None:
+    """The same for an x that is a tuple, a dataclass or another pytree of arrays.
+
+    A draw of another structure is passed over: the caller's own objective may take from
+    x what it wants.
+    """
+    if jax.tree.structure(x) != jax.tree.structure(drawn):  # type: ignore[operator]
+        return
+    leaves, _ = jax.tree.flatten_with_path(x)
+    for (path, leaf), own in zip(leaves, jax.tree.leaves(drawn), strict=True):
+        _check_likelihood(own, leaf, name + jax.tree_util.keystr(path))
+
+
+def _is_array(x: Any) -> bool:
+    """Whether x is one array (or a number), not a container of some."""
+    return jax.tree_util.treedef_is_leaf(jax.tree.structure(x))
 
 
 def _draw_of(distribution: Any) -> Any:

@@ -180,7 +180,9 @@ def train_loop(
         The step reached and the state there.
     """
     step = start
-    max_chunk = min(log_every, max_chunk or log_every)
+    # No chunk is longer, so its rows need not be: one may log "never".
+    ever = [num_steps, log_every, max_chunk or log_every, *(p.every for p in pauses)]
+    max_chunk = min(n for n in ever if n)
     pending: _Chunk | None = None
     while step < num_steps and not should_stop():
         end = min(

@@ -1,0 +1,218 @@
+"""Numbers that no machine has the memory for: one line, before anything is made."""
+
+import math
+import runpy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from tests.runs_helpers import REPOSITORY, small_config
+from vae_jax import build
+from vae_jax.data.dataset import Dataset, Split
+from vae_jax.errors import ConfigError
+from vae_jax.runs import memory, single, sweep
+from vae_jax.runs.needs import needs
+
+CONFIGS = sorted(
+    path
+    for path in (REPOSITORY / "configs").rglob("[a-z]*.py")
+    if "get_config" in path.read_text()
+)
+
+
+def config_of(path):
+    return runpy.run_path(str(path))["get_config"]()
+
+
+def images(shape, num=200):
+    """A data set whose images take no memory."""
+    split = Split(np.broadcast_to(np.uint8(0), (num, *shape)))
+    return Dataset("zeros", split, split, split)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_no_config_of_ours_is_refused_and_its_parameters_are_counted(path):
+    config = config_of(path)
+    build.check(config)
+    shape = (32, 32, 3) if "cifar" in path.stem else (28, 28, 1)
+    dataset = images(shape, 60_000)
+    memory.check_memory(config)
+    memory.check_memory(config, dataset)
+    memory.check_memory(config, dataset, members=8)
+    trainer = build.make_trainer(config, shape)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    state = jax.eval_shape(trainer.init, jax.random.key(0), x)
+    exact = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    found = sum(
+        math.prod(size.number for size in need.sizes)
+        for need in needs(config, dataset, 1)
+        if need.what.startswith("parameters")
+    )
+    assert 0.9 * exact < found <= exact
+
+
+# Fields, and what the line says; on 28x28 images.
+ABSURD = {
+    "latent": ({"model.latent_dim": 2**31}, ["model.latent_dim=2147483648", "TB"]),
+    "huge latent": ({"model.latent_dim": 10**30}, ["model.latent_dim=1000", "PB"]),
+    "samples": ({"objective.num_samples": 10**12}, ["objective.num_samples=1000000"]),
+    "flows": (
+        {"model.posterior": "coupling_flow", "model.flow_layers": 3000},
+        ["model.flow_layers=3000", "at most 200"],
+    ),
+    "endless flows": (
+        {"model.posterior": "coupling_flow", "model.flow_layers": 10**30},
+        ["model.flow_layers=1000"],
+    ),
+    "deep": ({"model.hidden_dims": (8,) * 3000}, ["model.hidden_dims has 3000 layers"]),
+    "deep gates": (
+        {"model.network": "gated", "model.hidden_dims": (8,) * 3000},
+        ["model.hidden_dims has 3000 layers"],
+    ),
+    "deep convolutions": (
+        {"model.network": "conv", "model.channels": (8,) * 3000},
+        ["model.channels has 3000 layers"],
+    ),
+    "wide": ({"model.hidden_dims": (10**9,)}, ["model.hidden_dims=(1000000000,)"]),
+    "wide convolutions": (
+        {"model.network": "conv", "model.channels": (10**8, 10**8)},
+        ["model.channels=(100000000, 100000000)"],
+    ),
+    "wide dense layer": (
+        {"model.network": "conv", "model.conv_hidden_dim": 10**9},
+        ["model.conv_hidden_dim=1000000000"],
+    ),
+    "upper": (
+        {"model.upper_latent_dims": (10**9,)},
+        ["model.upper_latent_dims=(1000000000,)"],
+    ),
+    "prior": (
+        {"model.prior": "mixture", "model.prior_components": 2**31},
+        ["model.prior_components=2147483648"],
+    ),
+    "pseudo-inputs": (
+        {"model.prior": "vamp", "model.prior_components": 2**31},
+        ["model.prior_components=2147483648"],
+    ),
+    "pixels": ({"data.image_size": 100_000}, ["data.image_size=100000"]),
+    "more pixels": ({"data.image_size": 10**9}, ["data.image_size=1000000000"]),
+    "components": (
+        {"model.likelihood": "logistic_mixture", "model.num_components": 10**9},
+        ["GB"],
+    ),
+    "rows": (
+        {"train.log_every": 2**40, "train.num_steps": 10**9}
+        | {"train.eval_every": 0, "train.checkpoint_every": 0},
+        ["train.log_every=1099511627776", "rows of the batches"],
+    ),
+    "steps": ({"train.num_steps": 10**30}, ["train.num_steps=1000", "32 bits"]),
+    "evaluation": ({"eval.num_samples": 2**31}, ["eval.num_samples=2147483648"]),
+    "more evaluation": ({"eval.num_samples": 10**30}, ["eval.num_samples=1000"]),
+}
+
+
+@pytest.mark.parametrize("name", ABSURD)
+def test_absurd_numbers_are_one_line(name, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 64 * 10**9)
+    fields, parts = ABSURD[name]
+    config = default.get_config()
+    config.update_from_flattened_dict({"data.batch_size": 128, **fields})
+    if "data.image_size" in fields:
+        with pytest.raises(ConfigError) as found:
+            memory.check_memory(config)  # before they are made so large
+    else:
+        with pytest.raises(ConfigError) as found:
+            memory.check_memory(config, images((28, 28, 1)))
+    assert all(part in str(found.value) for part in parts), found.value
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model.latent_dim": 2**31},
+        {"model.hidden_dims": (8,) * 3000},
+        {"eval.num_samples": 2**31},
+    ],
+)
+def test_a_run_asks_before_it_makes_anything(fields, tmp_path):
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        single.train(small_config(**fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_members_of_a_grid_count():
+    config = default.get_config()
+    with pytest.raises(ConfigError, match=r"1000000 members .*--members_per_program"):
+        memory.check_memory(config, images((28, 28, 1)), members=10**6)
+    for sweeps, seeds in (
+        (["objective.kl_weight=" + ",".join(map(str, range(5000)))], 1),
+        ([], 10**9),
+    ):
+        with pytest.raises(ConfigError, match="members: at most 1000"):
+            sweep.members(config, sweeps, seeds)
+
+
+def test_draws_and_chains_of_a_trained_run():
+    config, shape = default.get_config(), (28, 28, 1)
+    memory.check_samples(config, shape, "--num", 10_000)
+    with pytest.raises(
+        ConfigError, match="--num=1000000000: drawing needs about 6.34 T"
+    ):
+        memory.check_samples(config, shape, "--num", 10**9)
+    memory.check_annealing(shape, 10_000, 100)
+    for steps, chains, name in ((10**12, 1, "temperatures"), (1, 10**12, "chains")):
+        with pytest.raises(ConfigError, match=f"--num_{name}=1000000000000: anneal"):
+            memory.check_annealing(shape, steps, chains)
+    memory.check_count("--num_samples", 5000)
+    with pytest.raises(ConfigError, match="--num_samples=1000000000000: is counted"):
+        memory.check_count("--num_samples", 10**12)
+
+
+def test_what_the_machine_has(tmp_path, monkeypatch):
+    whole = memory.available_memory()
+    assert whole > 10**8
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "CGROUP_LIMITS", (str(limit),))
+    limit.write_text("max\n")
+    assert memory.available_memory() >= whole
+    limit.write_text("1000000\n")
+    assert memory.available_memory() == 10**6
+    with pytest.raises(ConfigError, match="training needs about .* there are 1 MB"):
+        memory.check_memory(default.get_config(), images((28, 28, 1)))
+
+    class Device:
+        def memory_stats(self):
+            return {"bytes_limit": 5 * 10**9}
+
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
+    assert memory.available_memory() == 5 * 10**9 * jax.device_count()
+
+
+OUT_OF_MEMORY = (
+    "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12884901888 bytes.",
+    "INTERNAL: Error dispatching computation: Out of memory allocating 35920 bytes.",
+    "RESOURCE_EXHAUSTED: Failed to allocate request for 12.00GiB (12884901888B) on dev",
+)
+
+
+def test_out_of_memory_is_one_line():
+    for text in OUT_OF_MEMORY:
+        line = memory.out_of_memory_line(jax.errors.JaxRuntimeError(text))
+        assert line is not None and line.startswith("out of memory")
+        assert "data.batch_size" in line and "\n" not in line
+    for text in OUT_OF_MEMORY[:2]:
+        line = memory.out_of_memory_line(jax.errors.JaxRuntimeError(text))
+        assert "bytes more were asked for" in line
+    assert memory.out_of_memory_line(MemoryError()) is not None
+    assert memory.out_of_memory_line(jax.errors.JaxRuntimeError("INTERNAL: no")) is None
+    assert memory.out_of_memory_line(ValueError("out of memory")) is None
+
+
+def test_out_of_memory_of_this_very_machine_is_known():
+    with pytest.raises(jax.errors.JaxRuntimeError) as found:
+        jax.jit(lambda: jnp.ones((2**40, 2**10)))().block_until_ready()
+    assert memory.out_of_memory_line(found.value) is not None

@@ -1,0 +1,179 @@
+"""Whether a config fits into memory, asked before anything large is made.
+
+`needs` counts what must be there at the least; here that is compared with what the
+machine has, so a run that is let pass may still run out of memory:
+`out_of_memory_line` is for that.
+"""
+
+import math
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+import jax
+from ml_collections import ConfigDict
+
+from vae_jax.data.dataset import Dataset
+from vae_jax.errors import ConfigError
+from vae_jax.runs.needs import FLOAT, Need, Size, needs
+
+MAX_LAYERS = 200  # each is traced and compiled on its own
+COUNTED = 2**31 - 2**10  # what is counted in 32 bits, with room for the last chunk
+# Of Docker and systemd; where there is none of them, the machine's own memory counts.
+CGROUP_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+
+
+def check_memory(
+    config: ConfigDict, dataset: Dataset | None = None, members: int = 1
+) -> None:
+    """Refuses a training that can't fit into the memory there is.
+
+    Args:
+        config: a config that `build.check` has passed.
+        dataset: its images; None before they are loaded, when a batch of images of
+            data.image_size is counted and everything else for a single pixel.
+        members: runs that are computed side by side.
+
+    Raises:
+        ConfigError: names what needs most, how much, how much there is, and the fields
+            to make smaller.
+    """
+    _check_counts(config)
+    _refuse(list(needs(config, dataset, members)), "training")
+
+
+def check_samples(
+    config: ConfigDict, image_shape: Sequence[int], name: str, num: int
+) -> None:
+    """Refuses more draws than the memory of the host holds.
+
+    Args:
+        config: of the run.
+        image_shape: (H, W, C).
+        name: of the flag.
+        num: how many draws, each with its code, its mean and its pixels.
+
+    Raises:
+        ConfigError: as `check_memory`.
+    """
+    numbers = config.model.latent_dim + 2 * math.prod(image_shape)
+    draws = [Size(f"{name}={num}", num)]
+    _refuse([Need("the draws", draws, numbers * FLOAT)], "drawing")
+
+
+def check_annealing(
+    image_shape: Sequence[int], num_temperatures: int, num_chains: int
+) -> None:
+    """Refuses an annealing whose temperatures or chains are too many for the memory.
+
+    Args:
+        image_shape: (H, W, C).
+        num_temperatures: T.
+        num_chains: per image.
+
+    Raises:
+        ConfigError: as `check_memory`.
+    """
+    steps = Size(f"--num_temperatures={num_temperatures}", num_temperatures)
+    chains = Size(f"--num_chains={num_chains}", num_chains)
+    each = FLOAT * math.prod(image_shape)
+    found = [Need("the temperatures", [steps], 16), Need("the chains", [chains], each)]
+    _refuse(found, "annealing")
+
+
+def check_count(name: str, value: int) -> None:
+    """Refuses a number of samples or steps that 32 bits can't count.
+
+    Args:
+        name: of the field or flag.
+        value: how many.
+
+    Raises:
+        ConfigError: it is too large.
+    """
+    if value > COUNTED:
+        raise ConfigError(
+            f"{name}={value}: is counted in 32 bits, and must be at most {COUNTED}"
+        )
+
+
+def available_memory() -> int:
+    """Bytes of all devices together, or of the hosts where they use its memory."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return statistics["bytes_limit"] * jax.device_count()
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in map(pathlib.Path, CGROUP_LIMITS):
+        try:
+            limits.append(int(path.read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min(limits) * jax.process_count()
+
+
+def out_of_memory_line(error: BaseException) -> str | None:
+    """One line for an error that says that memory ran out; None for any other error.
+
+    Args:
+        error: of JAX, or Python's MemoryError.
+
+    Returns:
+        What happened and what to make smaller.
+    """
+    text = str(error)
+    if not isinstance(error, MemoryError) and not (
+        isinstance(error, jax.errors.JaxRuntimeError)
+        and re.search("RESOURCE_EXHAUSTED|out of memory", text, re.IGNORECASE)
+    ):
+        return None
+    wanted = re.search(r"allocat\w* ([\d.]+ ?(?:bytes|\w?i?B))", text)
+    asked = f" when {wanted[1]} more were asked for" if wanted else ""
+    return (
+        f"out of memory{asked}: make data.batch_size, objective.num_samples or the"
+        " model's layers smaller, or --members_per_program of a grid"
+    )
+
+
+def _check_counts(config: ConfigDict) -> None:
+    """What no estimate is needed for."""
+    for field in ("train.num_steps", "eval.num_samples"):
+        part, name = field.split(".")
+        check_count(field, config[part][name])
+    model = config.model
+    for field in ("hidden_dims", "channels", "upper_hidden_dims", "upper_latent_dims"):
+        if len(model[field]) > MAX_LAYERS:
+            raise ConfigError(
+                f"model.{field} has {len(model[field])} layers: each is compiled on its"
+                f" own, so there may be at most {MAX_LAYERS}"
+            )
+    if model.flow_layers > MAX_LAYERS:
+        raise ConfigError(
+            f"model.flow_layers={model.flow_layers}: each is compiled on its own, so"
+            f" there may be at most {MAX_LAYERS}"
+        )
+
+
+def _refuse(found: Sequence[Need], doing: str) -> None:
+    """Raises if all needs together are more than there is."""
+    total, available = sum(need.bytes for need in found), available_memory()
+    if total <= available:
+        return
+    largest = max(found, key=lambda need: need.bytes)
+    most = max(size.number for size in largest.sizes)
+    names = [size.name for size in largest.sizes if size.number > most / 10]
+    raise ConfigError(
+        f"{', '.join(dict.fromkeys(names))}: {doing} needs about {_text(total)} of"
+        f" memory, {_text(largest.bytes)} of it for {largest.what}, and there are"
+        f" {_text(available)}: choose a smaller number"
+    )
+
+
+def _text(count: int) -> str:
+    """Bytes as a person reads them."""
+    units = ["bytes", "kB", "MB", "GB", "TB", "PB"]
+    step = min((len(str(count)) - 1) // 3, len(units) - 1)
+    return f"{count / 1000**step:.3g} {units[step]}"

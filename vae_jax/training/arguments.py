@@ -1,0 +1,191 @@
+"""Whether the arguments of `vae_trainer` are what they are meant to be.
+
+A mistake here would otherwise end, much later, in an error of Flax, optax or Python
+that names neither the argument nor what to write.
+"""
+
+import inspect
+import operator
+from typing import Any
+
+import flax.linen as nn
+
+from vae_jax.errors import ConfigError, ContractError
+
+_ORDER = "the order is vae_trainer(model, objective, tx)"
+
+
+def check_module(model: Any) -> None:
+    """Raises unless a model has Flax's `init` and `apply`.
+
+    Raises:
+        ContractError: says what to write.
+    """
+    is_class = isinstance(model, type)
+    both = callable(getattr(model, "init", None)) and callable(
+        getattr(model, "apply", None)
+    )
+    if isinstance(model, nn.Module) or (
+        both and not is_class and not isinstance(model, tuple)
+    ):
+        return
+    if is_class:
+        advice = f"make one of it, as in {model.__name__}(...)"
+    elif _is_transformation(model):
+        advice = _ORDER
+    elif any(c.__module__.startswith("flax.nnx") for c in type(model).__mro__):
+        advice = (
+            "take it apart with nnx.split in `init` and put it together with"
+            " nnx.merge in `apply` of a vae_jax.ModelFunctions(init, apply)"
+        )
+    else:
+        advice = (
+            "write vae_jax.ModelFunctions(init, apply), with init(key, x) -> params and"
+            " apply(params, x, key) -> VAEOutput"
+        )
+    raise ContractError(
+        f"model is {_name(model)}, which is no Flax linen module: {advice}"
+    )
+
+
+def check_objective_argument(objective: Any) -> None:
+    """Raises unless an objective is a function of three arguments.
+
+    Raises:
+        ContractError: says what to write.
+    """
+    wanted = "a function (output, x, hparams) -> (loss, metrics), such as vae_jax.elbo"
+    if not callable(objective):
+        order = f"; {_ORDER}" if _is_transformation(objective) else ""
+        raise ContractError(
+            f"objective is {_name(objective)}: it must be {wanted}{order}"
+        )
+    taken = _arguments_if_not(objective, 3)
+    if taken is not None:
+        raise ContractError(
+            f"objective is {_name(objective)}, which takes {taken}: it must be"
+            f" {wanted}; a function that makes one is called first, as in"
+            " bounds.miwae(num_groups=2)"
+        )
+
+
+def check_transformation(tx: Any) -> None:
+    """Raises unless an optimiser has optax's `init` and `update`.
+
+    Raises:
+        ContractError: says what to write.
+    """
+    if _is_transformation(tx):
+        return
+    if isinstance(tx, float | int):
+        advice = f"write optax.adam({tx})"
+    elif callable(tx) and getattr(tx, "__module__", "").startswith("optax"):
+        advice = f"call it, as in optax.{getattr(tx, '__name__', 'adam')}(1e-3)"
+    else:
+        advice = _ORDER
+    raise ContractError(
+        f"tx is {_name(tx)}: it must be an optax transformation, such as"
+        f" optax.adam(1e-3); {advice}"
+    )
+
+
+def check_schedule(schedule: Any) -> None:
+    """Raises unless a schedule is a function of (step, hparams).
+
+    Raises:
+        ContractError: says what to write.
+    """
+    name = _name(schedule)
+    wanted = "it must be a function (step, hparams) -> hparams, such as"
+    if not callable(schedule):
+        raise ContractError(
+            f"schedule is {name}: {wanted} schedules.scale('kl_weight',"
+            " schedules.linear)"
+        )
+    taken = _arguments_if_not(schedule, 2)
+    if taken is not None:
+        raise ContractError(
+            f"schedule is {name}, which takes {taken}: {wanted}"
+            " schedules.scale('kl_weight', lambda step, _: factor(step)) with an optax"
+            " schedule `factor`"
+        )
+    if "warmup_steps" in _parameters(schedule):
+        raise ContractError(
+            f"schedule is {name}, a shape that gives a factor: {wanted}"
+            f" schedules.scale('kl_weight', {getattr(schedule, '__name__', 'shape')})"
+        )
+
+
+def check_num_samples(num_samples: Any) -> None:
+    """Raises unless K is a whole number, at least 1.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        is_valid = operator.index(num_samples) >= 1 and num_samples is not True
+    except TypeError:
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            f"num_samples={num_samples!r}: must be a whole number, at least 1"
+        )
+
+
+def check_ema_decay(ema_decay: Any) -> None:
+    """Raises unless a decay is None or in [0, 1).
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if ema_decay is None:
+        return
+    try:
+        is_valid = bool(0 <= ema_decay < 1)
+    except TypeError:
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            f"ema_decay={ema_decay!r}: must be at least 0 and below 1, or None"
+        )
+
+
+def _is_transformation(thing: Any) -> bool:
+    return not isinstance(thing, type) and all(
+        callable(getattr(thing, name, None)) for name in ("init", "update")
+    )
+
+
+def _arguments_if_not(function: Any, count: int) -> str | None:
+    """The signature of a function that can't be called with `count` arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some callables have none
+        return None
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return f"({', '.join(signature.parameters)})"
+    return None
+
+
+def _parameters(function: Any) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def _name(thing: Any) -> str:
+    """What to call an argument in a message."""
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    if _is_transformation(thing):
+        return "an optax transformation"
+    if isinstance(thing, tuple):
+        return f"a tuple of {len(thing)}"
+    if isinstance(thing, float | int | str) or thing is None:
+        return repr(thing)
+    if inspect.isroutine(thing):
+        return f"the function {thing.__name__}"
+    return f"of type {type(thing).__name__}"

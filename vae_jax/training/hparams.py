@@ -1,0 +1,145 @@
+"""Which hyperparameters a step reads, so that a misspelt name is no silent default."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from vae_jax.errors import ContractError
+from vae_jax.types import Hparams
+
+# What would read a name that is often given for nothing.
+_READERS = {
+    "warmup_steps": "a schedule reads it, such as"
+    " schedule=schedules.scale('kl_weight', schedules.linear)",
+    "learning_rate": "vae_jax.scale_by_hparam() reads it, as the optimiser's last link",
+    "capacity": "the objective vae_jax.capacity reads it",
+    "free_nats": "the objective vae_jax.elbo reads it",
+}
+
+
+class WatchedHparams(dict):
+    """Hyperparameters that note which names are asked for while a step is traced.
+
+    A copy of the whole (`{**hparams}`, a loop over it, a passage through `jit`) counts
+    as a question for every name, because nobody sees what happens to the copy;
+    `hparams | {...}` stays watched.
+    """
+
+    def __init__(self, values: Mapping[str, Any], reader: str, asked: set[str]) -> None:
+        """Watches some values.
+
+        Args:
+            values: name -> traced number.
+            reader: who is given them, for messages: "the schedule".
+            asked: names asked for so far; grows.
+        """
+        super().__init__(values)
+        self._reader = reader
+        self._asked = asked
+
+    def __getitem__(self, name: str) -> Any:
+        self._asked.add(name)
+        if not super().__contains__(name):
+            raise ContractError(
+                f"hparams has no {name!r}, which {self._reader} reads:"
+                f" add it, as in vae_jax.make_hparams({name}=1.0)."
+                f" There is {', '.join(dict.keys(self)) or 'none'}"
+            )
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._asked.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self._asked.add(str(name))
+        return super().__contains__(name)
+
+    def __or__(self, other: Any) -> Any:
+        mine = dict(zip(dict.keys(self), dict.values(self), strict=True))
+        return WatchedHparams({**mine, **other}, self._reader, self._asked)
+
+    def copy(self) -> Any:
+        return self | {}
+
+    def __iter__(self) -> Iterator[str]:
+        self._asked.update(dict.keys(self))
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self._asked.update(dict.keys(self))
+        return super().keys()
+
+    def values(self) -> Any:
+        self._asked.update(dict.keys(self))
+        return super().values()
+
+    def items(self) -> Any:
+        self._asked.update(dict.keys(self))
+        return super().items()
+
+
+def _flatten(hparams: WatchedHparams) -> tuple[list[Any], tuple[str, ...]]:
+    names = tuple(sorted(hparams))
+    return [hparams[name] for name in names], names
+
+
+def _unflatten(names: tuple[str, ...], values: Any) -> Any:
+    return dict(zip(names, values, strict=True))
+
+
+# Passed through jit or tree.map it becomes an ordinary dict.
+jax.tree_util.register_pytree_node(WatchedHparams, _flatten, _unflatten)
+
+
+def watch(
+    hparams: Any, reader: str, asked: set[str], name: str = "hparams"
+) -> WatchedHparams:
+    """`hparams` as `WatchedHparams`.
+
+    Args:
+        hparams: name -> traced number.
+        reader: who is given them, for messages: "the schedule".
+        asked: names asked for so far; grows.
+        name: of hparams, for messages.
+
+    Returns:
+        The same numbers, watched.
+
+    Raises:
+        ContractError: they are no mapping.
+    """
+    if isinstance(hparams, WatchedHparams):
+        hparams = hparams | {}
+        hparams._reader = reader
+        return hparams
+    if not isinstance(hparams, Mapping):
+        raise ContractError(
+            f"{name} is of type {type(hparams).__name__}: it must be a dict of numbers,"
+            " as vae_jax.make_hparams(kl_weight=1.0) gives"
+        )
+    return WatchedHparams(hparams, reader, asked)
+
+
+def check_all_read(hparams: Hparams, asked: set[str]) -> None:
+    """Raises if a step was given a number that nothing has asked for.
+
+    Args:
+        hparams: as given to the step.
+        asked: names that schedule, objective and optimiser have asked for.
+
+    Raises:
+        ContractError: names the first such number, and the nearest that is read.
+    """
+    for name in hparams:
+        if name in asked:
+            continue
+        near = difflib.get_close_matches(name, asked, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else _READERS.get(name)
+        read = ", ".join(sorted(asked)) or "none"
+        raise ContractError(
+            f"hparams has {name!r}, which nothing reads:"
+            f" {advice or 'leave it out'} (read: {read})"
+        )
