@@ -35,22 +35,29 @@ def number_labels(train: np.ndarray, test: np.ndarray) -> Classes:
     return Classes(values, numbered[: len(train)], numbered[len(train) :])
 
 
-def why_not_classes(classes: Classes) -> str | None:
-    """Why a classifier of these labels would say nothing, in one line; None if it does.
+def why_not_classes(classes: Classes, max_train: int) -> str | None:
+    """Why a classifier of these labels would say nothing.
 
-    It needs two classes, labelled images in both splits, and `IMAGES_PER_CLASS`
-    labelled training images a class on average.
+    It needs two classes, labelled images in both splits, and on average
+    `IMAGES_PER_CLASS` labelled training images of a class.
+
+    Args:
+        classes: of both splits.
+        max_train: how many training images it sees at the most.
+
+    Returns:
+        One line, or None if there is nothing against it.
     """
     num_classes = len(classes.values)
-    num_train = int((classes.train >= 0).sum())
+    num_train = min(int((classes.train >= 0).sum()), max_train)
     num_test = int((classes.test >= 0).sum())
     if not num_train or not num_test:
-        return f"{num_train} training and {num_test} test images are labelled"
+        return f"{num_train} training and {num_test} test images have a label"
     if num_classes == 1:
-        return f"all labelled images have the label {classes.values[0]}"
+        return f"all images that have a label have the same, {classes.values[0]}"
     if num_train < IMAGES_PER_CLASS * num_classes:
         return (
-            f"there are {num_classes} labels for {num_train} labelled training images,"
-            f" fewer than {IMAGES_PER_CLASS} images a label"
+            f"there are {num_classes} labels for {num_train} training images, fewer"
+            f" than {IMAGES_PER_CLASS} images a label"
         )
     return None

@@ -126,7 +126,7 @@ class Evaluator:
         if train.labels is None or test.labels is None:
             return None
         classes = number_labels(train.labels, test.labels)
-        why_not = why_not_classes(classes)
+        why_not = why_not_classes(classes, MAX_TRAIN)
         if why_not:
             logging.info("the numbers about labels are not defined: %s", why_not)
             return None

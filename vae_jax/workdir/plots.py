@@ -170,18 +170,26 @@ def latent_map(
     axes.set_aspect("equal", adjustable="datalim")
     size = float(np.clip(20_000 / len(points), 3, 30))
     dots = {"alpha": 0.5, "s": size, "linewidths": 0}
-    labelled = np.zeros(len(points), bool) if labels is None else np.array(labels) >= 0
+    labelled = _labelled(labels, len(points))
     if labels is None or not labelled.any():
         axes.scatter(*points.T, color=style.BLUE, **dots)
     else:
         axes.scatter(*points[~labelled].T, color=style.GREY, **dots)
-        classes = np.array(labels)[labelled]
+        classes = np.asarray(labels)[labelled]
         _scatter_classes(figure, axes, points[labelled], classes, size)
     for radius in (1, 2) if prior_circles else ():
         axes.add_patch(
             Circle((0, 0), radius, fill=False, linestyle="--", linewidth=1.2)
         )
     style.save_figure(figure, path)
+
+
+def _labelled(labels: np.ndarray | None, num: int) -> np.ndarray:
+    """Which of the points have a label, [N]: names have, and numbers from 0 up."""
+    if labels is None:
+        return np.zeros(num, bool)
+    labels = np.asarray(labels)
+    return labels >= 0 if labels.dtype.kind in "iuf" else np.ones(num, bool)
 
 
 def _scatter_classes(
