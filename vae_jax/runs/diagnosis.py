@@ -109,9 +109,11 @@ def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str
             f"draws from the prior cover {results['coverage']:.0%} of the test images"
             f" (real images: {results['real_coverage']:.0%})"
         )
+    if len(evidence) > 1:
+        evidence[-1] = f"and {evidence[-1]}"
     return (
         "With objective.kl_weight=0 nothing ties the codes to the prior:"
-        f" {', and '.join(evidence)}; this model reconstructs but is not made to"
+        f" {', '.join(evidence)}; this model reconstructs but is not made to"
         " generate, for which objective.kl_weight=1 is the usual choice."
     )
 
