@@ -22,6 +22,7 @@ from absl import flags
 from experiments import STARTED, cli, launch
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, processes
+from vae_jax.runs.diagnosis import diagnose_run
 
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the grid; made if missing.")
@@ -77,6 +78,11 @@ def main() -> None:
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
         title=workdir.name,
     )
+    for row in rows:
+        folder = grid.member_folder(workdir, row["name"])
+        if (folder / "results.json").is_file():  # not of a member that failed
+            for sentence in diagnose_run(folder):
+                print(f"{row['name']}: {sentence}")
     print(f"report: {report}")
 
 

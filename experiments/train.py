@@ -10,10 +10,13 @@ checkpoints/, results.json and figures/. Runs on all devices that divide the bat
 in several processes if told so: see docs/scaling.md.
 """
 
+import pathlib
+
 from absl import flags
 
 from experiments import STARTED, cli, launch
 from vae_jax.runs import processes, single
+from vae_jax.runs.diagnosis import diagnose_run
 from vae_jax.workdir import tables
 
 _CONFIG = cli.define_config()
@@ -33,6 +36,8 @@ def main() -> None:
     results = single.train(config, _WORKDIR.value, mesh=launch.mesh(), started=STARTED)
     if processes.is_first():
         tables.print_results(_WORKDIR.value, results)
+        for sentence in diagnose_run(pathlib.Path(_WORKDIR.value)):
+            print(sentence)
 
 
 if __name__ == "__main__":

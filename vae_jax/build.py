@@ -199,11 +199,8 @@ def check(config: ConfigDict) -> None:
             f" optimizer.name={config.optimizer.name}: choose adamw"
         )
     choose(("none", "threshold", "dynamic"), "data.binarize", config.data.binarize)
-    if config.data.dequantize and config.data.binarize != "none":
-        raise ConfigError(
-            f"data.dequantize=True with data.binarize={config.data.binarize}: binary"
-            " values have no levels to dequantise; set one of the two"
-        )
+    # The images' levels are not known yet: `check_support` asks again.
+    model_input(config.data.binarize, config.data.dequantize, levels="8bit")
     make_trainer(config, (8, 8, 1))  # the names of parts
     check_parts(config)
 
@@ -311,30 +308,58 @@ def check_support(config: ConfigDict, levels: str) -> None:
         levels: of the stored images: "binary", "8bit" or "float".
 
     Raises:
-        ConfigError: says what to change.
+        ConfigError: says what to set.
     """
-    binary = levels == "binary" or config.data.binarize != "none"
-    likelihood = config.model.likelihood
+    data, likelihood = config.data, config.model.likelihood
     support = choose(SUPPORTS, "model.likelihood", likelihood)
-    if support == "binary" and not binary:
+    values = model_input(data.binarize, data.dequantize, levels)
+    if support == "binary" and values != "binary":
         raise ConfigError(
             f"model.likelihood={likelihood} needs binary values, but"
-            f" {config.data.name} has grey ones: set data.binarize=dynamic (or"
+            f" {data.name} has grey ones: set data.binarize=dynamic (or"
             " threshold), or model.likelihood=continuous_bernoulli"
         )
-    if support != "binary" and binary:
+    if support != "binary" and values == "binary":
         grey = "" if levels == "binary" else ", or data.binarize=none for grey images"
         raise ConfigError(
             f"model.likelihood={likelihood} is over {support} values, but the data"
-            f" are binary (data.binarize={config.data.binarize}): set"
+            f" are binary (data.binarize={data.binarize}): set"
             f" model.likelihood=bernoulli{grey}"
         )
-    if support == "8bit" and (levels == "float" or config.data.dequantize):
+    if support == "8bit" and values != "8bit":
+        whole = "data.dequantize=False, or " if data.dequantize else ""
         raise ConfigError(
             f"model.likelihood={likelihood} is over 8-bit levels, but the data are"
-            " continuous: set data.dequantize=False and give uint8 images, or choose"
-            " normal, laplace or continuous_bernoulli"
+            f" continuous (data.dequantize={data.dequantize}, {levels} images): set"
+            f" {whole}model.likelihood=normal (or laplace, continuous_bernoulli)"
         )
+
+
+def model_input(binarize: str, dequantize: bool, levels: str) -> str:
+    """What values the model is given: "binary", "8bit" or "continuous" in [0, 1].
+
+    Args:
+        binarize: `data.binarize` of a config.
+        dequantize: `data.dequantize`: x = (v + u) / 256 with noise u in [0, 1) spreads
+            each of 256 levels v over a bin of its own, so there must be such levels.
+        levels: of the stored images: "binary", "8bit" or "float".
+
+    Raises:
+        ConfigError: noise is to be added to values that are no 8-bit levels.
+    """
+    if dequantize and binarize != "none":
+        raise ConfigError(
+            f"data.dequantize=True with data.binarize={binarize}: binary values have no"
+            " levels to dequantise; set data.dequantize=False, or data.binarize=none"
+        )
+    if dequantize and levels != "8bit":
+        raise ConfigError(
+            f"data.dequantize=True needs 8-bit levels, but the images are {levels}: set"
+            " data.dequantize=False"
+        )
+    if binarize != "none":
+        return "binary"
+    return "continuous" if dequantize or levels == "float" else levels
 
 
 def check_evaluation(config: ConfigDict, dataset: Dataset) -> None:

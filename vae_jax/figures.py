@@ -26,7 +26,7 @@ def draw_all(
     labels: np.ndarray | None,
     workdir: pathlib.Path,
 ) -> None:
-    """Writes workdir/figures/*.png.
+    """Writes workdir/figures/*.png; no interpolations of fewer than two images.
 
     Args:
         encode: x [B, H, W, C] -> mean of q(z | x), [B, D].
@@ -49,8 +49,9 @@ def draw_all(
     plots.samples(decode(prior_codes), folder / "samples.png")
 
     pairs = min(ROWS, len(codes) // 2)
-    lines = np.linspace(codes[:pairs], codes[pairs : 2 * pairs], STEPS, axis=1)
-    plots.interpolations(_decode_grid(decode, lines), folder / "interpolations.png")
+    if pairs:  # a single image has no other to go to
+        lines = np.linspace(codes[:pairs], codes[pairs : 2 * pairs], STEPS, axis=1)
+        plots.interpolations(_decode_grid(decode, lines), folder / "interpolations.png")
 
     means = statistics["mean"][0]
     kl = statistics["kl"][0].mean(axis=0) if "kl" in statistics else None
@@ -95,7 +96,9 @@ def principal_plane(points: np.ndarray) -> np.ndarray:
 
     The origin stays where it is: it is the centre of the prior.
     """
-    _, axes = np.linalg.eigh(np.cov(points.T).reshape(points.shape[1], -1))
+    # Divided by N, not N - 1: one point has a plane, too.
+    covariance = np.cov(points.T, bias=True).reshape(points.shape[1], -1)
+    _, axes = np.linalg.eigh(covariance)
     plane = points @ axes[:, ::-1][:, :2]
     return plane if plane.shape[1] == 2 else np.pad(plane, ((0, 0), (0, 1)))
 

@@ -150,8 +150,15 @@ def test_npz_images(tmp_path, stored, expected):
     np.testing.assert_array_equal(all_images(dataset), expected)
     assert dataset.train.images.dtype == expected.dtype
     np.testing.assert_array_equal(dataset.validation.labels, np.arange(5))
-    assert dataset.train.labels.dtype == np.int32
+    assert dataset.train.labels.dtype == np.int64
     assert dataset.test.labels is None
+
+
+def test_labels_keep_their_values(tmp_path):
+    labels = 2**31 + np.arange(20)  # would be negative as int32
+    np.savez(tmp_path / "a.npz", x_train=GREY, x_test=GREY, y_train=labels)
+    dataset = load_dataset(f"npz:{tmp_path / 'a.npz'}")
+    assert set(dataset.train.labels) | set(dataset.validation.labels) == set(labels)
 
 
 X = GREY[..., 0]
@@ -168,6 +175,9 @@ BAD_NPZ = {
     "from -1 to 1": dict(x_train=np.sign(X / 255 - 0.5)),
     "can't be read (Object arrays cannot be loaded": dict(x_train=np.array([None])),
     "y_train is int64 of shape (19,)": dict(x_train=X, y_train=np.arange(19)),
+    "y_train goes up to 9223372036854775808; labels": dict(
+        x_train=X, y_train=np.full(20, 2**63, np.uint64)
+    ),
     "y_train is float64": dict(x_train=X, y_train=np.zeros(20)),
     "y_test without x_test": dict(x_train=X, y_test=np.arange(20)),
     "x_test has uint8 images of shape (14, 28, 1)": dict(x_train=X, x_test=X[:, ::2]),

@@ -183,6 +183,29 @@ def test_classes_have_their_own_colours(path):
         assert rgb in colors  # in the legend, where nothing is transparent
 
 
+def test_points_without_a_label_are_grey_and_no_class(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    labels = np.repeat([-1, 10_000_000, 2015, -7], 10)
+    figures = drawn_figure(monkeypatch)
+    plots.latent_map(points, labels, "a.png")
+    plots.latent_map(points, np.full(40, -1), "b.png")
+    named = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert named == ["2015", "10000000"]
+    grey = figures[0].axes[0].collections[0]
+    assert len(grey.get_offsets()) == 20
+    assert not figures[1].legends
+    assert len(figures[1].axes[0].collections[0].get_offsets()) == 40
+
+
+def test_ten_thousand_labels_have_a_colour_bar(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(10_000, 2))
+    figures = drawn_figure(monkeypatch)
+    plots.latent_map(points, 10_000_000 + np.arange(10_000), "a.png")
+    bar = figures[0].axes[1].get_yticklabels()
+    assert [tick.get_text() for tick in bar] == ["10000000", "10009999"]
+    assert not figures[0].legends
+
+
 @pytest.mark.parametrize(
     ("points", "labels", "message"),
     [

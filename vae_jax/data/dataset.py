@@ -18,7 +18,7 @@ class Split:
     """Images with their labels, if they have any."""
 
     images: np.ndarray  # [N, H, W, C], uint8, or float32 in [0, 1]
-    labels: np.ndarray | None = None  # [N], int32
+    labels: np.ndarray | None = None  # [N], whole numbers; negative: unlabelled
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,14 +46,16 @@ class Dataset:
 
     @property
     def levels(self) -> Literal["binary", "8bit", "float"]:
-        """The values that a training pixel takes.
+        """The values that a pixel of any split takes.
 
         "binary": uint8, 0 and 255 only; "8bit": any other uint8; "float": float32.
         """
-        images = self.train.images
-        if images.dtype != np.uint8:
+        splits = [self.train.images, self.validation.images, self.test.images]
+        if splits[0].dtype != np.uint8:
             return "float"
-        return "binary" if ((images == 0) | (images == 255)).all() else "8bit"
+        # A grey test split would be outside the support of a binary likelihood.
+        binary = all(((x == 0) | (x == 255)).all() for x in splits)
+        return "binary" if binary else "8bit"
 
     @property
     def fingerprint(self) -> int:

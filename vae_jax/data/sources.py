@@ -185,4 +185,8 @@ def _check_labels(
             f"{where}: {key} is {labels.dtype} of shape {labels.shape}; it must hold"
             f" {size} integers, one for each image"
         )
-    return labels.astype(np.int32)
+    if labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise DataError(
+            f"{where}: {key} goes up to {labels.max()}; labels must be below 2**63"
+        )
+    return labels.astype(np.int64)

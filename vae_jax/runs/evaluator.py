@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jax.tree_util import Partial
 from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.labels import number_labels, why_not_classes
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.evaluation import latents, likelihood
 from vae_jax.evaluation.aggregate import Codes
@@ -119,18 +121,25 @@ class Evaluator:
 
     @functools.cached_property
     def _classifier(self) -> Classifier | None:
-        """Of the labels, trained once for all parameters; None without labels."""
+        """Of the labels, trained once for all parameters; None where they can't be."""
         train, test = self.dataset.train, self.dataset.test
         if train.labels is None or test.labels is None:
             return None
-        rows = even_rows(len(train), MAX_TRAIN)
+        classes = number_labels(train.labels, test.labels)
+        why_not = why_not_classes(classes, MAX_TRAIN)
+        if why_not:
+            logging.info("the numbers about labels are not defined: %s", why_not)
+            return None
+        labelled = np.flatnonzero(classes.train >= 0)
+        rows = labelled[even_rows(len(labelled), MAX_TRAIN)]
+        test_rows = np.flatnonzero(classes.test >= 0)
         return fit_classifier(
             self.x("train", rows),
-            train.labels[rows],
-            self.x("test", np.arange(len(test))),
-            test.labels,
+            classes.train[rows],
+            self.x("test", test_rows),
+            classes.test[test_rows],
             stream(build.data_key(self.config), "classifier"),
-            num_classes=int(train.labels.max()) + 1,
+            num_classes=len(classes.values),
         )
 
     def regularity(self, params: Params, key: Key) -> dict[str, float | None]:

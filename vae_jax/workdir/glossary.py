@@ -93,7 +93,10 @@ FIT = Group(
         Quantity(
             "NLL",
             "Minus log p(x), estimated with weighted samples of q(z | x). The estimate"
-            " is too high where q(z | x) is narrow, above all at weight 0.",
+            " is too high where q(z | x) is narrow, above all at weight 0. That of a"
+            " density (normal, Laplace, continuous Bernoulli) may be negative, since a"
+            " density may exceed 1, and on 8-bit images without noise"
+            " (data.dequantize=False) it can't be compared between models.",
             _one("nll"),
             "0 or more for discrete pixels; not above minus ELBO",
             "smaller is better",
@@ -258,7 +261,8 @@ COMPLETENESS = Group(
         Quantity(
             "Sure labels",
             "Share of draws to which a small classifier gives a label with a"
-            " probability of 0.95 or more.",
+            " probability of 0.95 or more. Not defined for a set with too many labels"
+            " for its images: fewer than ten training images each.",
             _at("sure", *SOURCES),
             SHARE,
             "near that of real images",

@@ -147,7 +147,7 @@ def latent_map(
 
     Args:
         points: [N, 2].
-        labels: [N] integers for the colours, or None.
+        labels: [N] integers for the colours, negative: unlabelled, in grey; or None.
         path: of the PNG.
         axis_names: of the two axes.
         prior_circles: whether to draw 1 and 2 standard deviations of a standard normal
@@ -169,22 +169,27 @@ def latent_map(
     style.dress(axes, f"Where the data lie in latent space{circles}", *axis_names)
     axes.set_aspect("equal", adjustable="datalim")
     size = float(np.clip(20_000 / len(points), 3, 30))
-    if labels is None:
-        axes.scatter(
-            points[:, 0],
-            points[:, 1],
-            color=style.BLUE,
-            alpha=0.5,
-            s=size,
-            linewidths=0,
-        )
+    dots = {"alpha": 0.5, "s": size, "linewidths": 0}
+    labelled = _labelled(labels, len(points))
+    if labels is None or not labelled.any():
+        axes.scatter(*points.T, color=style.BLUE, **dots)
     else:
-        _scatter_classes(figure, axes, points, np.asarray(labels), size)
+        axes.scatter(*points[~labelled].T, color=style.GREY, **dots)
+        classes = np.asarray(labels)[labelled]
+        _scatter_classes(figure, axes, points[labelled], classes, size)
     for radius in (1, 2) if prior_circles else ():
         axes.add_patch(
             Circle((0, 0), radius, fill=False, linestyle="--", linewidth=1.2)
         )
     style.save_figure(figure, path)
+
+
+def _labelled(labels: np.ndarray | None, num: int) -> np.ndarray:
+    """Which of the points have a label, [N]: names have, and numbers from 0 up."""
+    if labels is None:
+        return np.zeros(num, bool)
+    labels = np.asarray(labels)
+    return labels >= 0 if labels.dtype.kind in "iuf" else np.ones(num, bool)
 
 
 def _scatter_classes(

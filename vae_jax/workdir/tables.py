@@ -1,12 +1,15 @@
 """Results as a table on the terminal."""
 
+import importlib.util
 import os
 import pathlib
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 UNITS = {
     "elbo": "nats, larger is better",
@@ -26,8 +29,11 @@ UNITS = {
 
 
 def print_results(workdir: str | os.PathLike[str], results: Mapping[str, Any]) -> None:
-    """Prints name, value and unit of each result, and where to look."""
-    table = Table("result", "value", "unit", title=str(workdir))
+    """Prints name, value and unit of each result, and where to look.
+
+    Paths are printed whole, one a line, so that they can be copied.
+    """
+    table = Table("result", "value", "unit", title=Text(str(workdir)))
     for name, value in results.items():
         text = f"{value:.5g}" if isinstance(value, float) else str(value)
         table.add_row(
@@ -36,5 +42,11 @@ def print_results(workdir: str | os.PathLike[str], results: Mapping[str, Any]) -
     console = Console()
     console.print(table)
     path = pathlib.Path(workdir)
-    console.print(f"figures: {path / 'figures'}   metrics: {path / 'metrics.jsonl'}")
-    console.print(f"curves:  tensorboard --logdir={path}", highlight=False)
+    lines = {"metrics": path / "metrics.jsonl"}
+    if (path / "figures").is_dir():
+        lines["figures"] = path / "figures"
+    curves = f"tensorboard --logdir={shlex.quote(str(path))}"
+    if importlib.util.find_spec("tensorboard") is None:
+        curves += "   (first: pip install tensorboard)"
+    for name, text in {**lines, "curves": curves}.items():
+        print(f"{name + ':':<8} {text}")

@@ -1,0 +1,160 @@
+"""What a run's numbers say went wrong: one sentence each, and none about a good run."""
+
+import json
+import re
+
+import pytest
+
+from configs import autoencoder, cifar10, default, digits, fashion_mnist, mnist
+from vae_jax import build
+from vae_jax.runs.diagnosis import diagnose, diagnose_run
+
+GOOD = {  # configs/digits.py with 1,000 steps
+    "elbo": -23.28,
+    "rate": 4.72,
+    "nll": 22.75,
+    "nll_standard_error": 0.267,
+    "active_units": 16,
+    "outside_prior": 0.0063,
+    "coverage": 0.972,
+    "real_coverage": 0.994,
+}
+# Training and validation, as metrics.jsonl has them: many of the one, few of the other.
+RECORDS = [
+    {"step": 100, "train/elbo": -27.3},
+    {"step": 500, "train/elbo": -24.1, "eval/elbo": -24.0},
+    {"step": 1000, "train/elbo": -23.4},
+    {"step": 1000, "eval/elbo": -23.4},
+]
+
+
+def told(results=None, records=RECORDS, levels="8bit", **fields):
+    config = default.get_config()
+    config.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in fields.items()}
+    )
+    found = diagnose(
+        build.flatten(config.to_dict()), levels, GOOD | (results or {}), records
+    )
+    for sentence in found:
+        assert re.fullmatch(r"[A-Z].*\.", sentence)  # whole, and on one line
+        assert re.search(r"(objective|train|data|model)\.\w+", sentence)  # what to set
+    return found
+
+
+COLLAPSED = {"active_units": 0, "rate": 0.0075, "coverage": 0.77}
+
+
+def test_collapse_says_how_many_dimensions_are_used():
+    (sentence,) = told(COLLAPSED, objective__kl_weight=4.0)
+    assert "0 of 16 latent dimensions" in sentence
+    assert "0.0075 nats" in sentence
+    assert "smaller objective.kl_weight than 4" in sentence
+    few = {"active_units": 1, "rate": 0.4}
+    assert "1 of 16" in told(few)[0]
+    assert "1 of 36" in told(few, model__upper_latent_dims=(20,))[0]
+    (sentence,) = told(COLLAPSED, objective__name="capacity")
+    assert "larger objective.capacity than 0" in sentence
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"active_units": 1, "rate": 5.0},  # one dimension may be all there is
+        {"active_units": 11, "rate": 0.9},  # little in many
+        {"active_units": 0, "rate": None, "nll": None},  # an autoencoder has no KL
+    ],
+)
+def test_few_dimensions_alone_are_no_collapse(results):
+    assert told(results) == []
+
+
+def test_weight_0_shows_what_it_costs():
+    results = {"rate": 196.5, "outside_prior": 1.0, "coverage": 0.111}
+    (sentence,) = told(results, objective__kl_weight=0.0)
+    assert "objective.kl_weight=0 " in sentence
+    assert "100% of them lie outside" in sentence
+    assert "cover 11% of the test images (real images: 99%)" in sentence
+    unmeasured = {"rate": 196.5, "outside_prior": None, "coverage": None}
+    assert (
+        "the codes cost 196.5 nats; this"
+        in told(unmeasured, objective__kl_weight=0.0)[0]
+    )
+    autoencoder = {"rate": None, "nll": None}
+    assert told(autoencoder, objective__kl_weight=0.0) == []
+    assert told(objective__kl_weight=0.0, objective__name="capacity") == []
+
+
+def with_gap(gap, best=-23.5):
+    last = {"step": 3000, "train/elbo": -20.0, "eval/elbo": -20.0 - gap}
+    return [{"step": 2000, "eval/elbo": best}, last]
+
+
+def test_overfitting_is_a_gap_that_is_much_beside_the_rate():
+    (sentence,) = told(records=with_gap(6.5))
+    assert "-26.5 nats, lies 6.5 nats below that of training, -20" in sentence
+    assert "best, -23.5, at step 2000" in sentence
+    assert told(records=with_gap(6.5), results={"rate": 20.0}) == []
+    assert told(records=with_gap(2.3)) == []
+    assert told(records=with_gap(6.5), results={"nll_standard_error": 3.0}) == []
+    assert told(records=with_gap(6.5), results={"nll_standard_error": None})
+    assert told(records=with_gap(-6.5)) == []
+
+
+def test_overfitting_needs_both_curves():
+    for records in (
+        [],
+        [{"step": 1, "train/elbo": -1.0}],
+        [{"step": 1, "eval/elbo": 9}],
+    ):
+        assert told(records=records, results={"rate": 0.1, "active_units": 16}) == []
+    gone = [*with_gap(6.5), {"step": 4000, "train/elbo": None}]  # was not finite
+    assert told(records=gone)
+
+
+def test_a_density_of_levels_is_named():
+    grey = {"data__binarize": "none"}
+    for likelihood in ("normal", "laplace", "continuous_bernoulli"):
+        density = {**grey, "model__likelihood": likelihood}
+        (sentence,) = told({"nll": -142.3}, **density)
+        assert "NLL of -142.3 nats" in sentence
+        assert f"model.likelihood={likelihood}" in sentence
+        assert "data.dequantize=True" in sentence
+        assert told(**density, data__dequantize=True) == []
+        assert told(**density, levels="float") == []
+        assert told({"nll": None}, **density) == []
+    assert told(**grey, model__likelihood="logistic") == []
+    assert told() == []  # binarised
+    assert told(**grey, levels="binary") == []
+
+
+PUBLISHED = {  # docs/results.md, and the standard errors of its text
+    "mnist": (mnist, -100.50, 26.97, 95.78, 0.25, 20, 0.48, 0.96),
+    "autoencoder": (autoencoder, None, None, None, None, 20, 0.13, 0.96),
+    "fashion_mnist": (fashion_mnist, -237.11, 15.43, 234.49, 0.76, 11, 0.86, 0.98),
+    "cifar10": (cifar10, -14464.0, 159.4, 14386.0, 29.0, 64, 0.01, 0.97),
+    "digits": (digits, -22.72, 5.35, 22.2, 0.26, 15, 0.967, 0.994),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_shipped_configs_are_healthy(name):
+    module, *numbers = PUBLISHED[name]
+    keys = ("elbo", "rate", "nll", "nll_standard_error", "active_units")
+    results = dict(zip((*keys, "coverage", "real_coverage"), numbers, strict=True))
+    config = build.flatten(module.get_config().to_dict())
+    assert diagnose(config, "8bit", results, []) == []
+
+
+def test_a_finished_run_is_read_from_its_files(tmp_path):
+    config = default.get_config()
+    config.objective.kl_weight = 4.0
+    for name, content in {
+        "config.json": config.to_dict(),
+        "data.json": {"levels": "8bit"},
+        "results.json": GOOD | COLLAPSED,
+        "metrics.jsonl": RECORDS[0],
+    }.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    (sentence,) = diagnose_run(tmp_path)
+    assert sentence.startswith("Posterior collapse: 0 of 16")

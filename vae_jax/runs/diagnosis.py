@@ -1,0 +1,165 @@
+"""What a run's numbers say went wrong, in whole sentences."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vae_jax import build
+from vae_jax.workdir.writers import read_json, read_metrics
+
+# A code in which so few dimensions vary, or none, and that tells less than a nat about
+# its image, is collapsed. Unused dimensions alone are not: 11 of 20 are what Fashion
+# MNIST needs, and the rate of a code that says little is spread thinly at times.
+FEW_ACTIVE = 0.1
+LITTLE_RATE = 1.0
+# A gap between training and validation is judged by the rate, what a code tells about
+# its image in nats: unlike a share of the ELBO it doesn't depend on the units of a
+# density or on pixels that are always black. Runs of the shipped configs lie below
+# 0.1 of it, small sets (4,000 digits of 28x28) that still improve at up to 0.35.
+LARGE_GAP = 0.5
+STANDARD_ERRORS = 3  # a gap below is chance
+
+
+def diagnose_run(workdir: pathlib.Path) -> list[str]:
+    """`diagnose` of a finished run's files.
+
+    Args:
+        workdir: of the run.
+
+    Returns:
+        Its sentences.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    return diagnose(
+        build.flatten(read_json(workdir / "config.json")),
+        read_json(workdir / "data.json")["levels"],
+        read_json(workdir / "results.json"),
+        read_metrics(workdir / "metrics.jsonl"),
+    )
+
+
+def diagnose(
+    config: Mapping[str, Any],
+    levels: str,
+    results: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """What a student should know about a run, one sentence each; none if it is healthy.
+
+    Each names the numbers that show it and what to try.
+
+    Args:
+        config: of the run, flat: {"objective.kl_weight": 1.0, ...}.
+        levels: of its images: "binary", "8bit" or "float".
+        results: the content of results.json.
+        records: the lines of metrics.jsonl.
+
+    Returns:
+        At most one sentence about each of: a code that the decoder ignores (posterior
+        collapse) or that nothing ties to the prior (weight 0); a validation ELBO far
+        below that of training (overfitting); an NLL that is a density of 8-bit levels.
+    """
+    found = [
+        _collapsed(config, results),
+        _without_prior(config, results),
+        _overfitted(results, records),
+        _density_of_levels(config, levels, results),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
+    rate, active = results["rate"], results["active_units"]
+    if rate is None:
+        return None
+    dims = config["model.latent_dim"] + sum(config["model.upper_latent_dims"])
+    if active and not (active <= FEW_ACTIVE * dims and rate < LITTLE_RATE):
+        return None
+    if config["objective.name"] == "capacity":
+        less = f"a larger objective.capacity than {config['objective.capacity']:g}"
+    else:
+        less = (
+            f"a smaller objective.kl_weight than {config['objective.kl_weight']:g}, a"
+            " warm-up (objective.schedule=linear with objective.warmup_steps) or"
+            " objective.free_nats above 0"
+        )
+    return (
+        f"Posterior collapse: {active} of {dims} latent dimensions are used and the"
+        f" rate is {rate:.2g} nats, so the decoder ignores the code and all draws look"
+        f" alike; try {less}, or more train.num_steps if there were few."
+    )
+
+
+def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
+    rate = results["rate"]
+    if rate is None or config["objective.name"] == "capacity":
+        return None
+    if config["objective.kl_weight"] > 0:
+        return None
+    evidence = [f"the codes cost {rate:.4g} nats"]
+    if results.get("outside_prior") is not None:
+        evidence.append(
+            f"{results['outside_prior']:.0%} of them lie outside the region that holds"
+            " 99% of the prior"
+        )
+    if results.get("coverage") is not None:
+        evidence.append(
+            f"draws from the prior cover {results['coverage']:.0%} of the test images"
+            f" (real images: {results['real_coverage']:.0%})"
+        )
+    if len(evidence) > 1:
+        evidence[-1] = f"and {evidence[-1]}"
+    return (
+        "With objective.kl_weight=0 nothing ties the codes to the prior:"
+        f" {', '.join(evidence)}; this model reconstructs but is not made to"
+        " generate, for which objective.kl_weight=1 is the usual choice."
+    )
+
+
+def _overfitted(
+    results: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> str | None:
+    seen = {
+        split: [
+            (record[f"{split}/elbo"], record["step"])
+            for record in records
+            if record.get(f"{split}/elbo") is not None
+        ]
+        for split in ("train", "eval")
+    }
+    if not all(seen.values()) or results["rate"] is None:
+        return None
+    train, last = seen["train"][-1][0], seen["eval"][-1][0]
+    gap, rate = train - last, results["rate"]
+    chance = STANDARD_ERRORS * (results["nll_standard_error"] or 0.0)
+    if not gap > max(LARGE_GAP * rate, LITTLE_RATE, chance):
+        return None
+    best, step = max(seen["eval"])
+    return (
+        f"Overfitting: the validation ELBO, {last:.4g} nats, lies {gap:.3g} nats below"
+        f" that of training, {train:.4g}, which is much beside the {rate:.3g} nats that"
+        f" a code tells about its image; it was best, {best:.4g}, at step {step}: try"
+        " fewer train.num_steps, a smaller network, or more images."
+    )
+
+
+def _density_of_levels(
+    config: Mapping[str, Any], levels: str, results: Mapping[str, Any]
+) -> str | None:
+    likelihood = config["model.likelihood"]
+    values = build.model_input(
+        config["data.binarize"], config["data.dequantize"], levels
+    )
+    if values != "8bit" or build.SUPPORTS[likelihood] == "8bit":
+        return None
+    if results["nll"] is None:
+        return None
+    return (
+        f"The NLL of {results['nll']:.4g} nats is that of a density"
+        f" (model.likelihood={likelihood}) on 256 separate levels: it may be negative,"
+        " can fall without end where the density narrows around a level, and can't be"
+        " compared with other models'; set data.dequantize=True, or"
+        " model.likelihood=logistic."
+    )
