@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.runs import processes
+from vae_jax.runs.announce import announce
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
@@ -63,6 +64,7 @@ def train(
             claim_workdir(workdir, config, dataset)
     with processes.together():
         check_same_data(workdir, dataset)
+    announce(config, dataset)
     evaluator = Evaluator(config, dataset)
     state, meta = fit(
         config,
@@ -113,7 +115,6 @@ def finish(
         The content of results.json.
     """
     num_samples = config.eval.num_samples
-    total = len(evaluator.dataset.test)
     key = build.run_key(config)
     statistics = evaluator.statistics(
         params, "test", num_samples, stream(key, "evaluation"), progress
@@ -140,7 +141,7 @@ def finish(
                 lambda x: np.asarray(evaluator.encode(params, x).mean),
                 lambda z: np.asarray(evaluator.decode(params, z).mean),
                 np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
-                evaluator.x("test", np.arange(min(total, 64))),
+                evaluator.shown("test", 64),
                 statistics,
                 evaluator.dataset.test.labels,
                 workdir,
