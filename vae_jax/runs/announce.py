@@ -9,7 +9,7 @@ from vae_jax.errors import one_line
 from vae_jax.runs import processes
 
 # Of the variance of what the model sees. 0.17 on MNIST, 0.33 on scikit-learn's digits,
-# 0.40 on Fashion-MNIST, 0.75 on CIFAR-10: above a half most of what there is to learn
+# 0.40 on Fashion-MNIST, 0.74 on CIFAR-10: above a half most of what there is to learn
 # is noise.
 MOST_NOISE = 0.5
 
