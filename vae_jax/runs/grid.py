@@ -15,6 +15,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
 from vae_jax.runs import processes, sweep
+from vae_jax.runs.announce import announce
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.files import check_same_data, check_workdir, claim_workdir
 from vae_jax.runs.fit import fit
@@ -212,6 +213,7 @@ def _dataset(config: ConfigDict, datasets: dict[str, Dataset]) -> Dataset:
     name = repr(sorted(config.data.to_dict().items()))
     if name not in datasets:
         datasets[name] = build.make_dataset(config)
+        announce(config, datasets[name])
     build.check_support(config, datasets[name].levels)
     return datasets[name]
 
