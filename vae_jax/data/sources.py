@@ -79,7 +79,8 @@ def load_dataset(
     else:
         splits = tfds_sources.read_set(name, data_dir, size, grayscale)
         if size is not None:
-            notes = (f"cut to height:width {size[0]}:{size[1]} in the centre",)
+            cut = f"cut to height:width {size[0]}:{size[1]} in the centre"
+            notes = (f"{cut}, then resized",)
     images = binary_to_8bit({key: split.images for key, split in splits.items()})
     splits = {
         key: dataclasses.replace(split, images=images[key])
