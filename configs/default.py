@@ -4,7 +4,7 @@ Command: `python -m experiments.train --config=configs/default.py --workdir=DIR`
 trains on scikit-learn's handwritten digits (8x8), which need no download.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 
 def get_config() -> ConfigDict:
@@ -21,7 +21,9 @@ def get_config() -> ConfigDict:
     config.data.dequantize = False  # add uniform noise of one 8-bit level
     config.data.validation_fraction = 0.1  # where the source has no such split
     config.data.test_fraction = 0.1  # likewise
-    config.data.image_size = 0  # resize to this height and width; 0: as it is
+    # folder:, TFDS: cut to this aspect in the centre, then resized; 28, or height,width
+    # as 40,80; 0: as it is. One number or two: a reference of any type takes both.
+    config.data.image_size = FieldReference(0, field_type=object)
     config.data.grayscale = False
     # Training images that a device may hold, in 10^6 bytes; a larger set is streamed.
     config.data.device_budget_mb = 4096.0

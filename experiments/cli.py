@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from vae_jax.data.array_cache import user_cache_dir
-from vae_jax.errors import ConfigError, VAEJaxError
+from vae_jax.errors import ConfigError, VAEJaxError, one_line
 from vae_jax.runs import signals
 from vae_jax.workdir.files import local_path
 
@@ -32,7 +32,7 @@ _PARTING_S = 3.0
 
 def fail(message: object) -> None:
     """Prints one line and ends the program with status 1."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(str(message))}", file=sys.stderr)
     sys.exit(1)
 
 

@@ -1,8 +1,19 @@
-"""Writes the posterior of every image of a split.
+"""Writes the posterior of every image of a split, or of images of your own.
 
     python -m experiments.encode --workdir=runs/mnist --split=test --out=codes.npz
+    python -m experiments.encode --workdir=runs/mnist --images=PHOTOS --out=codes.npz
 
-The .npz holds `mean` and `std` [N, D] and, where the data have them, `labels` [N].
+The .npz holds, a row for each image:
+
+- `mean` and `std` [N, D] of q(z | x);
+- `rows` [N]: where the image stands in its split of the source: in `x_SPLIT` of an npz
+  file, in the split of a TFDS set, or in the sorted files of a folder. A split that the
+  source does not have was drawn from its training images, so that `rows` counts those;
+- `labels` [N], where the data have them;
+- `files` [N], paths below the folder, where the images are files; and `class_names`, by
+  label, where sub-folders are classes.
+
+--images is a folder, an image or an npz file, see `experiments.reconstruct`.
 """
 
 import pathlib
@@ -11,7 +22,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, one_line
 from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.workdir.files import writing
@@ -19,6 +30,9 @@ from vae_jax.workdir.files import writing
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Which images."
+)
+_IMAGES = cli.define_path(
+    "images", None, "In place of a split: folder of images, one image, or FILE.npz."
 )
 _OUT = cli.define_path("out", None, "FILE.npz.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
@@ -30,22 +44,56 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     if out.suffix != ".npz":
         raise ConfigError(f"--out={out}: must end in .npz")
+    for flag in (_SPLIT, _DATA_DIR):
+        if _IMAGES.value and flag.present:
+            raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
     run = opened.open_run(_WORKDIR.value)
+    if _IMAGES.value:
+        codes, notes = encode_images(run, pathlib.Path(_IMAGES.value))
+    else:
+        codes, notes = encode_split(run), ()
+    with writing(f"--out={out}"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(out, **codes)
+    line = f"{len(codes['mean'])} codes of {codes['mean'].shape[1]} dimensions in {out}"
+    print(one_line("; ".join([line, *notes])))
+
+
+def encode_split(run: opened.Run) -> dict[str, np.ndarray]:
+    """Codes of --split, with what leads back to its images."""
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
     statistics = evaluator.statistics(
         run.params, _SPLIT.value, 1, run.key("evaluation")
     )
+    split = getattr(evaluator.dataset, _SPLIT.value)
     codes = {
         "mean": statistics["mean"][0],
         "std": np.sqrt(statistics["variance"][0]),
+        "rows": split.rows,
     }
-    labels = getattr(evaluator.dataset, _SPLIT.value).labels
-    if labels is not None:
-        codes["labels"] = labels
-    with writing(f"--out={out}"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(out, **codes)
-    print(f"{len(codes['mean'])} codes of {codes['mean'].shape[1]} dimensions in {out}")
+    if split.labels is not None:
+        codes["labels"] = split.labels
+    if split.files is not None:
+        codes["files"] = split.files
+    if evaluator.dataset.class_names is not None:
+        codes["class_names"] = np.array(evaluator.dataset.class_names)
+    return codes
+
+
+def encode_images(
+    run: opened.Run, path: pathlib.Path
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Codes of --images, and what was skipped or cut off."""
+    own = opened.read_images(run, path)
+    result = opened.reconstruct(run, own.images)
+    codes = {
+        "mean": result["code"],
+        "std": result["std"],
+        "rows": np.arange(len(own.images)),
+    }
+    if own.files is not None:
+        codes["files"] = own.files
+    return codes, own.notes
 
 
 if __name__ == "__main__":

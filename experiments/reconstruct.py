@@ -2,9 +2,14 @@
 
     python -m experiments.reconstruct --workdir=runs/mnist --images=PHOTOS --out=DIR
 
---images is a folder of PNG or JPEG files or one of them; images are cut, resized
-and turned grey as the model needs. Writes DIR/reconstructions.png (originals above,
-reconstructions below) and DIR/reconstructions.npz with `x`, `mean` and `code`.
+--images is a folder of PNG, JPEG, WebP, BMP or TIFF files or one of them; images are
+cut, resized and turned grey as the model needs. Or it is a FILE.npz whose array
+`x_test`, or only array, has the shape that the model was trained on.
+
+Writes DIR/reconstructions.png (originals above, reconstructions below; between them
+what the model saw, where images are binarised or get noise) and DIR/reconstructions.npz
+with `x` the model's input, `mean` its reconstruction, `code` and `std` the mean and
+standard deviation of q(z | x), and `files`, the paths below the folder.
 """
 
 import pathlib
@@ -12,12 +17,16 @@ import pathlib
 import numpy as np
 
 from experiments import cli
+from vae_jax.data.dataset import to_unit_floats
+from vae_jax.errors import one_line
 from vae_jax.runs import opened
 from vae_jax.workdir import plots
 from vae_jax.workdir.files import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
-_IMAGES = cli.define_path("images", None, "Folder of images, or one image.")
+_IMAGES = cli.define_path(
+    "images", None, "Folder of images, one image, or FILE.npz with images."
+)
 _OUT = cli.define_path("out", None, "Folder for the results; made if missing.")
 
 
@@ -25,16 +34,26 @@ def main() -> None:
     """Reconstructs and writes."""
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
     run = opened.open_run(_WORKDIR.value)
-    result = opened.reconstruct(run, pathlib.Path(_IMAGES.value))
+    own = opened.read_images(run, pathlib.Path(_IMAGES.value))
+    result = opened.reconstruct(run, own.images)
+    files = {} if own.files is None else {"files": own.files}
     out = pathlib.Path(_OUT.value)
     with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(out / "reconstructions.npz", **result)
-        shown = slice(0, 16)
-        plots.reconstructions(
-            result["x"][shown], result["mean"][shown], out / "reconstructions.png"
-        )
-    print(f"{len(result['x'])} reconstructions in {out}")
+        np.savez_compressed(out / "reconstructions.npz", **result, **files)
+        drawable = run.image_shape[-1] in (1, 3)
+        if drawable:
+            shown = slice(0, 16)
+            plots.reconstructions(
+                to_unit_floats(own.images[shown]),
+                result["mean"][shown],
+                out / "reconstructions.png",
+                seen=result["x"][shown],
+            )
+    parts = [f"{len(result['x'])} reconstructions in {out}", *own.notes]
+    if not drawable:
+        parts.append(f"no figure: images have {run.image_shape[-1]} channels")
+    print(one_line("; ".join(parts)))
 
 
 if __name__ == "__main__":

@@ -175,6 +175,8 @@ CASES = [
     ("train", [f"{FOLDER}/empty"], "no image below FILES/empty", ".png"),
     ("train", [f"{FOLDER}/broken"], "FILES/broken/07.png", "damaged"),
     ("train", ["--config.data.image_size=28"], "data.image_size", "not for digits"),
+    ("train", ["--config.data.image_size=4x8"], "image_size=4x8", "height,width"),
+    ("train", ["--config.data.name=FILES/photos"], "mean 'folder:FILES/photos'?"),
     ("train", [f"{NPZ}/grey.npz", GREY], "bernoulli needs binary", "binarize=dynamic"),
     (
         "train",
@@ -252,6 +254,8 @@ CASES = [
     ("reconstruct", ["--images=FILES/no"], "there is no folder FILES/no"),
     ("reconstruct", ["--images=FILES/empty"], "no image below FILES/empty"),
     ("reconstruct", ["--images=FILES/file"], "FILES/file", "not a PNG or JPEG"),
+    ("reconstruct", ["--images=FILES/grey.npz"], "6x5x1, but FILES/run", "8x8x1"),
+    ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
     ("reconstruct", ["--images=FILES/broken"], "FILES/broken/07.png", "damaged"),
     ("prepare_data", [], "--dataset is missing"),
     ("prepare_data", ["--dataset=minst"], "'minst'", "'mnist'?"),

@@ -1,19 +1,44 @@
 """From a config to objects: every name builds, and parts that clash are refused."""
 
+import json
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
+from absl import flags
+from ml_collections import ConfigDict, config_flags
 
 from configs import default
 from tests.battery import FAST_COMPILE
+from tests.runs_helpers import REPOSITORY
 from vae_jax import build
 from vae_jax.errors import ConfigError
 
 SHAPE = (8, 8, 1)
+
+
+def test_image_size_takes_a_number_or_a_pair():
+    """From a config file, from JSON and from a flag, which ml_collections parses."""
+    config = default.get_config()
+    for value in (28, 0, (40, 80), [40, 80]):
+        config.data.image_size = value
+        build.check(config)
+        build.check(ConfigDict(json.loads(json.dumps(config.to_dict()))))
+    for value in (-1, (40, 0), (1, 2, 3), 2.5, True, "40x80", (40, "80")):
+        config.data.image_size = value
+        with pytest.raises(ConfigError, match="data.image_size=.*: must be a whole"):
+            build.check(config)
+    path = REPOSITORY / "configs" / "default.py"
+    for text, expected in {"28": 28, "40,80": (40, 80), "(40, 80)": (40, 80)}.items():
+        values = flags.FlagValues()
+        argv = ["train", f"--config={path}", f"--config.data.image_size={text}"]
+        holder = config_flags.DEFINE_config_file(
+            "config", flag_values=values, sys_argv=argv
+        )
+        values(argv)
+        assert holder.value.data.image_size == expected
 
 
 def config_with(fields: dict[str, Any]) -> ConfigDict:

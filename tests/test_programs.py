@@ -189,9 +189,57 @@ def test_photos_of_105x105_resized(photos, tmp_path):
     train(tmp_path / "run", "mnist", **fields)
     data = json.loads((tmp_path / "run" / "data.json").read_text())
     assert data["image_shape"] == [28, 28, 1]
-    run("encode", f"--workdir={tmp_path}/run", f"--out={tmp_path}/codes.npz")
+    out = run("encode", f"--workdir={tmp_path}/run", f"--out={tmp_path}/codes.npz")
+    assert "skipped" not in out
     with np.load(tmp_path / "codes.npz") as codes:
-        assert set(codes["labels"]) <= {0, 1}
+        assert list(codes["class_names"]) == ["left", "right"]
+        sorted_files = sorted(p.relative_to(photos) for p in photos.rglob("*.png"))
+        for file, row, label in zip(
+            codes["files"], codes["rows"], codes["labels"], strict=True
+        ):
+            assert str(sorted_files[row]) == file
+            assert codes["class_names"][label] == file.split("/")[0]
+    # The same images from another place, and as images of the user's own.
+    again = f"--out={tmp_path}/again.npz"
+    moved = photos.rename(photos.with_name("moved"))
+    try:
+        run("encode", f"--workdir={tmp_path}/run", again, f"--data_dir={moved}")
+        run("encode", f"--workdir={tmp_path}/run", f"--images={moved}", again + ".npz")
+    finally:
+        moved.rename(photos)
+    with np.load(tmp_path / "codes.npz") as a, np.load(tmp_path / "again.npz") as b:
+        assert a.files == b.files
+        for name in a.files:
+            np.testing.assert_array_equal(a[name], b[name])
+    with np.load(tmp_path / "again.npz.npz") as codes:
+        assert codes["mean"].shape == (60, 3)
+        assert list(codes["files"]) == list(map(str, sorted_files))
+
+
+def test_floats_of_four_channels_in_and_out(tmp_path):
+    """A model of such arrays encodes others; that nothing is drawn is said."""
+    x = np.random.default_rng(0).random((60, 8, 8, 4), np.float32)
+    np.savez(tmp_path / "set.npz", x_train=x)
+    np.savez(tmp_path / "new.npz", new=x[:5])
+    own = {"data.name": f"npz:{tmp_path}/set.npz", "data.binarize": "none"}
+    train(tmp_path / "run", **own, **{"model.likelihood": "normal"})
+    images = f"--images={tmp_path}/new.npz"
+    out = run(
+        "reconstruct", f"--workdir={tmp_path}/run", images, f"--out={tmp_path}/out"
+    )
+    assert "5 reconstructions" in out
+    assert "no figure: images have 4 channels" in out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [
+        "reconstructions.npz"
+    ]
+    run("encode", f"--workdir={tmp_path}/run", images, f"--out={tmp_path}/codes.npz")
+    with (
+        np.load(tmp_path / "out" / "reconstructions.npz") as result,
+        np.load(tmp_path / "codes.npz") as codes,
+    ):
+        np.testing.assert_array_equal(result["x"], x[:5])
+        np.testing.assert_array_equal(result["code"], codes["mean"])
+        np.testing.assert_array_equal(result["std"], codes["std"])
 
 
 def test_colour_folder_of_64x64(tmp_path):

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import likelihoods, posteriors, priors
 from vae_jax.data.batches import Preprocess, preprocessor
+from vae_jax.data.image_files import check_image_size
 from vae_jax.data.sources import Dataset, load_dataset
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.completeness import NEIGHBOURS
@@ -122,7 +123,6 @@ def check(config: ConfigDict) -> None:
     not_negative = [
         "seed",
         "data.seed",
-        "data.image_size",
         "objective.kl_weight",
         "objective.warmup_steps",
         "objective.free_nats",
@@ -163,6 +163,7 @@ def check(config: ConfigDict) -> None:
         empty = not flat[field] and field != "model.upper_latent_dims"
         if empty or not all(isinstance(n, int) and n > 0 for n in flat[field]):
             raise ConfigError(f"{field}={flat[field]}: must be whole numbers above 0")
+    check_image_size(config.data.image_size or None)
     warmup = config.objective.warmup_steps
     if config.objective.schedule != "constant" and warmup > config.train.num_steps:
         raise ConfigError(

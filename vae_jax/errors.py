@@ -1,8 +1,20 @@
 """Errors that a user can mend: each carries one line that says how."""
 
 
+def one_line(text: str) -> str:
+    """The text with line breaks, control codes and the like escaped as `repr` does.
+
+    Names of files, arrays and classes come from outside: printed as they are, they
+    could spread over several lines or steer a terminal.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class VAEJaxError(Exception):
     """Base of all errors below; the programs print its message and exit with 1."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(VAEJaxError, ValueError):

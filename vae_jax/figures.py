@@ -21,7 +21,7 @@ def draw_all(
     encode: Callable[[Any], np.ndarray],
     decode: Decode,
     prior_codes: np.ndarray,
-    x: Any,
+    shown: tuple[np.ndarray, Any],
     statistics: Mapping[str, Any],
     labels: np.ndarray | None,
     workdir: pathlib.Path,
@@ -32,7 +32,8 @@ def draw_all(
         encode: x [B, H, W, C] -> mean of q(z | x), [B, D].
         decode: z [B, D] -> mean of p(x | z), [B, H, W, C].
         prior_codes: draws from p(z), [N, D].
-        x: some test inputs, [N, H, W, C].
+        shown: some test images in [0, 1] and what the model sees of them, which
+            binarisation or noise may have changed; both [N, H, W, C].
         statistics: of the whole test split, from `likelihood.evaluate_images`.
         labels: of the test split, [N_test], or None.
         workdir: of the run; its metrics.jsonl gives the training curves.
@@ -42,9 +43,13 @@ def draw_all(
     plots.training_curves(
         read_metrics(workdir / "metrics.jsonl"), folder / "training_curves.png"
     )
+    images, x = shown
     codes = encode(x)
     plots.reconstructions(
-        np.asarray(x)[:SHOWN], decode(codes)[:SHOWN], folder / "reconstructions.png"
+        images[:SHOWN],
+        decode(codes)[:SHOWN],
+        folder / "reconstructions.png",
+        seen=np.asarray(x)[:SHOWN],
     )
     plots.samples(decode(prior_codes), folder / "samples.png")
 

@@ -8,6 +8,7 @@ import pytest
 from vae_jax.data.batches import (
     InMemoryBatches,
     batch_indices,
+    binarization_noise,
     fixed_draw,
     preprocessor,
 )
@@ -52,6 +53,20 @@ def test_scaling_and_threshold():
     np.testing.assert_array_equal(
         preprocessor("none", False)(scaled, KEY).ravel(), scaled.ravel()
     )
+
+
+def test_share_of_noise_in_binarised_images():
+    """The law of total variance, measured on draws; exact at its ends."""
+    grey = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8) // 2
+    keys = jax.random.split(KEY, 4000)
+    draws = jax.vmap(lambda key: preprocessor("dynamic")(jnp.asarray(grey), key))(keys)
+    measured = float(draws.var(axis=0).mean() / draws.var())
+    assert binarization_noise(grey) == pytest.approx(measured, rel=2e-3)
+    floats = grey.astype(np.float32) / 255
+    assert binarization_noise(floats) == pytest.approx(binarization_noise(grey))
+    assert binarization_noise(grey // 127 * np.uint8(255)) == pytest.approx(0)
+    assert binarization_noise(np.full_like(grey, 100)) == pytest.approx(1)
+    assert binarization_noise(np.zeros_like(grey)) == 0
 
 
 def test_dynamic_binarisation_has_the_grey_value_as_its_mean():

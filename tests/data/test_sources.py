@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_jax.data import array_cache, image_files, prepare, tfds_sources
-from vae_jax.data.sources import Dataset, Split, load_dataset
+from vae_jax.data import array_cache, prepare, tfds_sources
+from vae_jax.data.dataset import describe
+from vae_jax.data.sources import Dataset, Split, load_dataset, moved, read_arrays
 from vae_jax.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -107,6 +108,32 @@ def test_levels_and_fingerprint():
         dataset(GREY).name = "y"  # type: ignore[misc]
 
 
+def test_rows_lead_back_to_the_source(tmp_path):
+    """Of splits that were drawn, and of one that the source has."""
+    np.savez(tmp_path / "a.npz", x_train=GREY[:14], x_test=GREY[14:])
+    dataset = load_dataset(f"npz:{tmp_path / 'a.npz'}", validation_fraction=0.3)
+    source = {"train": GREY[:14], "validation": GREY[:14], "test": GREY[14:]}
+    for name, images in source.items():
+        split = getattr(dataset, name)
+        np.testing.assert_array_equal(images[split.rows], split.images)
+    np.testing.assert_array_equal(dataset.test.rows, range(6))
+
+
+def test_one_line_describes_a_dataset():
+    def line(**fields) -> str:
+        splits = [Split(GREY[i::4], np.array([0, 1, 1, -1, 5])) for i in range(3)]
+        return describe(Dataset("npz:a\tb", *splits, **fields))
+
+    sizes = "train 5, validation 5, test 5"
+    assert line() == rf"npz:a\tb: 15 images 28x28x1 in 3 classes: {sizes}"
+    names = tuple("abcdefghijk")
+    assert line(class_names=names, notes=("2 files skipped", "cut")) == (
+        r"npz:a\tb: 15 images 28x28x1 in 11 classes (a, b, c, d, e, f, g, h, and 3"
+        f" more): {sizes}; 2 files skipped; cut"
+    )
+    assert line(class_names=("cat\n",)).endswith(rf"in 1 class (cat\n): {sizes}")
+
+
 # --- digits and npz ---------------------------------------------------------------
 
 
@@ -166,6 +193,10 @@ BAD_NPZ = {
     "no x_train; it has train_images": dict(train_images=X),
     "x_train has shape (20, 28)": dict(x_train=X[:, :, 0]),
     "x_train has shape (20, 28, 28, 5)": dict(x_train=np.zeros((20, 28, 28, 5))),
+    "(20, 3, 16, 16); it must be [N, H, W] or [N, H, W, C] with C from 1 to 4; for"
+    " PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)": dict(
+        x_train=np.zeros((20, 3, 16, 16))
+    ),
     "x_train has shape ()": dict(x_train=np.array(1.0)),
     "x_train is empty": dict(x_train=X[:0]),
     "x_test is empty": dict(x_train=X, x_test=X[:0]),
@@ -193,6 +224,53 @@ def test_bad_npz(tmp_path, message):
     assert message.removeprefix("no ") in str(error.value)
     assert str(tmp_path / "a.npz") in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_names_of_arrays_are_escaped(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"x\n\x1b[2J": X})
+    with pytest.raises(DataError) as error:
+        load_dataset(f"npz:{tmp_path / 'a.npz'}")
+    assert r"no array x_train; it has x\n\x1b[2J" in str(error.value)
+
+
+def test_arrays_for_a_trained_model(tmp_path):
+    """x_test, or the only array; the values as load_dataset would give them."""
+    file = tmp_path / "a.npz"
+    floats = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 4, 4, 1)
+    for arrays, expected in [
+        (dict(x_train=X[:3], x_test=X), GREY),
+        (dict(anything=COLOUR), COLOUR),
+        (dict(x=X / 255), GREY),
+        (dict(x=X > 99), (GREY > 99) * np.uint8(255)),
+        (dict(x=floats), floats),
+    ]:
+        np.savez(file, **arrays)
+        np.testing.assert_array_equal(read_arrays(file), expected)
+    for arrays, message in [
+        (dict(x_train=X, y_train=X), "as its only array; it has x_train, y_train"),
+        (dict(x=X.astype(np.int64)), "a.npz: x has dtype int64"),
+    ]:
+        np.savez(file, **arrays)
+        with pytest.raises(DataError, match=message):
+            read_arrays(file)
+    file.write_bytes(b"PK")
+    with pytest.raises(DataError, match="not an npz file"):
+        read_arrays(file)
+
+
+def test_where_a_moved_set_is_looked_for(tmp_path):
+    (tmp_path / "a.npz").touch()
+    (tmp_path / "pets").mkdir()
+    for name, data_dir, expected in [
+        ("npz:/old/a.npz", tmp_path, f"npz:{tmp_path}/a.npz"),
+        ("npz:/old/b.npz", tmp_path / "a.npz", f"npz:{tmp_path}/a.npz"),
+        ("npz:/old/b.npz", tmp_path, f"npz:{tmp_path}/b.npz"),  # names what is missing
+        ("folder:/old/pets", tmp_path, f"folder:{tmp_path}/pets"),
+        ("folder:/old/cats", tmp_path / "pets", f"folder:{tmp_path}/pets"),
+        ("mnist", tmp_path, "mnist"),
+        ("digits", tmp_path, "digits"),
+    ]:
+        assert moved(name, str(data_dir)) == expected
 
 
 class Bomb:
@@ -233,123 +311,17 @@ def test_damaged_npz(tmp_path):
     [
         (dict(image_size=8), "not for digits"),
         (dict(grayscale=True), "not for digits"),
-        (dict(image_size=0), "data.image_size is 0"),
-        (dict(image_size=(8, -1)), "data.image_size is"),
-        (dict(image_size=(8, 8, 1)), "data.image_size is"),
-        (dict(image_size=8.0), "data.image_size is 8.0"),
-        (dict(image_size="8"), "data.image_size is '8'"),
+        (dict(image_size=0), "data.image_size=0: must be a whole number above 0"),
+        (dict(image_size=(8, -1)), "data.image_size=8,-1: must be"),
+        (dict(image_size=[8, 8, 1]), "data.image_size=8,8,1: must be"),
+        (dict(image_size=8.0), "data.image_size=8.0: must be"),
+        (dict(image_size=True), "data.image_size=True: must be"),
+        (dict(image_size="8x9"), "data.image_size=8x9: .* two of them, height,width"),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises(ConfigError, match=message):
         load_dataset("digits", **options)
-
-
-# --- Folders ----------------------------------------------------------------------
-
-
-def test_folder_of_105x105_resized(tmp_path):
-    for i in range(10):  # left half black, right half white
-        pixels = np.zeros((105, 105), np.uint8)
-        pixels[:, 53:] = 255
-        (tmp_path / f"{i}.png").write_bytes(png(pixels))
-    dataset = load_dataset(f"folder:{tmp_path}", image_size=28)
-    assert dataset.image_shape == (28, 28, 1)
-    assert dataset.train.labels is None
-    image = dataset.train.images[0, ..., 0]
-    assert (image[:, :13] == 0).all() and (image[:, 15:] == 255).all()
-    assert (image == image[0]).all()
-
-
-def test_folder_of_colour_classes(tmp_path):
-    images = RNG.integers(0, 256, (12, 64, 64, 3), np.uint8)
-    for i, pixels in enumerate(images):
-        folder = tmp_path / "bca"[i % 3] / "deeper"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{i:02}.PNG").write_bytes(png(pixels))
-    (tmp_path / "notes.txt").write_text("not an image")
-    (tmp_path / ".hidden").mkdir()
-    (tmp_path / ".hidden" / "a.png").write_bytes(b"")
-    read = image_files.read_folder(str(tmp_path))
-    order = [i for start in (2, 0, 1) for i in range(start, 12, 3)]  # a, b, c
-    np.testing.assert_array_equal(read.images, images[order])
-    np.testing.assert_array_equal(read.labels, np.repeat([0, 1, 2], 4))
-    dataset = load_dataset(f"folder:{tmp_path}", grayscale=True, image_size=(16, 32))
-    assert dataset.image_shape == (16, 32, 1)
-
-
-def test_fit_cuts_the_centre_and_keeps_pixels_of_the_right_size():
-    wide = np.concatenate([GREY[0], GREY[1], GREY[2]], axis=1)[..., 0]
-    cut = image_files.fit(Image.fromarray(wide), (28, 28), False)
-    np.testing.assert_array_equal(cut, GREY[1])
-    luma = image_files.fit(Image.fromarray(COLOUR[0]), None, True)[..., 0]
-    assert np.abs(luma - COLOUR[0] @ [0.299, 0.587, 0.114]).max() < 1
-
-
-def test_modes_that_are_understood(tmp_path):
-    grey, colour = GREY[0, ..., 0], COLOUR[0]
-    opaque = np.concatenate([colour, np.full((32, 32, 1), 255, np.uint8)], axis=2)
-    palette = io.BytesIO()
-    Image.fromarray(grey).convert("P").save(palette, "PNG")
-    bits = io.BytesIO()
-    Image.fromarray(grey > 127).save(bits, "PNG")
-    turned = Image.Exif()
-    turned[0x0112] = 6  # show it turned by 90 degrees clockwise
-    for data, expected in [
-        (png(grey), grey),
-        (png(colour), colour),
-        (png(opaque), colour),
-        (palette.getvalue(), np.stack([grey] * 3, axis=2)),
-        (bits.getvalue(), (grey > 127) * 255),
-        (png(colour, exif=turned), np.rot90(colour, -1)),
-    ]:
-        opened = np.asarray(image_files.open_image(data, "it"))
-        np.testing.assert_array_equal(opened, expected)
-    (tmp_path / "a.png").write_bytes(png(grey))
-    (tmp_path / "b.png").write_bytes(png(np.stack([grey] * 3, axis=2)))
-    mixed = image_files.read_folder(str(tmp_path)).images
-    np.testing.assert_array_equal(mixed[0], mixed[1])
-
-
-def image_of(mode: str, size: tuple[int, int] = (8, 8), format: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, size).save(file, format)
-    return file.getvalue()
-
-
-BAD_FOLDERS = {
-    "there is no folder": None,
-    "no image below": {"a.txt": b""},
-    "set data.image_size": {"a.png": image_of("L"), "b.png": image_of("L", (8, 9))},
-    "lies beside the class folders": {"a.png": image_of("L"), "c/b.png": image_of("L")},
-    "a.png: damaged image": {"a.png": png(COLOUR[0])[:1000]},
-    "a.png: not a PNG or JPEG": {"a.png": image_of("RGB", format="BMP")},
-    "b.png: not a PNG or JPEG": {"a.png": image_of("L"), "b.png": b""},
-    "a.png: has transparent pixels": {"a.png": image_of("RGBA")},
-    "b.png: has transparent pixels": {"b.png": image_of("LA")},
-    "a.png: 16 bits a channel": {"a.png": image_of("I;16")},
-    "a.jpg: colour mode CMYK": {"a.jpg": image_of("CMYK", format="JPEG")},
-}
-
-
-@pytest.mark.parametrize("message", BAD_FOLDERS)
-def test_bad_folders(tmp_path, message):
-    files = BAD_FOLDERS[message]
-    for name, content in (files or {}).items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    folder = tmp_path if files else tmp_path / "none"
-    with pytest.raises(DataError) as error:
-        load_dataset(f"folder:{folder}")
-    assert message in str(error.value)
-    assert str(tmp_path) in str(error.value)
-
-
-def test_an_image_that_unpacks_to_too_many_pixels_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(image_files, "MAX_PIXELS", 63)
-    header = image_of("L")[:60]  # no pixels at all: only the header may be read
-    with pytest.raises(DataError, match="it: 8 x 8 pixels; the limit is 63 in all"):
-        image_files.open_image(header, "it")
 
 
 # --- TFDS -------------------------------------------------------------------------
@@ -536,6 +508,10 @@ def test_cache_write_leaves_nothing_half_done(mnist, monkeypatch):
         ("mnits", "Did you mean 'mnist'"),
         ("cifar-10", "Did you mean 'cifar10'"),
         ("npz", "Did you mean 'npz:PATH'"),
+        ("/some/where/x.npz", "Did you mean 'npz:/some/where/x.npz'?"),
+        ("tests", "Did you mean 'folder:tests'?"),
+        ("iris", "no data set is called 'iris'. Valid are"),
+        ("a\nb\x1b[31m", r"no data set is called 'a\nb\x1b[31m'"),
         ("digit", "Did you mean 'digits'"),
         ("", "no data set is called ''"),
         ("../mnist", "no data set is called"),

@@ -11,7 +11,14 @@ import jax
 import numpy as np
 import pytest
 
-from configs import autoencoder, binarized_mnist, cifar10, fashion_mnist, mnist
+from configs import (
+    autoencoder,
+    binarized_mnist,
+    cifar10,
+    fashion_mnist,
+    mnist,
+    photos,
+)
 from configs.iwae import cpu, one_layer, two_layers
 from configs.vampprior import standard, vamp
 from tests.runs_helpers import flags, program, run_program, sigterm_after, small_config
@@ -202,14 +209,15 @@ def test_changed_data_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        *(mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10),
+        *(mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10, photos),
         *(one_layer, two_layers, cpu, standard, vamp),
     ],
 )
 def test_every_config_takes_steps(config, tmp_path):
     """Each config, shrunk, on made-up images of its own kind."""
     original = config.get_config()
-    shape = (32, 32, 3) if original.data.name == "cifar10" else (28, 28)
+    colour = original.data.name in ("cifar10", "folder:photos")
+    shape = (32, 32, 3) if colour else (28, 28)
     images = np.random.default_rng(0).integers(0, 256, (60, *shape), np.uint8)
     if original.data.name == "binarized_mnist":
         images = images // 128
@@ -217,6 +225,7 @@ def test_every_config_takes_steps(config, tmp_path):
     fields = {
         "data.name": f"npz:{tmp_path / 'set.npz'}",
         "data.validation_fraction": 0.1,
+        "data.image_size": 0,
         "model.prior_components": 5,
         "objective.warmup_steps": min(original.objective.warmup_steps, 20),
     }

@@ -150,6 +150,28 @@ def test_reconstructions_stand_below_their_data(path):
     assert changes == ["red", "blue", "red", "blue"]
 
 
+def test_what_the_model_saw_stands_between_data_and_model_where_it_differs(path):
+    data = np.zeros((9, 4, 4, 3), np.float32)
+    seen, model = data.copy(), data.copy()
+    data[..., 0], seen[..., 1], model[..., 2] = 1.0, 1.0, 1.0
+    plots.reconstructions(data, model, path, seen=seen)
+    drawn = picture(path)
+    colours = {"red": [255, 0, 0], "green": [0, 255, 0], "blue": [0, 0, 255]}
+    column = np.flatnonzero((drawn == colours["green"]).all(axis=-1).any(axis=0))[0]
+    order = [
+        name
+        for pixel in drawn[:, column]
+        for name, colour in colours.items()
+        if (pixel == colour).all()
+    ]
+    changes = [a for a, b in zip(order, order[1:] + [""], strict=True) if a != b]
+    assert changes == ["red", "green", "blue"] * 2
+    plots.reconstructions(data, model, path, seen=data + np.float32(1e-7))
+    alone = picture(path)
+    plots.reconstructions(data, model, path)
+    np.testing.assert_array_equal(picture(path), alone)
+
+
 def test_shapes_that_do_not_fit_together(path):
     one, lines = random_images(2, 4, 4, 1), random_images(3, 4, 5, 5, 1)
     with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[1, 4, 4, 1\]"):

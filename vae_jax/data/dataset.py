@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from vae_jax.errors import DataError
+from vae_jax.errors import DataError, one_line
 
 # Keeps the draw of the splits apart from every other use of the same seed.
 _SPLIT_STREAM = zlib.crc32(b"vae_jax.data.splits")
+_NAMES_SHOWN = 8  # classes that a line lists by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,10 @@ class Split:
 
     images: np.ndarray  # [N, H, W, C], uint8, or float32 in [0, 1]
     labels: np.ndarray | None = None  # [N], whole numbers; negative: unlabelled
+    files: np.ndarray | None = None  # [N], str: paths below the folder of a source
+    # [N], int: where each image stands in the split of the source that it was taken
+    # from. None: the split is that of the source.
+    source_rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -26,7 +31,15 @@ class Split:
     def take(self, rows: np.ndarray) -> "Split":
         """The examples in these rows."""
         labels = None if self.labels is None else self.labels[rows]
-        return Split(self.images[rows], labels)
+        files = None if self.files is None else self.files[rows]
+        return Split(self.images[rows], labels, files, self.rows[rows])
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Where each image stands in the split of the source, [N]."""
+        if self.source_rows is None:
+            return np.arange(len(self))
+        return self.source_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +50,10 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    class_names: tuple[str, ...] | None = None  # of the labels 0, 1, ...
+    # What a source did to the images that a user should know, a phrase each: files that
+    # were skipped, parts that were cut off.
+    notes: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -108,10 +125,50 @@ def complete(
             )
         drawn[split] = splits["train"].take(np.sort(order[used : used + size]))
         used += size
-    if not used:
-        return Dataset(name, **splits)
-    train = splits["train"].take(np.sort(order[used:]))
-    return Dataset(name, **{**splits, **drawn, "train": train})
+    if used:
+        drawn["train"] = splits["train"].take(np.sort(order[used:]))
+    found = {**splits, **drawn}
+    return Dataset(name, found["train"], found["validation"], found["test"])
+
+
+def describe(dataset: Dataset) -> str:
+    """One line that says what a data set holds, for a user to see before training.
+
+    For example `folder:PETS: 90 images 16x16x3 in 3 classes (bird, cat, dog): train 72,
+    validation 9, test 9; 12 files skipped: 8 .txt, 4 hidden`.
+    """
+    splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    total = sum(map(len, splits.values()))
+    shape = "x".join(map(str, dataset.image_shape))
+    sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
+    line = f"{total:,} images {shape}{_classes(dataset)}: {sizes}"
+    return one_line("; ".join([f"{dataset.name}: {line}", *dataset.notes]))
+
+
+def _classes(dataset: Dataset) -> str:
+    """` in 3 classes (bird, cat, dog)`, as far as that is known."""
+    names = dataset.class_names
+    if names is not None:
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        more = len(names) - _NAMES_SHOWN
+        shown += f", and {more} more" if more > 0 else ""
+        return f" in {counted(len(names), 'class', 'classes')} ({shown})"
+    labels = dataset.train.labels
+    if labels is None:
+        return ""
+    count = len(np.unique(labels[labels >= 0]))  # negative: unlabelled
+    return f" in {counted(count, 'class', 'classes')}"
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {one if count == 1 else several}"
+
+
+def to_unit_floats(images: np.ndarray) -> np.ndarray:
+    """Float32 in [0, 1]: v / 255 of uint8, floats as they are."""
+    scale = 255.0 if images.dtype == np.uint8 else 1.0
+    return images.astype(np.float32) / np.float32(scale)
 
 
 def binary_to_8bit(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

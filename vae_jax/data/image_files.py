@@ -1,34 +1,53 @@
-"""PNG and JPEG files: one image to an array, a folder of images to a Split."""
+"""One image file to an array: PNG, JPEG, WebP, BMP and TIFF."""
 
-import io
+import os
 import pathlib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
-from vae_jax.data.dataset import Split
 from vae_jax.errors import ConfigError, DataError
 
-FORMATS = ("PNG", "JPEG")
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+}
 # A few kilobytes of PNG can unpack to gigabytes; Pillow itself only warns.
 MAX_PIXELS = 50_000_000
+# More than so many pixels need in any of the formats, RGBA without compression.
+MAX_BYTES = 256 * 2**20
+_TIFF_BITS_A_CHANNEL = 258
 
 Size = tuple[int, int]  # height, width
+
+
+class Picture(NamedTuple):
+    """What was read of a file."""
+
+    pixels: np.ndarray  # [H, W, C], uint8; C is 1 or 3
+    left_out: float  # share of the image that was cut off
+    num_frames: int  # that the file holds; the first one is read
 
 
 def check_image_size(image_size: int | Sequence[int] | None) -> Size | None:
     """(H, W) from an int, a pair or None; ConfigError for anything else."""
     if image_size is None:
         return None
-    sides = [image_size] * 2 if isinstance(image_size, int) else image_size
-    if isinstance(sides, list | tuple) and len(sides) == 2:
-        if all(isinstance(side, int) and side > 0 for side in sides):
-            return sides[0], sides[1]
+    sides: Sequence[Any] = (
+        image_size if isinstance(image_size, list | tuple) else [image_size] * 2
+    )
+    if len(sides) == 2 and all(type(side) is int and side > 0 for side in sides):
+        return sides[0], sides[1]
+    shown = str(image_size).strip("()[]").replace(" ", "")
     raise ConfigError(
-        f"data.image_size is {image_size!r}; it must be a positive int, a pair"
-        " (height, width) of them, or None"
+        f"data.image_size={shown}: must be a whole number above 0, or two of them,"
+        " height,width; 0 leaves images as they are"
     )
 
 
@@ -54,102 +73,101 @@ def fit(image: Image.Image, image_size: Size | None, grayscale: bool) -> np.ndar
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def open_image(data: bytes, where: str) -> Image.Image:
-    """A PNG or JPEG file, upright and in mode L or RGB.
+def share_left_out(width: int, height: int, image_size: Size | None) -> float:
+    """The share of an image's area that `fit` cuts off, in [0, 1)."""
+    if image_size is None:
+        return 0.0
+    ratio = (width * image_size[0]) / (height * image_size[1])
+    return 1.0 - min(ratio, 1.0 / ratio)
+
+
+def read_image(
+    path: pathlib.Path, image_size: Size | None = None, grayscale: bool = False
+) -> Picture:
+    """Reads one file; of an animation or a file of several pages the first image.
+
+    Args:
+        path: of the file.
+        image_size: see `fit`.
+        grayscale: likewise.
+
+    Raises:
+        DataError: it is larger than `MAX_BYTES`, or `open_image` refuses it.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise DataError(
+                f"{path}: {size:,} bytes; an image file may have {MAX_BYTES:,}"
+            )
+        image, num_frames = open_image(file, str(path))
+    cut = share_left_out(image.width, image.height, image_size)
+    return Picture(fit(image, image_size, grayscale), cut, num_frames)
+
+
+def open_image(file: BinaryIO, where: str) -> tuple[Image.Image, int]:
+    """An image, upright and in mode L or RGB, and the number of images in its file.
 
     The EXIF orientation is applied. A palette becomes RGB, one bit becomes 8. An alpha
     channel is dropped where it is opaque everywhere.
+
+    Args:
+        file: of a format in `SUFFIXES`; only its header is read before the number of
+            pixels is checked.
+        where: what errors call it.
 
     Raises:
         DataError: another format, damaged, more than `MAX_PIXELS`, transparent,
             16 bits a channel, or a colour space other than grey, palette and RGB.
     """
     try:
-        file = Image.open(io.BytesIO(data), formats=FORMATS)
-        num_pixels = file.width * file.height
-        if num_pixels <= MAX_PIXELS:
-            image = ImageOps.exif_transpose(file)  # decodes the pixels
+        # Pillow warns of much that is either harmless or refused below.
+        with warnings.catch_warnings(action="ignore"):
+            opened = Image.open(file, formats=list(SUFFIXES))
+            num_pixels = opened.width * opened.height
+            if num_pixels <= MAX_PIXELS:
+                bits = _bits_a_channel(opened, file)
+                num_frames = getattr(opened, "n_frames", 1)
+                image = ImageOps.exif_transpose(opened)  # decodes the pixels
     except Image.UnidentifiedImageError:
-        raise DataError(f"{where}: not a PNG or JPEG image") from None
+        raise DataError(
+            f"{where}: not a PNG or JPEG image, nor WebP, BMP or TIFF"
+        ) from None
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise DataError(f"{where}: damaged image ({error})") from error
     if num_pixels > MAX_PIXELS:
         raise DataError(
-            f"{where}: {file.width} x {file.height} pixels; the limit is"
+            f"{where}: {opened.width} x {opened.height} pixels; the limit is"
             f" {MAX_PIXELS:,} in all"
         )
-    if file.format == "PNG" and data[24] == 16:  # IHDR: bits a channel
-        raise DataError(f"{where}: 16 bits a channel; convert it to 8 bits")
+    if bits > 8:
+        raise DataError(f"{where}: {bits} bits a channel; convert it to 8 bits")
     if image.has_transparency_data:
-        image = image if image.mode == "LA" else image.convert("RGBA")
-        if np.asarray(image)[..., -1].min() < 255:
-            raise DataError(f"{where}: has transparent pixels; flatten it first")
+        alpha = image.convert("LA" if image.mode in ("LA", "La") else "RGBA")
+        if np.asarray(alpha)[..., -1].min() < 255:
+            raise DataError(
+                f"{where}: has transparent pixels, and image files are read as grey or"
+                " RGB: flatten it onto a background first, or store arrays of 4"
+                " channels as npz"
+            )
+        image = alpha
     if image.mode in ("1", "L", "LA"):
-        return image.convert("L")
+        return image.convert("L"), num_frames
     if image.mode in ("P", "RGB", "RGBA"):
-        return image.convert("RGB")
+        return image.convert("RGB"), num_frames
     raise DataError(
         f"{where}: colour mode {image.mode}; convert it to 8-bit grey or RGB"
     )
 
 
-def read_folder(
-    folder: str, image_size: Size | None = None, grayscale: bool = False
-) -> Split:
-    """All PNG and JPEG files below a folder, sorted by path.
-
-    Class = name of the sub-folder right below `folder`, label = its place in sorted
-    order; no labels when all images lie in `folder` itself. Hidden files and folders
-    and other suffixes are skipped. Grey and colour files together become RGB.
-
-    Raises:
-        DataError: no folder, no image, an image that can't be read or that has another
-            size than the first while `image_size` is None, or images both in `folder`
-            and in sub-folders.
-    """
-    root = pathlib.Path(folder).expanduser()
-    if not root.is_dir():
-        raise DataError(f"folder:{folder}: there is no folder {root}")
-    paths = sorted(_image_paths(root))
-    if not paths:
-        raise DataError(
-            f"folder:{folder}: no image below {root} ({', '.join(_SUFFIXES)})"
-        )
-    images: list[np.ndarray] = []
-    for path in paths:
-        image = fit(open_image(path.read_bytes(), str(path)), image_size, grayscale)
-        if images and image.shape[:2] != images[0].shape[:2]:
-            raise DataError(
-                f"{path} is {_hw(image)}, but {paths[0]} is {_hw(images[0])} (height x"
-                " width): set data.image_size"
-            )
-        images.append(image)
-    channels = max(image.shape[2] for image in images)
-    stacked = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
-    for row, image in enumerate(images):
-        stacked[row] = image  # a grey image is repeated over the channels
-    return Split(stacked, _class_labels(root, paths))
-
-
-def _image_paths(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in _SUFFIXES and path.is_file() and not hidden:
-            yield path
-
-
-def _class_labels(root: pathlib.Path, paths: list[pathlib.Path]) -> np.ndarray | None:
-    parts = [path.relative_to(root).parts for path in paths]
-    flat = [path for path, part in zip(paths, parts, strict=True) if len(part) == 1]
-    if len(flat) == len(paths):
-        return None
-    if flat:
-        raise DataError(
-            f"{flat[0]} lies beside the class folders of {root}; move it into one"
-        )
-    names = [part[0] for part in parts]
-    return np.unique(names, return_inverse=True)[1].astype(np.int32)
-
-
-def _hw(image: np.ndarray) -> str:
-    return f"{image.shape[0]}x{image.shape[1]}"
+def _bits_a_channel(image: Image.Image, file: BinaryIO) -> int:
+    """Depth in the file; Pillow gives 16-bit RGB as 8 bits without a word."""
+    if image.format == "PNG":
+        place = file.tell()
+        file.seek(24)  # IHDR
+        (bits,) = file.read(1)
+        file.seek(place)
+        return bits
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(image.tag_v2.get(_TIFF_BITS_A_CHANNEL, (1,)))
+    return 8

@@ -1,13 +1,16 @@
 """Where images come from: `load_dataset` and the sources that need no set-up."""
 
+import contextlib
+import dataclasses
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from vae_jax.data import image_files, tfds_sources
+from vae_jax.data import image_files, image_folders, tfds_sources
 from vae_jax.data.dataset import Dataset, Split, binary_to_8bit, complete
 from vae_jax.errors import ConfigError, DataError
 
@@ -32,7 +35,7 @@ def load_dataset(
     |---|---|
     | `digits` | scikit-learn's 1,797 digits of 8x8, values 0..16 scaled to 0..255 |
     | `npz:PATH` | arrays `x_train` and optionally `x_validation`, `x_test`, `y_...` |
-    | `folder:PATH` | PNG and JPEG files; a sub-folder is a class |
+    | `folder:PATH` | image files, see `image_folders.read_folder` |
     | any other | an image set of TFDS that lies in `data_dir` (`mnist`, `cifar10`) |
 
     npz images are [N, H, W] or [N, H, W, C] with C from 1 to 4; uint8, bool, or float
@@ -48,7 +51,8 @@ def load_dataset(
             has none.
         test_fraction: the same for test.
         image_size: (H, W), or an int for squares: `folder:` and TFDS images are cut to
-            this aspect in the centre and resized (see `image_files.fit`).
+            this aspect in the centre and resized (see `image_files.fit`). None: as
+            they are.
         grayscale: turns colour images of `folder:` and TFDS grey.
 
     Returns:
@@ -61,6 +65,8 @@ def load_dataset(
     """
     size = image_files.check_image_size(image_size)
     kind, colon, path = name.partition(":")
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
     if name == "digits" or (colon and kind == "npz"):
         if size is not None or grayscale:
             raise ConfigError(
@@ -69,18 +75,70 @@ def load_dataset(
             )
         splits = _digits() if name == "digits" else _read_npz(path)
     elif colon and kind == "folder":
-        splits = {"train": image_files.read_folder(path, size, grayscale)}
+        splits, class_names, notes = image_folders.read_folder(path, size, grayscale)
     else:
         splits = tfds_sources.read_set(name, data_dir, size, grayscale)
+        if size is not None:
+            cut = f"cut to height:width {size[0]}:{size[1]} in the centre"
+            notes = (f"{cut}, then resized",)
     images = binary_to_8bit({key: split.images for key, split in splits.items()})
-    splits = {key: Split(images[key], splits[key].labels) for key in splits}
-    return complete(
+    splits = {
+        key: dataclasses.replace(split, images=images[key])
+        for key, split in splits.items()
+    }
+    dataset = complete(
         name,
         splits,
         seed=seed,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
     )
+    return dataclasses.replace(dataset, class_names=class_names, notes=notes)
+
+
+def moved(name: str, data_dir: str) -> str:
+    """The name of an `npz:` or `folder:` set that lies in `data_dir` now.
+
+    Args:
+        name: of the set, as it was.
+        data_dir: the file or folder itself, or a folder that holds it under its old
+            name.
+
+    Returns:
+        The name of the set where it is; other sources than these two keep theirs.
+    """
+    kind, colon, path = name.partition(":")
+    if not colon or kind not in ("npz", "folder"):
+        return name
+    place = pathlib.Path(data_dir).expanduser()
+    inside = place / pathlib.Path(path).name
+    if inside.exists() or (kind == "npz" and not place.is_file()):
+        place = inside
+    return f"{kind}:{place}"
+
+
+def read_arrays(file: pathlib.Path) -> np.ndarray:
+    """The images of an npz file that is no data set: `x_test`, or the only array.
+
+    Args:
+        file: its path.
+
+    Returns:
+        Array [N, H, W, C], uint8 or float32, as `load_dataset` gives it.
+
+    Raises:
+        DataError: no such array, or one that `load_dataset` would refuse.
+    """
+    with _open_npz(file, str(file)) as archive:
+        names = ["x_test"] if "x_test" in archive.files else archive.files
+        if len(names) != 1:
+            raise DataError(
+                f"{file}: must hold the images as x_test, or as its only array; it has"
+                f" {', '.join(names) or 'none at all'}"
+            )
+        array = np.asarray(archive[names[0]])
+    images = {"train": _check_images(f"{file}: {names[0]}", array)}
+    return binary_to_8bit(_to_bytes_or_float32(images))["train"]
 
 
 def _digits() -> dict[str, Split]:
@@ -91,20 +149,29 @@ def _digits() -> dict[str, Split]:
     return {"train": Split(images[..., None], digits.target.astype(np.int32))}
 
 
-def _read_npz(path: str) -> dict[str, Split]:
-    file = pathlib.Path(path).expanduser()
-    where = f"npz:{path}"
+@contextlib.contextmanager
+def _open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
+    """NumPy's NpzFile; whatever fails while it is read is a DataError."""
     if not file.is_file():
         raise DataError(f"{where}: there is no file {file}")
     if not zipfile.is_zipfile(file):
         raise DataError(f"{where}: not an npz file (numpy.savez writes them)")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            found = archive.files
-            keys = [f"{letter}_{split}" for split in _SPLITS for letter in "xy"]
-            arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
+            yield archive
+    except DataError:
+        raise
     except Exception as error:  # a damaged zip raises a dozen types
         raise DataError(f"{where}: can't be read ({error})") from error
+
+
+def _read_npz(path: str) -> dict[str, Split]:
+    file = pathlib.Path(path).expanduser()
+    where = f"npz:{path}"
+    with _open_npz(file, where) as archive:
+        found = archive.files
+        keys = [f"{letter}_{split}" for split in _SPLITS for letter in "xy"]
+        arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
     if "x_train" not in arrays:
         raise DataError(
             f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
@@ -132,9 +199,15 @@ def _check_images(where: str, images: np.ndarray) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
+        channels_first = images.ndim == 4 and 1 <= images.shape[1] <= 4
+        hint = (
+            "; for PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)"
+            if channels_first
+            else ""
+        )
         raise DataError(
             f"{where} has shape {images.shape}; it must be [N, H, W] or [N, H, W, C]"
-            " with C from 1 to 4"
+            f" with C from 1 to 4{hint}"
         )
     if not images.size:
         raise DataError(f"{where} is empty: shape {images.shape}")

@@ -139,8 +139,16 @@ def unknown_name(name: str) -> DataError:
     import tensorflow_datasets as tfds
 
     own = ["digits", "npz:PATH", "folder:PATH"]
-    names = own + tfds.list_builders(with_community_datasets=False)
-    nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    names = {text.partition(":")[0]: text for text in own}
+    names |= {text: text for text in tfds.list_builders(with_community_datasets=False)}
+    nearest = [
+        names[near]
+        for near in difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    ]
+    if name and pathlib.Path(name).expanduser().is_dir():
+        nearest = [f"folder:{name}"]
+    elif name.endswith(".npz"):
+        nearest = [f"npz:{name}"]
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return DataError(
         f"no data set is called {name!r}.{hint} Valid are {', '.join(own)} and image"

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
-from vae_jax.data.dataset import Dataset
+from vae_jax.data.dataset import Dataset, to_unit_floats
 from vae_jax.data.labels import number_labels, why_not_classes
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.evaluation import latents, likelihood
@@ -85,6 +85,14 @@ class Evaluator:
         """
         images = getattr(self.dataset, split).images[rows]
         return self._draws[split](jnp.asarray(images), jnp.asarray(rows))
+
+    def shown(self, split: str, num: int) -> tuple[np.ndarray, Array]:
+        """The first images of a split and what the model sees of them, for figures.
+
+        Both [min(num, N), H, W, C] in [0, 1].
+        """
+        images = getattr(self.dataset, split).images[:num]
+        return to_unit_floats(images), self.x(split, np.arange(len(images)))
 
     def statistics(
         self,

@@ -16,6 +16,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
 from vae_jax.runs import identity, processes, sweep
+from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
@@ -249,6 +250,7 @@ def _dataset(config: ConfigDict, datasets: dict[str, Dataset]) -> Dataset:
     if name not in datasets:
         check_memory(config)
         datasets[name] = build.make_dataset(config)
+        announce(config, datasets[name])
     check_memory(config, datasets[name])
     build.check_support(config, datasets[name].levels)
     return datasets[name]

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.data import image_files
+from vae_jax.data import image_folders
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.sources import moved, read_arrays
 from vae_jax.errors import CheckpointError, DataError
 from vae_jax.runs import identity
 from vae_jax.runs.best import Best, Saved
@@ -44,11 +46,21 @@ class Run:
         return stream(build.run_key(self.config), name)
 
     def dataset(self, data_dir: str | None = None) -> Dataset:
-        """The images it was trained on, from `data_dir` if they have moved."""
+        """The images it was trained on, from `data_dir` if they have moved.
+
+        Args:
+            data_dir: folder of TFDS sets; for `npz:` and `folder:` sets, the file or
+                folder itself, or one that holds it under its old name.
+
+        Raises:
+            DataError: they are not there, or not the same.
+        """
         config = self.config.copy_and_resolve_references()
+        name = config.data.name
         if data_dir:
             config.data.dir = data_dir
-        dataset = build.make_dataset(config)
+            config.data.name = moved(name, data_dir)
+        dataset = dataclasses.replace(build.make_dataset(config), name=name)
         identity.check_same_data(self.workdir, dataset)
         return dataset
 
@@ -128,31 +140,60 @@ def sample(
     return jax.tree.map(lambda *values: np.concatenate(values)[:num], *parts)
 
 
-def reconstruct(run: Run, path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Encodes and decodes images of a folder, or one image file.
+@dataclasses.dataclass(frozen=True)
+class OwnImages:
+    """Images of a user's own, of the shape that a run's model takes."""
+
+    images: np.ndarray  # [N, H, W, C], uint8, or float32 in [0, 1]
+    files: np.ndarray | None = None  # [N], str: paths below the folder
+    notes: tuple[str, ...] = ()  # what was skipped and cut off, a phrase each
+
+
+def read_images(run: Run, path: pathlib.Path) -> OwnImages:
+    """Reads images of a user's own for a trained model.
 
     Args:
         run: a trained run.
-        path: PNG or JPEG files; they are cut and resized to the model's images, and
-            turned grey where those are.
+        path: a folder of image files, or one of them: they are cut and resized to the
+            model's images, and turned grey where those are. Or an npz file with the
+            array `x_test`, or only one, of the model's own shape.
+
+    Raises:
+        DataError: there is no image, one can't be read, or has not the model's shape.
+    """
+    height, width, channels = run.image_shape
+    shape = f"{height}x{width}x{channels}"
+    if path.suffix.lower() == ".npz":
+        arrays = read_arrays(path.expanduser())
+        if arrays.shape[1:] != run.image_shape:
+            other = "x".join(map(str, arrays.shape[1:]))
+            raise DataError(
+                f"{path}: images are {other}, but {run.workdir} was trained on {shape}"
+            )
+        return OwnImages(arrays)
+    if channels not in (1, 3):
+        raise DataError(
+            f"{path}: image files are read as grey or RGB, but {run.workdir} was"
+            f" trained on images {shape} of {run.config.data.name}: give an npz file"
+            f" with an array [N, {height}, {width}, {channels}]"
+        )
+    found = image_folders.read_images(path, (height, width), channels == 1)
+    pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.image_shape))
+    return OwnImages(pixels, np.array([p.as_posix() for p in found.paths]), found.notes)
+
+
+def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Encodes and decodes images.
+
+    Args:
+        run: a trained run.
+        images: [N, H, W, C], uint8, or float32 in [0, 1].
 
     Returns:
         `x` the input as the model saw it, `mean` its reconstruction (both
-        [N, H, W, C]) and `code` [N, D], the posterior mean.
-
-    Raises:
-        DataError: there is no image, or one can't be read.
+        [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
+        and `std`, [N, D].
     """
-    height, width, channels = run.image_shape
-    if channels not in (1, 3):
-        raise DataError(f"{run.workdir} has {channels} channels, which no image has")
-    if path.is_file():
-        image = image_files.open_image(path.read_bytes(), str(path))
-        images = image_files.fit(image, (height, width), channels == 1)[None]
-    else:
-        split = image_files.read_folder(str(path), (height, width), channels == 1)
-        images = split.images
-    images = np.broadcast_to(images, (len(images), height, width, channels))
     key = stream(build.data_key(run.config), "reconstruct")
     draw = fixed_draw(build.make_preprocess(run.config), key)
     variables = {"params": run.params}
@@ -160,9 +201,10 @@ def reconstruct(run: Run, path: pathlib.Path) -> dict[str, np.ndarray]:
     @jax.jit
     def chunk(rows: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
         x = draw(images, rows)
-        code = run.model.apply(variables, x, method="encode").mean
+        posterior = run.model.apply(variables, x, method="encode")
+        code, std = posterior.mean, jnp.sqrt(posterior.variance)
         mean = run.model.apply(variables, code, method="decode").mean
-        return {"x": x, "mean": mean, "code": code}
+        return {"x": x, "mean": mean, "code": code, "std": std}
 
     parts = []
     for start in range(0, len(images), CHUNK):

@@ -15,6 +15,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
 from vae_jax.runs import identity, opened, processes
+from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
@@ -96,6 +97,7 @@ def _train(
     started: float | None,
 ) -> dict[str, Any]:
     """Trains and finishes a run whose workdir is claimed."""
+    announce(config, dataset)
     evaluator = Evaluator(config, dataset)
     digest = identity.digest(config.to_dict(), identity.describe(dataset))
     saved, meta = fit(
@@ -179,7 +181,6 @@ def finish(
         The content of results.json.
     """
     params, num_samples = saved.params, config.eval.num_samples
-    total = len(evaluator.dataset.test)
     key = build.run_key(config)
     statistics = evaluator.statistics(
         params, "test", num_samples, stream(key, "evaluation"), progress
@@ -207,7 +208,7 @@ def finish(
                 lambda x: np.asarray(evaluator.encode(params, x).mean),
                 lambda z: np.asarray(evaluator.decode(params, z).mean),
                 np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
-                evaluator.x("test", np.arange(min(total, 64))),
+                evaluator.shown("test", 64),
                 statistics,
                 evaluator.dataset.test.labels,
                 workdir,

@@ -21,7 +21,11 @@ CURVES = {
 
 
 def reconstructions(
-    originals: np.ndarray, reconstructed: np.ndarray, path: PathLike
+    originals: np.ndarray,
+    reconstructed: np.ndarray,
+    path: PathLike,
+    *,
+    seen: np.ndarray | None = None,
 ) -> None:
     """Draws data and, below each row of it, what the model makes of it.
 
@@ -29,26 +33,33 @@ def reconstructions(
         originals: [N, H, W, C], values in [0, 1]; others are clipped, here and below.
         reconstructed: [N, H, W, C].
         path: of the PNG.
+        seen: [N, H, W, C], what the model saw of the originals, drawn between the two
+            where it differs: binarised images, or images with noise.
 
     Raises:
         DataError: the shapes differ or are not those of images.
     """
-    pairs = [check_images(images, "NHWC") for images in (originals, reconstructed)]
-    if pairs[0].shape != pairs[1].shape:
-        shapes = " and ".join(str(list(images.shape)) for images in pairs)
+    title = "Reconstructions"
+    kinds = {"data": originals, "model": reconstructed}
+    if seen is not None and not np.allclose(seen, originals, rtol=0, atol=1e-5):
+        title += "; seen: the data as the model got them"
+        kinds = {"data": originals, "seen": seen, "model": reconstructed}
+    parts = [check_images(images, "NHWC") for images in kinds.values()]
+    if len({images.shape for images in parts}) > 1:
+        shapes = " and ".join(str(list(images.shape)) for images in parts)
         raise DataError(f"originals and reconstructions have shapes {shapes}")
-    count = len(pairs[0])
+    count = len(parts[0])
     columns = min(8, count)
     fill = ((0, -count % columns), (0, 0), (0, 0), (0, 0))
     rows = [
         np.pad(images, fill, constant_values=1.0).reshape(
             -1, columns, *images.shape[1:]
         )
-        for images in pairs
+        for images in parts
     ]
-    alternating = np.stack(rows, axis=1).reshape(-1, *pairs[0].shape[1:])
-    names = {row: ("data", "model")[row % 2] for row in range(2 * len(rows[0]))}
-    style.draw_images(alternating, columns, path, "Reconstructions", y_ticks=names)
+    alternating = np.stack(rows, axis=1).reshape(-1, *parts[0].shape[1:])
+    names = dict(enumerate([*kinds] * len(rows[0])))
+    style.draw_images(alternating, columns, path, title, y_ticks=names)
 
 
 def samples(images: np.ndarray, path: PathLike) -> None:
