@@ -102,10 +102,11 @@ def test_images_that_do_not_suit_the_model(runs, tmp_path):
         opened.read_images(with_alpha, runs / "set")
 
 
-def test_a_run_whose_config_has_a_pair_opens(runs, tmp_path):
+def test_a_config_with_a_pair_can_be_read_again(runs, tmp_path):
     """JSON has no tuples."""
     shutil.copytree(runs / "run_folder", tmp_path / "run")
     config = read_json(tmp_path / "run" / "config.json")
     config["data"]["image_size"] = [6, 5]
     write_json(tmp_path / "run" / "config.json", config)
-    assert opened.open_run(tmp_path / "run").dataset().image_shape == (6, 5, 1)
+    config = identity.read_config(tmp_path / "run")
+    assert build.make_dataset(config).image_shape == (6, 5, 1)
