@@ -169,7 +169,7 @@ def latent_map(
     style.dress(axes, f"Where the data lie in latent space{circles}", *axis_names)
     axes.set_aspect("equal", adjustable="datalim")
     size = float(np.clip(20_000 / len(points), 3, 30))
-    dots = {"alpha": 0.5, "s": size, "linewidths": 0}
+    dots: dict[str, Any] = {"alpha": 0.5, "s": size, "linewidths": 0}
     labelled = _labelled(labels, len(points))
     if labels is None or not labelled.any():
         axes.scatter(*points.T, color=style.BLUE, **dots)

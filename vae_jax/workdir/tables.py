@@ -42,11 +42,11 @@ def print_results(workdir: str | os.PathLike[str], results: Mapping[str, Any]) -
     console = Console()
     console.print(table)
     path = pathlib.Path(workdir)
-    lines = {"metrics": path / "metrics.jsonl"}
+    lines = {"metrics": str(path / "metrics.jsonl")}
     if (path / "figures").is_dir():
-        lines["figures"] = path / "figures"
-    curves = f"tensorboard --logdir={shlex.quote(str(path))}"
+        lines["figures"] = str(path / "figures")
+    lines["curves"] = f"tensorboard --logdir={shlex.quote(str(path))}"
     if importlib.util.find_spec("tensorboard") is None:
-        curves += "   (first: pip install tensorboard)"
-    for name, text in {**lines, "curves": curves}.items():
+        lines["curves"] += "   (first: pip install tensorboard)"
+    for name, text in lines.items():
         print(f"{name + ':':<8} {text}")
