@@ -3,9 +3,10 @@
 Command: `python -m experiments.train --config=configs/fashion_mnist.py --workdir=DIR
 --config.data.dir=DATA`
 For the grey values themselves, `--config.data.binarize=none
---config.model.likelihood=continuous_bernoulli` (Loaiza-Ganem and Cunningham 2019): a
-density over [0, 1]^784 weighs far more than the KL, so codes keep more of the image,
-and draws from the prior get worse. Run time and results: docs/results.md.
+--config.data.dequantize=True --config.model.likelihood=continuous_bernoulli`
+(Loaiza-Ganem and Cunningham 2019): a density over [0, 1]^784 weighs far more than the
+KL, so codes keep more of the image, and draws from the prior get worse. Run time and
+results: docs/results.md.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
 
@@ -51,6 +52,18 @@ def test_every_number(statistics):
     }
     assert results == pytest.approx(expected)
     assert all(type(value) in (int, float) for value in results.values())
+
+
+def test_one_image_has_no_variance_over_images(statistics):
+    one = jax.tree.map(lambda values: values[:1], statistics)
+    results = summarize(one, 784, "binary", False, num_samples=5000)
+    undefined = {name for name, value in results.items() if value is None}
+    assert undefined == {
+        "active_units",
+        "active_units_layer1",
+        "active_units_layer2",
+        "nll_standard_error",
+    }
 
 
 def test_one_layer_has_no_numbers_per_layer(statistics):

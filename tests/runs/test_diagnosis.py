@@ -62,6 +62,7 @@ def test_collapse_says_how_many_dimensions_are_used():
     [
         {"active_units": 1, "rate": 5.0},  # one dimension may be all there is
         {"active_units": 11, "rate": 0.9},  # little in many
+        {"active_units": None, "rate": 0.5},  # of one test image nothing is known
         {"active_units": 0, "rate": None, "nll": None},  # an autoencoder has no KL
     ],
 )

@@ -33,14 +33,16 @@ def summarize(
         is None: `rate`, `elbo` and all after it for a plain autoencoder; `nll` and all
         after it where the likelihood is no density.
         `distortion`; `active_units`, the number of dimensions whose posterior mean
-        varies by more than 0.01 over the data, with more than one layer also
-        `active_units_layer1` (next to the data), ...; `posterior_variance`, mean over
-        data and dimensions; `rate`; `elbo` = -(rate + distortion); `nll`, minus the
-        mean IWAE bound; `nll_standard_error` over the data (None for one image);
-        `nll_num_samples`; `effective_sample_size`, mean over images;
+        varies by more than 0.01 over the data (None for one image), with more than one
+        layer also `active_units_layer1` (next to the data), ...; `posterior_variance`,
+        mean over data and dimensions; `rate`; `elbo` = -(rate + distortion); `nll`,
+        minus the mean IWAE bound; `nll_standard_error` over the data (None for one
+        image); `nll_num_samples`; `effective_sample_size`, mean over images;
         `bits_per_dim`: nll / (num_pixels ln 2) for binary and 8-bit pixels, plus 8
         for a density of dequantised pixels, None for another density.
     """
+    # A variance over the data, of which a single image has none.
+    num_images = len(statistics["distortion"])
     active = active_units(statistics)
     variances = np.concatenate(statistics["variance"], axis=1)
     rate = elbo = nll = error = ess = bits = None
@@ -63,12 +65,12 @@ def summarize(
         "nll_num_samples": None if nll is None else num_samples,
         "effective_sample_size": ess,
         "bits_per_dim": bits,
-        "active_units": sum(active),
+        "active_units": sum(active) if num_images > 1 else None,
         "posterior_variance": _mean(variances),
     }
     if len(active) > 1:
         for layer, count in enumerate(active, start=1):
-            results[f"active_units_layer{layer}"] = count
+            results[f"active_units_layer{layer}"] = count if num_images > 1 else None
     return results
 
 

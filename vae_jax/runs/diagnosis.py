@@ -72,7 +72,7 @@ def diagnose(
 
 def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
     rate, active = results["rate"], results["active_units"]
-    if rate is None:
+    if rate is None or active is None:
         return None
     dims = config["model.latent_dim"] + sum(config["model.upper_latent_dims"])
     if active and not (active <= FEW_ACTIVE * dims and rate < LITTLE_RATE):

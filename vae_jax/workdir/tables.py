@@ -45,8 +45,8 @@ def print_results(workdir: str | os.PathLike[str], results: Mapping[str, Any]) -
     lines = {"metrics": str(path / "metrics.jsonl")}
     if (path / "figures").is_dir():
         lines["figures"] = str(path / "figures")
-    curves = f"tensorboard --logdir={shlex.quote(str(path))}"
+    lines["curves"] = f"tensorboard --logdir={shlex.quote(str(path))}"
     if importlib.util.find_spec("tensorboard") is None:
-        curves += "   (first: pip install tensorboard)"
-    for name, line in {**lines, "curves": curves}.items():
-        print(f"{name + ':':<8} {line}")
+        lines["curves"] += "   (first: pip install tensorboard)"
+    for name, text in lines.items():
+        print(f"{name + ':':<8} {text}")
