@@ -257,10 +257,10 @@ CASES = [
     ("prepare_data", ["--dataset=minst"], "'minst'", "'mnist'?"),
     (
         "prepare_data",
-        ["--dataset=mnist", "--raw_dir=FILES/empty"],
-        "there is no FILES/empty/train-images-idx3-ubyte.gz",
-        "https://",
+        ["--dataset=mnist", "--raw_dir=FILES/no"],
+        "raw_dir: there is no folder FILES/no",
     ),
+    ("prepare_data", ["--dataset=emnist/leters"], "'leters'", "emnist/letters?"),
     (
         "prepare_data",
         ["--dataset=mnist", "--raw_dir=FILES/raw"],
@@ -269,8 +269,8 @@ CASES = [
     ),
     (
         "prepare_data",
-        ["--dataset=cifar10", "--raw_dir=FILES/raw"],
-        "'cifar10'",
+        ["--dataset=cifar100", "--raw_dir=FILES/raw"],
+        "'cifar100'",
         "raw_dir builds mnist",
     ),
     # Sweeps.

@@ -1,5 +1,6 @@
 """A file arrives whole and right, whatever the server does, or not at all."""
 
+import gzip
 import hashlib
 import pathlib
 import threading
@@ -30,8 +31,8 @@ def server(monkeypatch):
 
 
 def fetch(server: Server, path: pathlib.Path, **options) -> None:
-    known = {"size": len(DATA), "sha256": SHA256, "timeout_s": 0.3, "pauses_s": (0, 0)}
-    download(f"{server.address}/a/file.bin", path, **(known | options))
+    usual = {"size": len(DATA), "sha256": SHA256, "timeout_s": 0.3, "pauses_s": (0, 0)}
+    download(f"{server.address}/a/file.bin", path, **(usual | options))
 
 
 def ranges(server: Server) -> list[str | None]:
@@ -170,30 +171,35 @@ def test_progress_is_one_plain_line_where_stderr_is_no_terminal(
 # --- Where original files are looked for ---------------------------------------------
 
 
-def collect(server: Server, raw_dir: pathlib.Path | None, folder: pathlib.Path):
+def known(server: Server) -> dict[str, originals.Record]:
     record = originals.Record(f"{server.address}/file.bin", len(DATA), SHA256)
-    return originals.collect(["file.bin"], {"file.bin": record}, raw_dir, folder)
+    return {"file.bin": record}
 
 
-def test_a_file_got_by_hand_comes_before_a_download(server, tmp_path):
+def test_files_got_by_hand_are_found_plain_or_zipped(server, tmp_path):
+    def find() -> dict[str, originals.Original]:
+        return originals.by_hand(["file.bin"], known(server), tmp_path)
+
+    assert find() == {}
+    (tmp_path / "file.bin.gz").write_bytes(gzip.compress(DATA))
+    assert find()["file.bin"].read() == DATA
+    assert find()["file.bin"].zipped
     (tmp_path / "file.bin").write_bytes(DATA)
-    found = collect(server, tmp_path, tmp_path / "downloads")["file.bin"]
-    assert found == originals.Original(tmp_path / "file.bin")
+    assert find() == {"file.bin": originals.Original(tmp_path / "file.bin")}
+    (tmp_path / "file.bin").write_bytes(DATA[::-1])
+    with pytest.raises(DataError, match=f"not the original file.bin.*{SHA256}"):
+        find()
     assert server.requests == []
-    (tmp_path / "empty").mkdir()
-    found = collect(server, tmp_path / "empty", tmp_path / "downloads")["file.bin"]
-    assert found.path == tmp_path / "downloads" / "file.bin"
-    assert found.read() == DATA
-    assert len(server.requests) == 1
 
 
 def test_a_downloaded_file_is_kept_and_checked_at_every_use(server, tmp_path, caplog):
-    for _ in range(2):
-        collect(server, None, tmp_path)
+    def find() -> originals.Original:
+        return originals.downloaded(["file.bin"], known(server), tmp_path)["file.bin"]
+
+    assert find() == find() == originals.Original(tmp_path / "file.bin")
     assert len(server.requests) == 1
     (tmp_path / "file.bin").write_bytes(DATA[:-1] + b"?")
-    found = collect(server, None, tmp_path)["file.bin"]
-    assert found.read() == DATA
+    assert find().read() == DATA
     assert "has changed since it came" in caplog.text
     assert len(server.requests) == 2
 
@@ -204,7 +210,7 @@ def test_two_at_once_download_once(server, tmp_path, caplog):
     def work() -> None:
         with only_one(tmp_path / ".lock"):
             time.sleep(0.2)  # long enough for the other to come and wait
-            found.append(collect(server, None, tmp_path / "files"))
+            found.append(originals.downloaded(["file.bin"], known(server), tmp_path))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -216,3 +222,13 @@ def test_two_at_once_download_once(server, tmp_path, caplog):
     assert found[0]["file.bin"].read() == DATA
     assert ranges(server) == [None]
     assert "another process is at work" in caplog.text
+
+
+def test_no_lock_is_a_warning(tmp_path, caplog, monkeypatch):
+    def flock(*args: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with only_one(tmp_path / ".lock"):
+        pass
+    assert "no lock" in caplog.text and "one program at a time" in caplog.text

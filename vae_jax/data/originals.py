@@ -53,66 +53,76 @@ def records(set_name: str) -> dict[str, Record]:
     }
 
 
-def collect(
-    names: Iterable[str],
-    known: Mapping[str, Record],
-    raw_dir: pathlib.Path | None,
-    downloads: pathlib.Path,
+def by_hand(
+    names: Iterable[str], known: Mapping[str, Record], raw_dir: pathlib.Path
 ) -> dict[str, Original]:
-    """Finds original files, or downloads them, and compares each with its record.
+    """The original files that lie in a folder, as they are or with .gz added.
 
-    Looked for in `raw_dir`, as they are or with .gz added, then in `downloads`.
+    Args:
+        names: of the files to look for.
+        known: their records.
+        raw_dir: the folder.
+
+    Returns:
+        Those that are there.
+
+    Raises:
+        DataError: there is no such folder, or a file can't be read or is not the
+            original.
+    """
+    if not raw_dir.is_dir():
+        raise DataError(f"raw_dir: there is no folder {raw_dir}")
+    found = {}
+    for name in names:
+        plain = Original(raw_dir / name)
+        zipped = Original(raw_dir / f"{name}.gz", zipped=True)
+        for original in (plain, zipped):
+            if name not in found and original.path.is_file():
+                _check_by_hand(original, name, known[name])
+                found[name] = original
+    return found
+
+
+def downloaded(
+    names: Iterable[str], known: Mapping[str, Record], folder: pathlib.Path
+) -> dict[str, Original]:
+    """Original files that are kept in a folder, downloaded where they are missing.
+
+    A file's checksum is compared at every use, so that one that has changed since it
+    came is downloaded anew.
 
     Args:
         names: of the files.
         known: their records.
-        raw_dir: folder of files got by hand, or None.
-        downloads: where downloaded files are kept.
+        folder: where they are kept.
 
     Returns:
-        The files by name, all of them right.
+        All of them.
 
     Raises:
-        DataError: `raw_dir` is no folder or holds a file that is not the original; or a
-            download fails.
+        DataError: a download fails, see `download.download`.
     """
-    if raw_dir is not None and not raw_dir.is_dir():
-        raise DataError(f"raw_dir: there is no folder {raw_dir}")
     found = {}
     for name in names:
-        record = known[name]
-        by_hand = raw_dir and _by_hand(raw_dir, name, record)
-        found[name] = by_hand or _downloaded(downloads / name, record)
+        url, size, sha256 = known[name]
+        path = folder / name
+        if path.is_file() and sha256_of(path) != sha256:
+            _log.warning("%s has changed since it came: it is downloaded anew", path)
+            path.unlink()
+        if not path.is_file():
+            download(url, path, size=size, sha256=sha256)
+        found[name] = Original(path)
     return found
 
 
-def _by_hand(raw_dir: pathlib.Path, name: str, record: Record) -> Original | None:
-    for original in (
-        Original(raw_dir / name),
-        Original(raw_dir / f"{name}.gz", zipped=True),
-    ):
-        if not original.path.is_file():
-            continue
-        try:
-            with original.open() as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"raw_dir: can't read {original.path}: {error}") from error
-        if sha256 != record.sha256:
-            raise DataError(
-                f"raw_dir: {original.path} is not the original {name}: expected sha256"
-                f" {record.sha256} (from TFDS), found {sha256}; the original is"
-                f" {record.url}"
-            )
-        return original
-    return None
-
-
-def _downloaded(path: pathlib.Path, record: Record) -> Original:
-    if path.is_file():
-        if sha256_of(path) == record.sha256:
-            return Original(path)
-        _log.warning("%s has changed since it came: it is downloaded anew", path)
-        path.unlink()
-    download(record.url, path, size=record.size, sha256=record.sha256)
-    return Original(path)
+def _check_by_hand(original: Original, name: str, record: Record) -> None:
+    try:
+        with original.open() as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"raw_dir: can't read {original.path}: {error}") from error
+    if found != record.sha256:
+        raise DataError(
+            f"raw_dir: {original.path} is not the original {name}: expected sha256"
+            f" {record.sha256} (from TFDS), found {found}; the original is {record.url}"
+        )

@@ -133,32 +133,36 @@ def build_offline(
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False)
             )
     except OSError as error:
-        raise DataError(
-            f"can't write {name} to data_dir {data_dir}: {error}"
-        ) from error
+        raise _cannot_write(name, data_dir, error) from error
 
 
 def _build_by_recipe(
     name: str, data_dir: pathlib.Path, raw_dir: str | os.PathLike[str] | None
 ) -> None:
-    """All files are found and checked before the first example is written."""
+    """All files are there and checked before the first example is written."""
     config = _builder_config(name)
     set_name = tfds_sources.set_name(name)
-    recipe = recipes.RECIPES[set_name]
+    recipe, known = recipes.RECIPES[set_name], originals.records(set_name)
+    files = {}
+    if raw_dir is not None:
+        folder = pathlib.Path(raw_dir).expanduser()
+        files = originals.by_hand(recipe.files, known, folder)
     downloads = data_dir / "downloads" / "vae_jax" / set_name
-    by_hand = None if raw_dir is None else pathlib.Path(raw_dir).expanduser()
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(only_one(downloads / ".lock"))
         except OSError as error:
-            raise DataError(
-                f"can't write {name} to data_dir {data_dir}: {error}"
-            ) from error
-        if tfds_sources.find_set(name, data_dir) is None:  # nobody else was faster
-            known = originals.records(set_name)
-            files = originals.collect(recipe.files, known, by_hand, downloads)
-            contents = recipe.read(files, config)
-            build_offline(name, contents.splits, data_dir, contents.class_names)
+            raise _cannot_write(name, data_dir, error) from error
+        if tfds_sources.find_set(name, data_dir) is not None:
+            return  # the process that had the lock has built it
+        missing = [file for file in recipe.files if file not in files]
+        files |= originals.downloaded(missing, known, downloads)
+        contents = recipe.read(files, config)
+        build_offline(name, contents.splits, data_dir, contents.class_names)
+
+
+def _cannot_write(name: str, data_dir: pathlib.Path, error: OSError) -> DataError:
+    return DataError(f"can't write {name} to data_dir {data_dir}: {error}")
 
 
 def _builder_config(name: str) -> Any:
