@@ -161,7 +161,13 @@ CASES = [
     ("train", [f"--config.seed={2**32}"], f"seed={2**32}", "below 2**32"),
     ("train", [f"--config.data.seed={2**70}"], f"seed={2**70}", "below 2**32"),
     # Data.
-    ("train", ["--config.data.name=minst"], "'minst'", "'mnist'?", "digits, npz:PATH"),
+    (
+        "train",
+        ["--config.data.name=minst"],
+        "'minst'",
+        "'mnist'?",
+        "digits, mnist_5k, npz:PATH",
+    ),
     ("train", [MNIST, "--config.data.dir=FILES/no"], "FILES/no does not", "prepare"),
     ("train", [MNIST, "--config.data.dir=FILES/empty"], "FILES/empty", "prepare_data"),
     ("train", [f"{NPZ}/no.npz"], "there is no file FILES/no.npz"),

@@ -112,7 +112,7 @@ def names_of(requirements: list[str]) -> set[str]:
     """Requirements as they stand, those of an extra of ours written out."""
     found = set()
     for requirement in requirements:
-        own = re.fullmatch(r"vae_jax\[([\w,]+)\]", requirement)
+        own = re.fullmatch(r"vae_jax\[([\w,-]+)\]", requirement)
         if own:
             found |= {r for extra in own[1].split(",") for r in names_of(EXTRAS[extra])}
         else:

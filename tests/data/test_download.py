@@ -77,7 +77,11 @@ def test_a_file_arrives_and_only_what_is_missing_is_asked_for(
         (["endless"], "expected 200,000 bytes, found more than 200,000", None),
         (["break", "wrong"], "expected sha256 .*removed", None),
         (["404"], "answers 404 Not Found; fetch the file by hand", None),
-        (["500"] * 3, "answers 500 .* in 3 tries .*curl -L -o RAW/file.bin http", None),
+        (
+            ["500"] * 3,
+            "answers 500 .* in 3 tries; .*curl -L -o RAW/file.bin http",
+            None,
+        ),
         (["stall"] * 3, "broke off .*131,072 of 200,000 bytes .*go on", 2 * CHUNK),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

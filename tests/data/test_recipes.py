@@ -22,6 +22,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tests.data.server import serve
+from tests.runs_helpers import REPOSITORY
 from vae_jax.data import originals, prepare, recipes, tfds_sources
 from vae_jax.errors import DataError
 
@@ -341,3 +342,13 @@ def test_every_file_that_is_read_is_recorded_by_tfds():
             assert url.endswith(file) and url.startswith("http")
             assert size > 1000
             assert len(sha256) == 64
+
+
+def test_the_page_on_data_has_every_size_and_file():
+    page = (REPOSITORY / "docs" / "data.md").read_text("utf-8")
+    for name, recipe in recipes.RECIPES.items():
+        known = originals.records(name)
+        size = sum(known[file].size for file in recipe.files) / 1e6
+        rows = [line for line in page.splitlines() if f"`{name}" in line]
+        assert any(f"| {size:,.1f} MB" in row for row in rows)
+        assert any(all(f"`{file}`" in row for file in recipe.files) for row in rows)

@@ -529,7 +529,7 @@ def test_cache_write_leaves_nothing_half_done(mnist, monkeypatch):
         ("digit", "Did you mean 'digits'"),
         ("", "no data set is called ''"),
         ("../mnist", "no data set is called"),
-        ("qqqqqq", "Valid are digits, npz:PATH, folder:PATH"),
+        ("qqqqqq", "Valid are digits, mnist_5k, npz:PATH, folder:PATH"),
         (
             "fashion_mnist",
             "has no such set; build it with `python -m experiments.prepare_data"

@@ -91,15 +91,13 @@ def _receive_in_tries(
             try:
                 return _receive(url, part, size, timeout_s, show)
             except _Broken as broken:
-                have = f"{_length(part):,} of {size:,} bytes"
+                here = f"{_length(part):,} of {size:,} bytes are here"
                 if pause is None:
                     raise DataError(
-                        f"{url}: {broken}, in {number} tries ({have} are here); run it"
-                        f" again to go on, or {_by_hand(url)}"
+                        f"{url}: {broken}, in {number} tries; {here}: run it again to"
+                        f" go on, or {_by_hand(url)}"
                     ) from None
-                _log.warning(
-                    "%s: %s; %s are here, again in %g s", url, broken, have, pause
-                )
+                _log.warning("%s: %s; again in %g s", part.stem, broken, pause)
                 time.sleep(pause)
 
 
@@ -191,7 +189,7 @@ def _reason(error: BaseException) -> str:
             break
         error = inner
     text = str(error.args[-1] if error.args else error)
-    return re.sub(r"^.*?(?:<[^>]*>|Pool\([^)]*\)): ", "", " ".join(text.split()))
+    return re.sub(r"^(?:<[^>]*>|\w+\([^)]*\)): ", "", " ".join(text.split()))
 
 
 def _length(path: pathlib.Path) -> int:

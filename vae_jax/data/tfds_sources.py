@@ -145,7 +145,7 @@ def unknown_name(name: str) -> DataError:
     """The error for a name that is no source, with the nearest one that is."""
     import tensorflow_datasets as tfds
 
-    own = ["digits", "npz:PATH", "folder:PATH"]
+    own = ["digits", "mnist_5k", "npz:PATH", "folder:PATH"]
     names = own + tfds.list_builders(with_community_datasets=False)
     nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
