@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import pathlib
+import re
 import threading
 import time
 
@@ -164,12 +165,24 @@ def test_a_folder_that_cannot_be_written(server, tmp_path):
     assert server.requests == []
 
 
-def test_progress_is_one_plain_line_where_stderr_is_no_terminal(
-    server, tmp_path, capsys
-):
+def test_progress_is_plain_lines_where_stderr_is_no_terminal(server, tmp_path, capsys):
+    server.plan = ["500"]
     fetch(server, tmp_path / "file.bin")
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"downloading {server.address}/a/file.bin (0.2 MB)"]
+    assert capsys.readouterr().err.splitlines() == [
+        f"downloading {server.address}/a/file.bin (0.2 MB)",
+        "file.bin: answers 500 Internal Server Error; again in 0 s",
+    ]
+
+
+def test_progress_is_a_bar_on_a_terminal(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich take stderr for a terminal
+    monkeypatch.setenv("COLUMNS", "120")
+    server.plan = ["500"]
+    fetch(server, tmp_path / "file.bin")
+    shown = capsys.readouterr().err
+    assert "downloading" not in shown
+    assert "file.bin: answers 500 Internal Server Error; again in 0 s" in shown
+    assert "200.0/200.0 kB" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
 # --- Where original files are looked for ---------------------------------------------

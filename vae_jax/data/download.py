@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import logging
 import os
 import pathlib
 import re
@@ -18,7 +17,6 @@ TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10.0
 _CHUNK = 1 << 16
 _PASSING = (408, 425, 429)  # and all from 500: the server may answer otherwise later
-_log = logging.getLogger(__name__)
 
 
 class _Broken(Exception):
@@ -86,7 +84,7 @@ def _receive_in_tries(
     timeout_s: float,
     pauses_s: Sequence[float],
 ) -> None:
-    with _shown(url, size) as show:
+    with _shown(url, size) as (show, say):
         for number, pause in enumerate((*pauses_s, None), start=1):
             try:
                 return _receive(url, part, size, timeout_s, show)
@@ -97,7 +95,7 @@ def _receive_in_tries(
                         f"{url}: {broken}, in {number} tries; {here}: run it again to"
                         f" go on, or {_by_hand(url)}"
                     ) from None
-                _log.warning("%s: %s; again in %g s", part.stem, broken, pause)
+                say(f"{part.stem}: {broken}; again in {pause:g} s")
                 time.sleep(pause)
 
 
@@ -200,14 +198,23 @@ def _length(path: pathlib.Path) -> int:
 
 
 @contextlib.contextmanager
-def _shown(url: str, size: int) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many bytes are here: a bar, or one plain line."""
+def _shown(
+    url: str, size: int
+) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
+    """Two functions: one is told how many bytes are here, one prints a line.
+
+    A bar on a terminal; elsewhere one line says what is downloaded.
+    """
     from rich import console, progress
 
-    name = url.rsplit("/", 1)[-1]
-    if not sys.stderr.isatty():
-        print(f"downloading {url} ({size / 1e6:.1f} MB)", file=sys.stderr)
-        yield lambda have: None
+    terminal = console.Console(stderr=True)
+    if not terminal.is_terminal:
+
+        def say(line: str) -> None:
+            print(line, file=sys.stderr)
+
+        say(f"downloading {url} ({size / 1e6:.1f} MB)")
+        yield lambda have: None, say
         return
     with progress.Progress(
         progress.TextColumn("{task.description}"),
@@ -215,7 +222,10 @@ def _shown(url: str, size: int) -> Iterator[Callable[[int], None]]:
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
-        console=console.Console(stderr=True),
+        console=terminal,
     ) as bar:
-        task = bar.add_task(name, total=size)
-        yield lambda have: bar.update(task, completed=have)
+        task = bar.add_task(url.rsplit("/", 1)[-1], total=size)
+        yield (
+            lambda have: bar.update(task, completed=have),
+            lambda line: terminal.print(line, markup=False, highlight=False),
+        )
