@@ -165,6 +165,13 @@ def test_an_interrupted_build_leaves_no_set(raw, tmp_path, monkeypatch):
     assert "built" in prepare.prepare("mnist", raw_dir=raw, data_dir=out)
 
 
+def test_what_comes_with_a_package_needs_no_preparation(tmp_path):
+    for name in ("digits", "mnist_5k"):
+        line = prepare.prepare(name, data_dir=tmp_path)
+        assert line == f"already there: {name} comes with a Python package"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_half_a_set_is_not_taken_for_a_whole_one(raw, tmp_path):
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     (tmp_path / "mnist" / "3.0.1" / "mnist-train.array_record").touch()

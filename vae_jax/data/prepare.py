@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vae_jax.data import originals, recipes, tfds_sources
+from vae_jax.data import originals, recipes, sources, tfds_sources
 from vae_jax.data.lock import only_one
 from vae_jax.errors import ConfigError, DataError
 
@@ -59,6 +59,8 @@ def prepare(
         DataError: an unknown set, a changed original file, no TensorFlow or network, a
             time-out, or a place that can't be written.
     """
+    if name in sources.EMBEDDED:
+        return f"already there: {name} comes with a Python package"
     directory = tfds_sources.resolve_data_dir(data_dir)
     builder = tfds_sources.find_set(name, directory)
     if builder is not None:

@@ -62,13 +62,13 @@ def load_dataset(
     """
     size = image_files.check_image_size(image_size)
     kind, colon, path = name.partition(":")
-    if name in _EMBEDDED or (colon and kind == "npz"):
+    if name in EMBEDDED or (colon and kind == "npz"):
         if size is not None or grayscale:
             raise ConfigError(
                 "data.image_size and data.grayscale are for folder:PATH and TFDS sets,"
                 f" not for {name}"
             )
-        splits = _read_npz(path) if colon else {"train": _EMBEDDED[name]()}
+        splits = _read_npz(path) if colon else {"train": EMBEDDED[name]()}
     elif colon and kind == "folder":
         splits = {"train": image_files.read_folder(path, size, grayscale)}
     else:
@@ -92,7 +92,8 @@ def _digits() -> Split:
     return Split(images[..., None], digits.target.astype(np.int32))
 
 
-_EMBEDDED = {"digits": _digits, "mnist_5k": mnist_5k.read}
+# Sources that come with a Python package.
+EMBEDDED = {"digits": _digits, "mnist_5k": mnist_5k.read}
 
 
 def _read_npz(path: str) -> dict[str, Split]:
