@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-WORKDIR ?= runs/digits
+WORKDIR ?= runs/mnist_5k
 
 .PHONY: install install-dev train lesson test test-fast test-onnx lint docs package \
     bench bench-torch clean
@@ -10,7 +10,8 @@ WORKDIR ?= runs/digits
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[experiments]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    -e '.[experiments,mnist-5k]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
@@ -31,7 +32,9 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 train: install
-	$(BIN)/python -m experiments.train --config=configs/digits.py --workdir=$(WORKDIR)
+	$(BIN)/python -m experiments.train --config=configs/mnist_5k.py --workdir=$(WORKDIR)
+	@echo "next:    . $(BIN)/activate"
+	@echo "         python -m experiments.sample --workdir=$(WORKDIR) --out=runs/samples.png"
 
 # With DATA, a folder that holds MNIST, it renews docs/lesson.md and docs/lesson/.
 lesson: install

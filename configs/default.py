@@ -13,7 +13,9 @@ def get_config() -> ConfigDict:
     config.seed = 0  # initialisation and latent noise
 
     config.data = ConfigDict()
-    config.data.name = "digits"  # digits, npz:PATH, folder:PATH or a TFDS name
+    config.data.name = (
+        "digits"  # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
+    )
     config.data.dir = ""  # where TFDS keeps its sets; empty: TFDS's default
     config.data.seed = 0  # splits, order of batches, binarisation draws
     config.data.batch_size = 128

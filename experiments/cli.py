@@ -16,8 +16,8 @@ from ml_collections import ConfigDict, config_flags
 
 from vae_jax.data.array_cache import user_cache_dir
 from vae_jax.errors import ConfigError, VAEJaxError, one_line
+from vae_jax.paths import local_path
 from vae_jax.runs import signals
-from vae_jax.workdir.files import local_path
 
 _CACHE = flags.DEFINE_string(
     "compilation_cache",

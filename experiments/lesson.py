@@ -3,10 +3,10 @@ r"""Trains the models of docs/lesson.md, draws its figures and writes its number
     python -m experiments.lesson --out=docs/lesson --data_dir=DIR
 
 On MNIST, of which DIR holds a copy (see experiments/prepare_data.py), or without
---data_dir on scikit-learn's digits: a plain autoencoder and VAEs with several KL
-weights, each with 2 and with 16 latent dimensions. Writes OUT/*.png and OUT/lesson.json
-and brings the numbers in OUT.md and OUT.es.md up to date. Run again, it goes on where
-it was interrupted and trains nothing twice.
+--data_dir on 5,000 of its training images, which need no download: a plain autoencoder
+and VAEs with several KL weights, each with 2 and with 16 latent dimensions. Writes
+OUT/*.png and OUT/lesson.json and brings the numbers in OUT.md and OUT.es.md up to date.
+Run again, it goes on where it was interrupted and trains nothing twice.
 """
 
 import dataclasses
@@ -33,14 +33,14 @@ from vae_jax.workdir.files import writing
 from vae_jax.workdir.writers import read_metrics, write_json
 
 _OUT = cli.define_path("out", None, "Folder of figures and numbers: docs/lesson.")
-_DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: digits.")
+_DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: mnist_5k.")
 _WORKDIR = cli.define_path("workdir", "runs/lesson", "Folder of the trained runs.")
 _NUM_STEPS = flags.DEFINE_integer("num_steps", 3000, "Training steps of each model.")
 
 WEIGHTS = (0.0, 0.1, 1.0, 5.0, 20.0, 100.0)
 DIMS = (2, 16)
 SHOWN = {"ae": "AE", "beta0": "β = 0", "beta1": "β = 1", "beta100": "β = 100"}
-DATA = {"mnist": "MNIST", "digits": "scikit-learn's digits"}
+DATA = {"mnist": "MNIST", "mnist_5k": "5,000 images of MNIST"}
 SHIFT = 0.2  # how far codes are moved, in their own standard deviations
 LANGUAGES = ("", ".es")
 
@@ -78,6 +78,7 @@ Models = Mapping[tuple[str, int], Trained]  # ("beta1", 16): KL weight 1, 16 dim
 def make_config(data_dir: str | None, num_steps: int) -> ConfigDict:
     """What all models of the lesson share."""
     config = default.get_config()
+    config.data.name = "mnist_5k"
     if data_dir:
         config.data.name, config.data.dir = "mnist", data_dir
     config.model.hidden_dims = (256, 64)
@@ -169,7 +170,7 @@ def draw_images(models: Models, out: pathlib.Path) -> None:
     """The figures that show images and codes."""
     evaluator = models["beta1", 2].evaluator
     labels = evaluator.dataset.test.labels
-    assert labels is not None  # of MNIST and of the digits
+    assert labels is not None  # of MNIST, all of it or a part
     flat = {title: models[name, 2] for name, title in SHOWN.items()}
     deep = {title: models[name, 16] for name, title in SHOWN.items()}
 

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse
 from PIL import Image
 
+from vae_jax.paths import PathLike
 from vae_jax.workdir import style
-from vae_jax.workdir.files import PathLike, replace_file
+from vae_jax.workdir.files import replace_file
 from vae_jax.workdir.images import image_grid
 
 # Of a two-dimensional normal, in standard deviations: sqrt of the 95% quantile of

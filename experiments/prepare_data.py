@@ -1,20 +1,19 @@
 """Builds the local copy of an image set that the other programs read.
 
-MNIST, Fashion-MNIST and binarised MNIST from their original files, without network and
-without TensorFlow, in about 10 seconds (the files are compared with the sha256 that
-TFDS records):
+Downloads the original files of mnist, fashion_mnist, kmnist, emnist/CONFIG,
+binarized_mnist, cifar10, svhn_cropped or omniglot and builds the set that TensorFlow
+Datasets (TFDS) would build, without TensorFlow (docs/data.md has sizes and sources):
 
-    python -m experiments.prepare_data --dataset=mnist --raw_dir=DIR
+    python -m experiments.prepare_data --dataset=mnist --data_dir=DATA
 
-where DIR holds, as downloaded (the .amat files plain or with .gz added):
+Started again, it goes on with a download that broke off. Files are compared with the
+sha256 that TFDS records. Those that lie in RAW already are not downloaded:
 
-    mnist, fashion_mnist   train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz,
-                           t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz
-    binarized_mnist        binarized_mnist_train.amat, ..._valid.amat, ..._test.amat
+    python -m experiments.prepare_data --dataset=mnist --data_dir=DATA --raw_dir=RAW
 
-Any image set of TFDS, by its own download and recipe (needs TensorFlow, once):
+Any other image set of TFDS, by its own download and recipe (needs TensorFlow, once):
 
-    python -m experiments.prepare_data --dataset=cifar10
+    python -m experiments.prepare_data --dataset=cifar100 --data_dir=DATA
 
 A set that is already there is left alone. An interrupted build leaves no set.
 """
@@ -25,16 +24,16 @@ from experiments import cli
 from vae_jax.data import prepare
 
 _DATASET = flags.DEFINE_string(
-    "dataset", "", "Name of a TFDS image set: mnist, fashion_mnist, ..."
+    "dataset", "", "Name of a TFDS image set: mnist, emnist/letters, ..."
 )
 _RAW_DIR = flags.DEFINE_string(
-    "raw_dir", None, "Folder with the original files; without it TFDS downloads."
+    "raw_dir", None, "Folder where original files are looked for first."
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where to write; TFDS_DATA_DIR or ~/tensorflow_datasets if unset."
 )
 _TIMEOUT_S = flags.DEFINE_float(
-    "timeout_s", 3600.0, "Limit for TFDS's download and build, in seconds.", 1.0
+    "timeout_s", 3600.0, "Limit for download and build by TFDS, in seconds.", 1.0
 )
 
 

@@ -161,7 +161,13 @@ CASES = [
     ("train", [f"--config.seed={2**32}"], f"seed={2**32}", "below 2**32"),
     ("train", [f"--config.data.seed={2**70}"], f"seed={2**70}", "below 2**32"),
     # Data.
-    ("train", ["--config.data.name=minst"], "'minst'", "'mnist'?", "digits, npz:PATH"),
+    (
+        "train",
+        ["--config.data.name=minst"],
+        "'minst'",
+        "'mnist'?",
+        "digits, mnist_5k, npz:PATH",
+    ),
     ("train", [MNIST, "--config.data.dir=FILES/no"], "FILES/no does not", "prepare"),
     ("train", [MNIST, "--config.data.dir=FILES/empty"], "FILES/empty", "prepare_data"),
     ("train", [f"{NPZ}/no.npz"], "there is no file FILES/no.npz"),
@@ -261,10 +267,10 @@ CASES = [
     ("prepare_data", ["--dataset=minst"], "'minst'", "'mnist'?"),
     (
         "prepare_data",
-        ["--dataset=mnist", "--raw_dir=FILES/empty"],
-        "there is no FILES/empty/train-images-idx3-ubyte.gz",
-        "https://",
+        ["--dataset=mnist", "--raw_dir=FILES/no"],
+        "raw_dir: there is no folder FILES/no",
     ),
+    ("prepare_data", ["--dataset=emnist/leters"], "'leters'", "emnist/letters?"),
     (
         "prepare_data",
         ["--dataset=mnist", "--raw_dir=FILES/raw"],
@@ -273,8 +279,8 @@ CASES = [
     ),
     (
         "prepare_data",
-        ["--dataset=cifar10", "--raw_dir=FILES/raw"],
-        "'cifar10'",
+        ["--dataset=cifar100", "--raw_dir=FILES/raw"],
+        "'cifar100'",
         "raw_dir builds mnist",
     ),
     # Sweeps.

@@ -22,7 +22,7 @@ def test_one_test_image_has_no_interpolations_and_all_else(tmp_path):
             lambda x: np.reshape(x, (-1, 30)) @ matrix.T,
             decode,
             rng.normal(size=(9, 4)),
-            x,
+            (x, x),
             {"mean": (codes,), "kl": (codes**2,)},
             np.arange(count),
             tmp_path,

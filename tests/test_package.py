@@ -112,7 +112,7 @@ def names_of(requirements: list[str]) -> set[str]:
     """Requirements as they stand, those of an extra of ours written out."""
     found = set()
     for requirement in requirements:
-        own = re.fullmatch(r"vae_jax\[([\w,]+)\]", requirement)
+        own = re.fullmatch(r"vae_jax\[([\w,-]+)\]", requirement)
         if own:
             found |= {r for extra in own[1].split(",") for r in names_of(EXTRAS[extra])}
         else:
@@ -130,6 +130,17 @@ def test_requirements_txt_is_the_extra_experiments():
     lines = (REPOSITORY / "requirements.txt").read_text("utf-8").splitlines()
     listed = {line for line in lines if line and not line.startswith("#")}
     assert listed == names_of(["vae_jax[experiments]"]) | set(PROJECT["dependencies"])
+
+
+def test_make_train_installs_what_it_needs_and_says_what_comes_next():
+    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
+    assert "'.[experiments,mnist-5k]'" in makefile
+    target = re.search(r"^train: install\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert target and "--config=configs/mnist_5k.py" in target[1]
+    first, second = re.findall(r'@echo "(.*)"', target[1])
+    assert first.endswith(". $(BIN)/activate")
+    module = re.search(r"python -m experiments\.(\w+) --workdir=\$\(WORKDIR\)", second)
+    assert module and (REPOSITORY / "experiments" / f"{module[1]}.py").is_file()
 
 
 def test_the_command_knows_every_program():

@@ -9,11 +9,14 @@ import struct
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 
-from vae_jax.data import prepare, tfds_sources
+from tests.data.server import serve
+from tests.data.test_recipes import amat, idx
+from vae_jax.data import download, originals, prepare, recipes, tfds_sources
 from vae_jax.errors import ConfigError, DataError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -22,27 +25,18 @@ IMAGES = {n: RNG.integers(0, 256, (n, 28, 28), np.uint8) for n in (3, 7)}
 LABELS = {n: RNG.integers(0, 10, n, np.uint8) for n in (3, 7)}
 
 
-def idx(array: np.ndarray) -> bytes:
-    """The format of the original MNIST files: a header, then the bytes."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes(), mtime=0)
-
-
-def amat(images: np.ndarray) -> bytes:
-    rows = images.reshape(len(images), -1)
-    return b"".join(" ".join(map(str, row)).encode() + b"\n" for row in rows)
-
-
 def write_raw(folder: pathlib.Path, files: dict[str, bytes], monkeypatch) -> None:
     """Writes files and makes them the originals that TFDS is said to record."""
     folder.mkdir()
     for file, content in files.items():
         (folder / file).write_bytes(content)
     records = {
-        file: (f"http://127.0.0.1:9/{file}", len(x), hashlib.sha256(x).hexdigest())
+        file: originals.Record(
+            f"http://127.0.0.1:9/{file}", len(x), hashlib.sha256(x).hexdigest()
+        )
         for file, x in files.items()
     }
-    monkeypatch.setattr(prepare, "_records", lambda name: records)
+    monkeypatch.setattr(originals, "records", lambda name: records)
 
 
 @pytest.fixture
@@ -70,16 +64,6 @@ def assert_splits(read: dict, expected: dict) -> None:
         assert found == pairs(images, labels)
 
 
-def test_every_file_that_is_read_is_recorded_by_tfds():
-    for name, splits in prepare.RAW_FILES.items():
-        records = prepare._records(name)
-        for file in (file for files in splits.values() for file in files):
-            url, size, sha256 = records[file]
-            assert url.endswith(file)
-            assert size > 1000
-            assert len(sha256) == 64
-
-
 def test_mnist_files(raw, tmp_path):
     out = tmp_path / "out"
     line = prepare.prepare("mnist", raw_dir=raw, data_dir=out)
@@ -87,6 +71,17 @@ def test_mnist_files(raw, tmp_path):
     read = tfds_sources.read_set("mnist", out)
     expected = {"train": (IMAGES[7], LABELS[7]), "test": (IMAGES[3], LABELS[3])}
     assert_splits(read, expected)
+
+
+def test_files_that_raw_dir_lacks_are_downloaded(raw, tmp_path, monkeypatch):
+    labels = "t10k-labels-idx1-ubyte.gz"
+    records = originals.records("mnist")
+    with serve({labels: (raw / labels).read_bytes()}) as server:
+        records[labels] = records[labels]._replace(url=f"{server.address}/{labels}")
+        (raw / labels).unlink()
+        line = prepare.prepare("mnist", raw_dir=raw, data_dir=tmp_path / "out")
+        assert server.requests == [(f"/{labels}", None)]
+    assert line.startswith("built: mnist/3.0.1 (train 7, test 3)")
 
 
 def test_a_second_build_changes_nothing(raw, tmp_path):
@@ -120,12 +115,13 @@ def test_amat_files(tmp_path, monkeypatch, zipped):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("t10k-labels-idx1-ubyte.gz", None, "there is no .*t10k-labels-idx1-ubyte.gz"),
+        ("t10k-labels-idx1-ubyte.gz", None, "can't be reached .*curl -L -o RAW/t10k-l"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES[7]), "expected sha256 .*, found "),
         ("train-images-idx3-ubyte.gz", b"", "train-images.* is not the original"),
     ],
 )
-def test_missing_or_changed_files(raw, tmp_path, file, content, message):
+def test_missing_or_changed_files(raw, tmp_path, monkeypatch, file, content, message):
+    monkeypatch.setattr(download, "time", types.SimpleNamespace(sleep=lambda s: None))
     (raw / file).unlink()
     if content is not None:
         (raw / file).write_bytes(content)
@@ -133,7 +129,7 @@ def test_missing_or_changed_files(raw, tmp_path, file, content, message):
         prepare.prepare("mnist", raw_dir=raw, data_dir=tmp_path / "out")
     assert "\n" not in str(error.value)
     assert file in str(error.value)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "mnist").exists()
 
 
 @pytest.mark.parametrize(
@@ -155,18 +151,25 @@ def test_damaged_gz(tmp_path, monkeypatch, content):
 
 def test_an_interrupted_build_leaves_no_set(raw, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    examples = prepare._examples
+    examples = recipes._examples
 
     def interrupted(images: np.ndarray, labels: np.ndarray):
         yield from examples(images[:2], labels[:2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "_examples", interrupted)
+    monkeypatch.setattr(recipes, "_examples", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare("mnist", raw_dir=raw, data_dir=out)
     assert tfds_sources.find_set("mnist", out) is None
-    monkeypatch.setattr(prepare, "_examples", examples)
+    monkeypatch.setattr(recipes, "_examples", examples)
     assert "built" in prepare.prepare("mnist", raw_dir=raw, data_dir=out)
+
+
+def test_what_comes_with_a_package_needs_no_preparation(tmp_path):
+    for name in ("digits", "mnist_5k"):
+        line = prepare.prepare(name, data_dir=tmp_path)
+        assert line == f"already there: {name} comes with a Python package"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_a_set_is_not_taken_for_a_whole_one(raw, tmp_path):
@@ -183,10 +186,23 @@ def test_a_folder_that_cannot_be_written(raw, tmp_path):
 
 
 def test_sets_without_an_offline_recipe(raw, tmp_path):
-    with pytest.raises(ConfigError, match="raw_dir builds mnist, .*not 'cifar10'"):
-        prepare.prepare("cifar10", raw_dir=raw, data_dir=tmp_path)
+    with pytest.raises(ConfigError, match="raw_dir builds mnist, .*not 'cifar100'"):
+        prepare.prepare("cifar100", raw_dir=raw, data_dir=tmp_path)
     with pytest.raises(DataError, match="Did you mean 'cifar10'"):
         prepare.prepare("cifar-10", data_dir=tmp_path)
+
+
+def test_configs_and_versions_that_do_not_exist(tmp_path):
+    for name, message in {
+        "emnist/leters": "emnist has no config 'leters'. Did you mean emnist/letters?",
+        "mnist/letters": "mnist has no config 'letters'. Valid are none",
+        "mnist:1.0.0": "mnist:1.0.0: the version that is built is 3.0.1, not 1.0.0",
+    }.items():
+        with pytest.raises(DataError) as error:
+            prepare.prepare(name, data_dir=tmp_path)
+        assert str(error.value).startswith(message)
+    assert prepare._builder_config("emnist").name == "byclass"  # as TFDS does
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- TFDS's own download and build: TensorFlow and the network are played here -------
@@ -203,14 +219,14 @@ def pretend_tensorflow(monkeypatch, installed: bool) -> None:
 
 def test_without_tensorflow(raw, tmp_path, monkeypatch):
     pretend_tensorflow(monkeypatch, False)
-    with pytest.raises(DataError, match="pip install tensorflow`, or give --raw_dir"):
-        prepare.prepare("mnist", data_dir=tmp_path)
+    with pytest.raises(DataError, match="pip install tensorflow` .only mnist, .*do w"):
+        prepare.prepare("cifar100", data_dir=tmp_path)
 
 
 def test_without_network(raw, tmp_path, monkeypatch):
     pretend_tensorflow(monkeypatch, True)
     with pytest.raises(DataError, match="can't reach http://127.0.0.1:9/"):
-        prepare.prepare("mnist", data_dir=tmp_path)
+        prepare.prepare("cifar100", data_dir=tmp_path)
 
 
 def sleep(name: str, data_dir: str) -> None:
@@ -223,26 +239,29 @@ def fail(name: str, data_dir: str) -> None:
 
 @pytest.mark.parametrize(
     ("stand_in", "timeout_s", "message"),
-    [(sleep, 1.0, "did not finish mnist in 1 s"), (fail, 60.0, "TFDS failed to build")],
+    [
+        (sleep, 1.0, "did not finish cifar100 in 1 s"),
+        (fail, 60.0, "TFDS failed to build"),
+    ],
 )
 def test_a_download_ends(raw, tmp_path, monkeypatch, stand_in, timeout_s, message):
     pretend_tensorflow(monkeypatch, True)
-    monkeypatch.setattr(prepare, "_check_reachable", lambda url, offline: None)
+    monkeypatch.setattr(prepare, "_check_reachable", lambda url: None)
     monkeypatch.setattr(prepare, "_download_and_prepare", stand_in)
     start = time.monotonic()
     with pytest.raises(DataError, match=message):
-        prepare.prepare("mnist", data_dir=tmp_path, timeout_s=timeout_s)
+        prepare.prepare("cifar100", data_dir=tmp_path, timeout_s=timeout_s)
     assert time.monotonic() - start < 45  # it did not wait for the child's 60 s
 
 
 # --- The program and the real files ---------------------------------------------------
 
 
-def run_program(*flags: str) -> subprocess.CompletedProcess[str]:
+def run_program(*flags: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "experiments.prepare_data", *flags],
         cwd=REPOSITORY,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **env},
         capture_output=True,
         text=True,
         timeout=300,
@@ -253,8 +272,7 @@ def run_program(*flags: str) -> subprocess.CompletedProcess[str]:
 def test_program_says_what_is_wrong_in_one_line(tmp_path):
     done = run_program("--dataset=mnist", "--raw_dir=/none", f"--data_dir={tmp_path}")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: raw_dir: there is no /none/train-images")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == "error: raw_dir: there is no folder /none\n"
     done = run_program()
     assert (done.returncode, done.stderr) == (1, "error: --dataset is missing\n")
 
@@ -282,16 +300,39 @@ def original(raw_data: pathlib.Path, name: str) -> dict:
     }
 
 
+def as_published(raw_data: pathlib.Path, name: str) -> dict[str, bytes]:
+    """The original files, by the names in their URLs."""
+    files = {}
+    for path in (raw_data / name).iterdir():
+        if path.name.endswith(".amat.gz"):
+            files[path.stem] = gzip.decompress(path.read_bytes())
+        else:
+            files[path.name] = path.read_bytes()
+    return files
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "binarized_mnist"])
 def test_real_sets_are_pixel_exact_and_the_stock_reader_opens_them(
     raw_data, tmp_path, name
 ):
+    """MNIST got by hand, the others downloaded from TFDS's own http addresses.
+
+    The server stands in as the proxy, and breaks off once.
+    """
     import tensorflow_datasets as tfds
 
-    done = run_program(
-        f"--dataset={name}", f"--raw_dir={raw_data / name}", f"--data_dir={tmp_path}"
-    )
+    flags = [f"--dataset={name}", f"--data_dir={tmp_path}"]
+    if name == "mnist":
+        done = run_program(*flags, f"--raw_dir={raw_data / name}")
+    else:
+        with serve(as_published(raw_data, name)) as server:
+            server.plan = ["break"]
+            done = run_program(*flags, http_proxy=server.address, no_proxy="")
+            asked = [path for path, _ in server.requests]
+            urls = {record.url for record in originals.records(name).values()}
+            assert set(asked) == urls
+            assert len(asked) == len(urls) + 1
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"built: {name}/")
     read = tfds_sources.read_set(name, tmp_path)

@@ -327,9 +327,9 @@ def test_bad_options(options, message):
 # --- TFDS -------------------------------------------------------------------------
 
 
-def examples(images: np.ndarray, **features) -> list[dict]:
+def examples(images: np.ndarray, **features) -> list[tuple[int, dict]]:
     return [
-        {"image": png(image)} | {k: v[i] for k, v in features.items()}
+        (i, {"image": png(image)} | {k: v[i] for k, v in features.items()})
         for i, image in enumerate(images)
     ]
 
@@ -405,7 +405,7 @@ def test_tfds_binary_set_keeps_its_validation_split(tmp_path):
 def test_tfds_images_of_unequal_size(tmp_path):
     pixels = [COLOUR[0], COLOUR[1, :20], COLOUR[2, :, :30]]
     flowers = [{"image": png(x), "label": 0} for x in pixels]
-    prepare.build_offline("tf_flowers", {"train": flowers}, tmp_path)
+    prepare.build_offline("tf_flowers", {"train": enumerate(flowers)}, tmp_path)
     with pytest.raises(DataError, match="tf_flowers.*set data.image_size"):
         tfds_sources.read_set("tf_flowers", tmp_path)
     read = tfds_sources.read_set("tf_flowers", tmp_path, image_size=(16, 16))
@@ -515,12 +515,16 @@ def test_cache_write_leaves_nothing_half_done(mnist, monkeypatch):
         ("digit", "Did you mean 'digits'"),
         ("", "no data set is called ''"),
         ("../mnist", "no data set is called"),
-        ("qqqqqq", "Valid are digits, npz:PATH, folder:PATH"),
+        ("qqqqqq", "Valid are digits, mnist_5k, npz:PATH, folder:PATH"),
         (
             "fashion_mnist",
             "has no such set; build it with `python -m experiments.prepare_data"
             " --dataset=fashion_mnist --data_dir=",
         ),
+        ("fashion_mnist", "` (downloads 31 MB, needs no TensorFlow)"),
+        ("emnist/letters", "--dataset=emnist/letters --data_dir="),
+        ("emnist/letters", "` (downloads 562 MB, needs no TensorFlow)"),
+        ("cifar100", "` (needs TensorFlow, once)"),
     ],
 )
 def test_names_that_are_not_there(mnist, name, message):
@@ -573,7 +577,7 @@ def test_a_set_that_only_tensorflow_reads(mnist):
 
 def test_sets_without_images_or_train_split(tmp_path):
     question = {"label-coarse": 0, "label-fine": 0, "text": "Why?"}
-    prepare.build_offline("trec", {"train": [question] * 3}, tmp_path)
+    prepare.build_offline("trec", {"train": enumerate([question] * 3)}, tmp_path)
     with pytest.raises(DataError, match="trec: not a set of .* images.*text: Text"):
         load_dataset("trec", data_dir=tmp_path)
     test_only = {"test": examples(GREY, label=np.zeros(20, int))}

@@ -10,6 +10,7 @@ import numpy as np
 from vae_jax.data.dataset import Split, counted
 from vae_jax.data.image_files import SUFFIXES, Size, read_image
 from vae_jax.errors import DataError
+from vae_jax.paths import local_path
 
 _SUFFIXES = tuple(suffix for own in SUFFIXES.values() for suffix in own)
 # Names of sub-folders, in any case, that hold a split and not a class.
@@ -58,7 +59,7 @@ def read_folder(
         DataError: what `read_images` refuses; images both in a folder and in class
             folders beside them; folders of splits and others side by side; no train.
     """
-    root = pathlib.Path(folder).expanduser()
+    root = local_path(folder)
     if not root.is_dir():
         raise DataError(f"folder:{folder}: there is no folder {root}")
     images = read_images(root, image_size, grayscale)
@@ -100,7 +101,7 @@ def read_images(
         DataError: no folder, no image, an image that can't be read or that has another
             size than the first while `image_size` is None.
     """
-    root = pathlib.Path(where).expanduser()
+    root = local_path(where)
     if not root.exists():
         raise DataError(f"there is no folder {root}")
     paths, notes = ([root], []) if root.is_file() else _find(root)

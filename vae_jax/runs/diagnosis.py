@@ -32,11 +32,12 @@ def diagnose_run(workdir: pathlib.Path) -> list[str]:
     Raises:
         DataError: a file is missing or damaged.
     """
+    metrics = workdir / "metrics.jsonl"
     return diagnose(
         build.flatten(read_json(workdir / "config.json")),
         read_json(workdir / "data.json")["levels"],
         read_json(workdir / "results.json"),
-        read_metrics(workdir / "metrics.jsonl"),
+        read_metrics(metrics) if metrics.is_file() else [],
     )
 
 
@@ -141,7 +142,7 @@ def _overfitted(
         f"Overfitting: the validation ELBO, {last:.4g} nats, lies {gap:.3g} nats below"
         f" that of training, {train:.4g}, which is much beside the {rate:.3g} nats that"
         f" a code tells about its image; it was best, {best:.4g}, at step {step}: try"
-        " fewer train.num_steps, a smaller network, or more images."
+        " train.patience, a smaller network, or more images."
     )
 
 

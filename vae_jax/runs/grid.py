@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
+from vae_jax.paths import local_path
 from vae_jax.runs import identity, processes, sweep
 from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
@@ -25,7 +26,6 @@ from vae_jax.runs.single import finish, parameters_to_begin_with
 from vae_jax.training.mesh import Layout, make_layout, member
 from vae_jax.workdir import lock
 from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.files import local_path
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
 

@@ -17,11 +17,11 @@ from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.sources import moved, read_arrays
 from vae_jax.errors import CheckpointError, DataError
+from vae_jax.paths import local_path
 from vae_jax.runs import identity
 from vae_jax.runs.best import Best, Saved
 from vae_jax.types import Key, Params, stream
 from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.files import local_path
 
 CHUNK = 500  # images decoded at once
 
@@ -164,7 +164,7 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
     height, width, channels = run.image_shape
     shape = f"{height}x{width}x{channels}"
     if path.suffix.lower() == ".npz":
-        arrays = read_arrays(path.expanduser())
+        arrays = read_arrays(path)
         if arrays.shape[1:] != run.image_shape:
             other = "x".join(map(str, arrays.shape[1:]))
             raise DataError(

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
+from vae_jax.paths import local_path
 from vae_jax.runs import identity, opened, processes
 from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
@@ -24,7 +25,7 @@ from vae_jax.training.mesh import Layout, make_layout, on_one_device
 from vae_jax.types import Params, stream
 from vae_jax.workdir import lock, manifest
 from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.files import local_path, writing
+from vae_jax.workdir.files import writing
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
 

@@ -25,8 +25,8 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from vae_jax.errors import CheckpointError, ConfigError
+from vae_jax.paths import PathLike
 from vae_jax.workdir import manifest
-from vae_jax.workdir.files import PathLike
 
 PyTree = Any
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from vae_jax.paths import PathLike
 from vae_jax.workdir import style
 from vae_jax.workdir.compare import (
     Setting,
@@ -22,7 +23,6 @@ from vae_jax.workdir.compare import (
     short_names,
     show,
 )
-from vae_jax.workdir.files import PathLike
 from vae_jax.workdir.glossary import Quantity, is_reference
 
 # Neighbours in this order differ in hue and in lightness.

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from vae_jax.errors import DataError
-from vae_jax.workdir.files import PathLike, replace_file
+from vae_jax.paths import PathLike
+from vae_jax.workdir.files import replace_file
 
 
 def check_images(images: np.ndarray, axes: str) -> np.ndarray:

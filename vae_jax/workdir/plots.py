@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from vae_jax.errors import DataError
+from vae_jax.paths import PathLike
 from vae_jax.workdir import style
-from vae_jax.workdir.files import PathLike
 from vae_jax.workdir.images import check_images
 
 CURVES = {

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from vae_jax.workdir.files import PathLike, replace_file
+from vae_jax.paths import PathLike
+from vae_jax.workdir.files import replace_file
 from vae_jax.workdir.images import image_grid
 
 # Ten colours that stay apart for colour-blind readers: Petroff, arXiv:2107.02270.
