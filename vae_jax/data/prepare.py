@@ -21,6 +21,7 @@ from typing import Any
 from vae_jax.data import originals, recipes, sources, tfds_sources
 from vae_jax.data.lock import only_one
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.paths import local_path
 
 _REACH_TIMEOUT_S = 10.0
 
@@ -147,7 +148,7 @@ def _build_by_recipe(
     recipe, known = recipes.RECIPES[set_name], originals.records(set_name)
     files = {}
     if raw_dir is not None:
-        folder = pathlib.Path(raw_dir).expanduser()
+        folder = local_path(raw_dir)
         files = originals.by_hand(recipe.files, known, folder)
     downloads = data_dir / "downloads" / "vae_jax" / set_name
     with contextlib.ExitStack() as stack:

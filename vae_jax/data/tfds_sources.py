@@ -71,7 +71,9 @@ def read_set(
     size = f"{image_size[0]}x{image_size[1]}" if image_size else "full"
     file = f"vae_jax-{size}{'-gray' if grayscale else ''}.npz"
     unique = f"{name.replace('/', '-')}-{zlib.crc32(os.fsencode(folder)):08x}"
-    caches = [folder / file, array_cache.user_cache_dir() / unique / file]
+    caches = [folder / file]
+    with contextlib.suppress(OSError):  # no home folder: no cache of the user's
+        caches.append(array_cache.user_cache_dir() / unique / file)
     for path in caches:
         if cached := array_cache.load(path, state):
             return cached
