@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 WORKDIR ?= runs/mnist_5k
+FLAGS ?=
 
 .PHONY: install install-dev train lesson test test-fast test-onnx lint docs package \
     bench bench-torch clean
@@ -32,7 +33,8 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 train: install
-	$(BIN)/python -m experiments.train --config=configs/mnist_5k.py --workdir=$(WORKDIR)
+	$(BIN)/python -m experiments.train --config=configs/mnist_5k.py --workdir=$(WORKDIR) \
+	    $(FLAGS)
 	@echo "next:    . $(BIN)/activate"
 	@echo "         python -m experiments.sample --workdir=$(WORKDIR) --out=runs/samples.png"
 
