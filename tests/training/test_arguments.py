@@ -1,4 +1,4 @@
-"""What a user may get wrong in a trainer or an objective: one line with what to write."""
+"""What a user may get wrong in a trainer or objective: one line with what to write."""
 
 import functools
 from typing import NamedTuple
