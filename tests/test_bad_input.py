@@ -246,6 +246,20 @@ CASES = [
     ("evaluate", ["--workdir=FILES/without_data"], "there is no file FILES/gone.npz"),
     # The flags of the other programs.
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "at least 1"),
+    ("evaluate", [f"--num_samples={10**12}"], "--num_samples=1000000000000", "32 bits"),
+    (
+        "evaluate",
+        ["--method=ais", f"--num_temperatures={10**12}"],
+        "--num_temperatures=1000000000000: annealing needs about 16 TB",
+    ),
+    ("sample", [f"--num={10**9}"], "--num=1000000000: drawing needs about"),
+    ("train", [f"--config.model.latent_dim={2**31}"], "model.latent_dim=2147483648"),
+    (
+        "ablate",
+        [f"{SWEEP}=1", f"--config.model.latent_dim={2**31}"],
+        "model.latent_dim=2147483648: training needs about",
+    ),
+    ("ablate", [f"{SWEEP}=1", "--seeds=5000"], "5000 members: at most 1000"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),
     ("sample", ["--num=0"], "--num=0", "at least 1"),
     ("sample", ["--num=many"], "--num=many", "whole number"),

@@ -90,7 +90,7 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
     probabilities, so it is exact at logits of +-100, and with one exponential and one
     logarithm it takes about a third of the time of the sum of two log-sigmoids. At a
     logit of 0, where a decoder whose last layer starts at zero begins, the derivatives
-    are 1/2 - x and 1/4, as everywhere in between.
+    are sigmoid(l) - x and so on, as at all others.
 
     Args:
         logits: [...].
@@ -99,11 +99,21 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
     Returns:
         Nats, same shape.
     """
-    # Both parts choose their side of 0 alike. JAX's slopes of max(l, 0) and of |l| at 0
-    # are 1/2 and 1, which do not belong to one side, and would add up to 0.
-    positive = logits > 0
-    tail = jnp.log1p(jnp.exp(jnp.where(positive, -logits, logits)))
-    return jnp.where(positive, logits, 0.0) - x * logits + tail
+    # An x of integers or truth values has no tangent for the rule below.
+    return _cross_entropy(logits, jnp.asarray(x, jnp.result_type(logits, x)))
+
+
+@jax.custom_jvp
+def _cross_entropy(logits: Array, x: Array) -> Array:
+    return jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+
+
+# JAX's slopes of max(l, 0) and of |l| at 0 are 1/2 and 1: of two different sides, so
+# that the sum of the derivatives would be -x there.
+_cross_entropy.defjvps(
+    lambda tangent, _, logits, x: (jax.nn.sigmoid(logits) - x) * tangent,
+    lambda tangent, _, logits, x: -logits * tangent,
+)
 
 
 def absolute(values: Array) -> Array:

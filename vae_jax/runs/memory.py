@@ -9,7 +9,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 from ml_collections import ConfigDict
@@ -20,11 +20,7 @@ from vae_jax.runs.needs import FLOAT, Need, Size, needs
 
 MAX_LAYERS = 200  # each is traced and compiled on its own
 COUNTED = 2**31 - 2**10  # what is counted in 32 bits, with room for the last chunk
-# Of Docker and systemd; where there is none of them, the machine's own memory counts.
-CGROUP_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def check_memory(
@@ -43,7 +39,8 @@ def check_memory(
             to make smaller.
     """
     _check_counts(config)
-    _refuse(list(needs(config, dataset, members)), "training")
+    found = list(needs(config, dataset, members))
+    _refuse(found, "training", available_memory())
 
 
 def check_samples(
@@ -62,7 +59,8 @@ def check_samples(
     """
     numbers = config.model.latent_dim + 2 * math.prod(image_shape)
     draws = [Size(f"{name}={num}", num)]
-    _refuse([Need("the draws", draws, numbers * FLOAT)], "drawing")
+    found = [Need("the draws", draws, numbers * FLOAT)]
+    _refuse(found, "drawing", host_memory())
 
 
 def check_annealing(
@@ -82,7 +80,7 @@ def check_annealing(
     chains = Size(f"--num_chains={num_chains}", num_chains)
     each = FLOAT * math.prod(image_shape)
     found = [Need("the temperatures", [steps], 16), Need("the chains", [chains], each)]
-    _refuse(found, "annealing")
+    _refuse(found, "annealing", available_memory())
 
 
 def check_count(name: str, value: int) -> None:
@@ -106,13 +104,32 @@ def available_memory() -> int:
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in statistics:
         return statistics["bytes_limit"] * jax.device_count()
+    return host_memory() * jax.process_count()
+
+
+def host_memory() -> int:
+    """Bytes of this machine, or what a container or a job may use of them."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in map(pathlib.Path, CGROUP_LIMITS):
+    for path in _limit_files():
         try:
             limits.append(int(path.read_text()))
         except (OSError, ValueError):  # not there, or "max"
             continue
-    return min(limits) * jax.process_count()
+    return min(limits)
+
+
+def _limit_files() -> Iterator[pathlib.Path]:
+    """Where Linux keeps the limits of the control groups that this process is in."""
+    yield CGROUPS / "memory/memory.limit_in_bytes"
+    yield CGROUPS / "memory.max"
+    try:
+        text = pathlib.Path("/proc/self/cgroup").read_text()
+    except OSError:
+        return
+    own = re.search(r"^0::/(.+)$", text, re.MULTILINE)
+    parts = pathlib.PurePath(own[1]).parts if own else ()
+    for depth in range(len(parts)):
+        yield CGROUPS.joinpath(*parts[: depth + 1], "memory.max")
 
 
 def out_of_memory_line(error: BaseException) -> str | None:
@@ -130,8 +147,8 @@ def out_of_memory_line(error: BaseException) -> str | None:
         and re.search("RESOURCE_EXHAUSTED|out of memory", text, re.IGNORECASE)
     ):
         return None
-    wanted = re.search(r"allocat\w* ([\d.]+ ?(?:bytes|\w?i?B))", text)
-    asked = f" when {wanted[1]} more were asked for" if wanted else ""
+    wanted = re.search(r"allocat\w* (\d+) bytes", text)
+    asked = f" when {_text(int(wanted[1]))} more were asked for" if wanted else ""
     return (
         f"out of memory{asked}: make data.batch_size, objective.num_samples or the"
         " model's layers smaller, or --members_per_program of a grid"
@@ -157,9 +174,9 @@ def _check_counts(config: ConfigDict) -> None:
         )
 
 
-def _refuse(found: Sequence[Need], doing: str) -> None:
+def _refuse(found: Sequence[Need], doing: str, available: int) -> None:
     """Raises if all needs together are more than there is."""
-    total, available = sum(need.bytes for need in found), available_memory()
+    total = sum(need.bytes for need in found)
     if total <= available:
         return
     largest = max(found, key=lambda need: need.bytes)
@@ -174,6 +191,9 @@ def _refuse(found: Sequence[Need], doing: str) -> None:
 
 def _text(count: int) -> str:
     """Bytes as a person reads them."""
+    digits = len(str(count))
+    if digits > 18:  # too many for a float, perhaps
+        return f"10^{digits - 1} bytes"
     units = ["bytes", "kB", "MB", "GB", "TB", "PB"]
-    step = min((len(str(count)) - 1) // 3, len(units) - 1)
+    step = (digits - 1) // 3
     return f"{count / 1000**step:.3g} {units[step]}"

@@ -31,7 +31,7 @@ class ModelFunctions(NamedTuple):
     """A model of any library as two functions."""
 
     init: Callable[[Key, Any], Params]  # (key, x) -> params
-    apply: Callable[[Params, Any, Key], VAEOutput]  # (params, x, key) -> output
+    apply: Callable[[Params, Any, Key], Any]  # (params, x, key) -> VAEOutput
 
 
 def model_functions(model: Any) -> ModelFunctions:
