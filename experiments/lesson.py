@@ -40,7 +40,11 @@ _NUM_STEPS = flags.DEFINE_integer("num_steps", 3000, "Training steps of each mod
 WEIGHTS = (0.0, 0.1, 1.0, 5.0, 20.0, 100.0)
 DIMS = (2, 16)
 SHOWN = {"ae": "AE", "beta0": "β = 0", "beta1": "β = 1", "beta100": "β = 100"}
-DATA = {"mnist": "MNIST", "mnist_5k": "5,000 images of MNIST"}
+DATA = {
+    "mnist": "MNIST",
+    "mnist_5k": "5,000 images of MNIST",
+    "digits": "scikit-learn's digits",
+}
 SHIFT = 0.2  # how far codes are moved, in their own standard deviations
 LANGUAGES = ("", ".es")
 

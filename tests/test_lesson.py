@@ -133,7 +133,7 @@ def test_filling_a_text() -> None:
 
 
 @pytest.mark.slow
-def test_lesson_runs_without_data_and_again(
+def test_lesson_runs_on_small_images_and_again(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(holes, "NUM_STEPS", 10)
@@ -142,10 +142,12 @@ def test_lesson_runs_without_data_and_again(
         shutil.copy(DOCS / name, tmp_path)
     out, workdir = tmp_path / "lesson", tmp_path / "runs"
     config = lesson.make_config(data_dir=None, num_steps=SMALL_STEPS)
+    assert config.data.name == "mnist_5k"
+    config.data.name = "digits"
     lesson.teach(config, workdir, out)
     numbers = json.loads((out / "lesson.json").read_text("utf-8"))
     assert numbers.keys() == NUMBERS.keys()
-    assert numbers["data"] == "5,000 images of MNIST"
+    assert numbers["data"] == "scikit-learn's digits"
     assert {path.name for path in out.glob("*.png")} == {
         path.name for path in DOCS.glob("lesson/*.png")
     }
@@ -158,7 +160,7 @@ def test_lesson_runs_without_data_and_again(
     results = list(workdir.rglob("results.json"))
     assert len(results) == (1 + len(lesson.WEIGHTS)) * len(lesson.DIMS)
     times = [path.stat().st_mtime_ns for path in results]
-    lesson.train_all(config, workdir / "mnist_5k")
+    lesson.train_all(config, workdir / "digits")
     assert [path.stat().st_mtime_ns for path in results] == times
 
 
