@@ -12,7 +12,7 @@ from tests.runs_helpers import REPOSITORY, small_config
 from vae_jax import build
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.errors import ConfigError
-from vae_jax.runs import memory, needs, opened, single, sweep
+from vae_jax.runs import grid, memory, needs, opened, single, sweep
 
 CONFIGS = sorted(
     path
@@ -195,6 +195,13 @@ def test_a_run_asks_before_it_makes_anything(fields, tmp_path):
     with pytest.raises(ConfigError, match=next(iter(fields))):
         single.train(small_config(**fields), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_grid_asks_for_all_its_programs_before_the_first_trains(tmp_path):
+    with pytest.raises(ConfigError, match="model.latent_dim=1073741824: training"):
+        sweeps = [f"model.latent_dim=2,{2**30}"]
+        grid.train_grid(small_config(), tmp_path / "grid", sweeps, 1)
+    assert not (tmp_path / "grid").exists()
 
 
 def test_members_of_a_grid_count():
