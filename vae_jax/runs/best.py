@@ -41,6 +41,11 @@ class Saved:
     state: TrainState
     best: Best | None = None  # where the config asks for it
 
+    @classmethod
+    def new(cls, state: TrainState, keeps_best: bool) -> "Saved":
+        """That of a new state."""
+        return cls(state, Best.none_yet(state) if keeps_best else None)
+
     @property
     def params(self) -> Params:
         """The parameters to evaluate and use: the best if they were kept."""

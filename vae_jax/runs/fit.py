@@ -17,7 +17,7 @@ from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.errors import CheckpointError, ConfigError, NonFiniteLossError
 from vae_jax.runs import processes, signals
-from vae_jax.runs.best import Best, Saved, updated
+from vae_jax.runs.best import Saved, updated
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import (
@@ -89,13 +89,14 @@ def fit(
     x = jnp.zeros((1, *dataset.image_shape))
     streams = jax.vmap(stream, in_axes=(0, None)) if batched else stream
     init_keys = streams(keys, "init")
+    # Jitted, it is not traced again where `abstract_saved` was given this trainer.
+    traced_once = trainer._replace(init=jax.jit(trainer.init))
 
     def begin(init_keys: Key, x: Any) -> Saved:
-        state = (ensemble(trainer) if batched else trainer).init(init_keys, x)
+        state = (ensemble(traced_once) if batched else traced_once).init(init_keys, x)
         if first_params is not None:
             state = _with_params(state, first_params)
-        keep = build.keeps_best(config)
-        return Saved(state, Best.none_yet(state) if keep else None)
+        return Saved.new(state, build.keeps_best(config))
 
     with contextlib.ExitStack() as stack:
         # Outermost, so that signals wait until the last save is safe.

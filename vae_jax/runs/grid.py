@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from absl import logging
 from ml_collections import ConfigDict
@@ -21,7 +20,8 @@ from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
-from vae_jax.runs.memory import check_memory
+from vae_jax.runs.memory import check_memory, check_numbers
+from vae_jax.runs.needs import num_bytes, trace
 from vae_jax.runs.single import finish, parameters_to_begin_with
 from vae_jax.training.mesh import Layout, make_layout, member
 from vae_jax.workdir import lock
@@ -85,9 +85,8 @@ def train_grid(
     with processes.together():
         grid = sweep.members(config, sweeps, seeds)
         _compare_grid(workdir, grid, mode)
-        fitting = _fitting_members(grid, datasets)
-        members_per_program = members_per_program or fitting
-        parts = sweep.programs(grid, members_per_program)
+        size = _members_per_program(grid, datasets, mode, members_per_program)
+        parts = sweep.programs(grid, size)
         layouts = [
             make_layout(
                 mesh,
@@ -156,7 +155,6 @@ def _train_program(
     config = part[0].config
     dataset = _dataset(config, datasets)
     with processes.together():
-        check_memory(config, dataset, len(part) if mode == "vmap" else 1)
         for entry, folder, standing in zip(part, folders, standings, strict=True):
             if not standing.is_new:
                 identity.check_same_data(folder, dataset)
@@ -248,28 +246,34 @@ def _dataset(config: ConfigDict, datasets: dict[str, Dataset]) -> Dataset:
     """Loads each data set once; the config's other fields are checked each time."""
     name = repr(sorted(config.data.to_dict().items()))
     if name not in datasets:
-        check_memory(config)
+        check_numbers(config)
         datasets[name] = build.make_dataset(config)
         announce(config, datasets[name])
-    check_memory(config, datasets[name])
     build.check_support(config, datasets[name].levels)
     return datasets[name]
 
 
-def _fitting_members(grid: Sequence[sweep.Member], datasets: dict[str, Dataset]) -> int:
-    """How many members of the largest model the memory budget holds."""
-    largest = 1
-    for part in sweep.programs(grid, len(grid)):
-        config = part[0].config
+def _members_per_program(
+    grid: Sequence[sweep.Member], datasets: dict[str, Dataset], mode: Mode, wished: int
+) -> int:
+    """As many as are wished, else as the budget holds of the largest model.
+
+    Refuses what does not fit into memory, before anything is trained.
+    """
+    traced, largest = [], 1
+    for group in sweep.programs(grid, len(grid)):
+        config = group[0].config
         dataset = _dataset(config, datasets)
         trainer = build.make_trainer(config, dataset.image_shape)
-        x = jax.ShapeDtypeStruct((1, *dataset.image_shape), jnp.float32)
-        state = jax.eval_shape(trainer.init, build.run_key(config), x)
-        sizes = [
-            leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params)
-        ]
-        largest = max(largest, sum(sizes) * STATE_COPIES)
-    return max(1, MEMORY_BUDGET // largest)
+        arrays = trace(config, dataset.image_shape, trainer)
+        params = [n for name, n in arrays.items() if name.startswith("state/params/")]
+        largest = max(largest, STATE_COPIES * sum(map(num_bytes, params)))
+        traced.append((len(group), config, dataset, arrays))
+    size = wished or max(1, MEMORY_BUDGET // largest)
+    for count, config, dataset, arrays in traced:
+        together = min(count, size) if mode == "vmap" else 1
+        check_memory(config, dataset, arrays, together)
+    return size
 
 
 def _describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:

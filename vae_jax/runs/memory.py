@@ -1,6 +1,6 @@
 """Whether a config fits into memory, asked before anything large is made.
 
-`needs` counts what must be there at the least; here that is compared with what the
+`needs` finds what must be there at the least; here that is compared with what the
 machine has, so a run that is let pass may still run out of memory:
 `out_of_memory_line` is for that.
 """
@@ -16,30 +16,67 @@ from ml_collections import ConfigDict
 
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
-from vae_jax.runs.needs import FLOAT, Need, Size, needs
+from vae_jax.runs.needs import Arrays, Need, needs, sizes
 
 MAX_LAYERS = 200  # each is traced and compiled on its own
+MAX_HALVINGS = 30  # model.channels: each layer halves the image
+FLOAT = 4  # bytes
 COUNTED = 2**31 - 2**10  # what is counted in 32 bits, with room for the last chunk
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
+def check_numbers(config: ConfigDict) -> None:
+    """Refuses, before the images are loaded, numbers that are too large to try.
+
+    Args:
+        config: a config that `build.check` has passed.
+
+    Raises:
+        ConfigError: names the field, its value and the most it may be; or, as
+            `check_memory`, a batch of images of data.image_size does not fit.
+    """
+    for field in ("train.num_steps", "eval.num_samples"):
+        part, name = field.split(".")
+        check_count(field, config[part][name])
+    for text, number in sizes(config):
+        check_count(text.partition("=")[0], number)
+    model = config.model
+    upper = len(model.upper_latent_dims) * (1 + len(model.upper_hidden_dims))
+    for what, layers, most in (
+        ("model.hidden_dims has", len(model.hidden_dims), MAX_LAYERS),
+        ("model.channels has", len(model.channels), MAX_HALVINGS),
+        (f"model.flow_layers={model.flow_layers} makes", model.flow_layers, MAX_LAYERS),
+        ("model.upper_latent_dims and upper_hidden_dims make", upper, MAX_LAYERS),
+    ):
+        if layers > most:
+            raise ConfigError(
+                f"{what} {layers} layers: each is compiled on its own, so there may be"
+                f" at most {most}"
+            )
+    data, size = config.data, config.data.image_size
+    height, width = size if isinstance(size, tuple | list) else (size, size)
+    batch = data.batch_size * height * width * (1 if data.grayscale else 3)
+    fields = [f"data.batch_size={data.batch_size}", f"data.image_size={size}"]
+    found = [Need("a batch of images", batch, fields)]
+    _refuse(found, "training", available_memory())
+
+
 def check_memory(
-    config: ConfigDict, dataset: Dataset | None = None, members: int = 1
+    config: ConfigDict, dataset: Dataset, arrays: Arrays, members: int = 1
 ) -> None:
     """Refuses a training that can't fit into the memory there is.
 
     Args:
-        config: a config that `build.check` has passed.
-        dataset: its images; None before they are loaded, when a batch of images of
-            data.image_size is counted and everything else for a single pixel.
+        config: a config that `check_numbers` has passed.
+        dataset: its images.
+        arrays: of one member, from `needs.trace`.
         members: runs that are computed side by side.
 
     Raises:
         ConfigError: names what needs most, how much, how much there is, and the fields
             to make smaller.
     """
-    _check_counts(config)
-    found = list(needs(config, dataset, members))
+    found = list(needs(config, dataset, arrays, members))
     _refuse(found, "training", available_memory())
 
 
@@ -58,8 +95,7 @@ def check_samples(
         ConfigError: as `check_memory`.
     """
     numbers = config.model.latent_dim + 2 * math.prod(image_shape)
-    draws = [Size(f"{name}={num}", num)]
-    found = [Need("the draws", draws, numbers * FLOAT)]
+    found = [Need("the draws", num * numbers * FLOAT, [f"{name}={num}"])]
     _refuse(found, "drawing", host_memory())
 
 
@@ -76,10 +112,13 @@ def check_annealing(
     Raises:
         ConfigError: as `check_memory`.
     """
-    steps = Size(f"--num_temperatures={num_temperatures}", num_temperatures)
-    chains = Size(f"--num_chains={num_chains}", num_chains)
+    steps = f"--num_temperatures={num_temperatures}"
+    chains = f"--num_chains={num_chains}"
     each = FLOAT * math.prod(image_shape)
-    found = [Need("the temperatures", [steps], 16), Need("the chains", [chains], each)]
+    found = [
+        Need("the temperatures", num_temperatures * 16, [steps]),
+        Need("the chains", num_chains * each, [chains]),
+    ]
     _refuse(found, "annealing", available_memory())
 
 
@@ -155,36 +194,16 @@ def out_of_memory_line(error: BaseException) -> str | None:
     )
 
 
-def _check_counts(config: ConfigDict) -> None:
-    """What no estimate is needed for."""
-    for field in ("train.num_steps", "eval.num_samples"):
-        part, name = field.split(".")
-        check_count(field, config[part][name])
-    model = config.model
-    for field in ("hidden_dims", "channels", "upper_hidden_dims", "upper_latent_dims"):
-        if len(model[field]) > MAX_LAYERS:
-            raise ConfigError(
-                f"model.{field} has {len(model[field])} layers: each is compiled on its"
-                f" own, so there may be at most {MAX_LAYERS}"
-            )
-    if model.flow_layers > MAX_LAYERS:
-        raise ConfigError(
-            f"model.flow_layers={model.flow_layers}: each is compiled on its own, so"
-            f" there may be at most {MAX_LAYERS}"
-        )
-
-
 def _refuse(found: Sequence[Need], doing: str, available: int) -> None:
     """Raises if all needs together are more than there is."""
     total = sum(need.bytes for need in found)
     if total <= available:
         return
     largest = max(found, key=lambda need: need.bytes)
-    most = max(size.number for size in largest.sizes)
-    names = [size.name for size in largest.sizes if size.number > most / 10]
+    fields = ", ".join(largest.fields) or "the model's layers for these images"
     raise ConfigError(
-        f"{', '.join(dict.fromkeys(names))}: {doing} needs about {_text(total)} of"
-        f" memory, {_text(largest.bytes)} of it for {largest.what}, and there are"
+        f"{fields}: {doing} needs about {_text(total)} of memory,"
+        f" {_text(largest.bytes)} of it for {largest.what}, and there are"
         f" {_text(available)}: choose a smaller number"
     )
 

@@ -1,209 +1,132 @@
-"""What a training needs of memory at the least, from the numbers of its config.
+"""What a training needs of memory at the least, from the shapes of its arrays.
 
-Parameters with their gradient and the optimiser's state, the activations that a
-gradient needs, the images and the rows of a chunk of steps. It is arithmetic: it traces
-nothing, so it costs nothing, and takes numbers of any size.
+The shapes are those of the state and of one pass forward, traced and never computed, so
+what a model is made of stands in the model alone, and a new one counts like the others.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import flax.linen as nn
+import jax
 from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.runs.opened import abstract_saved
+from vae_jax.training.step import Trainer
 
-FLOAT = 4  # bytes
-KERNEL = 16  # pixels of a convolution's kernel; of the decoder's, 2x2 for 2x2 pixels
-
-
-class Size(NamedTuple):
-    """A number that memory grows with, and how a user knows it."""
-
-    name: str  # "model.latent_dim=16"
-    number: int
-
-    def times(self, factor: int) -> "Size":
-        """The same, for several of it."""
-        return Size(self.name, self.number * factor)
+SIZING = ("data", "model", "objective")  # the parts of a config that set sizes
+Arrays = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class Need(NamedTuple):
-    """Memory for one thing: the product of the sizes, times the bytes of each."""
+    """Memory for one thing."""
 
     what: str
-    sizes: Sequence[Size]
-    each: int
-
-    @property
-    def bytes(self) -> int:
-        return self.each * math.prod(size.number for size in self.sizes)
+    bytes: int
+    fields: Sequence[str]  # what sets its size, as "model.latent_dim=16"
 
 
-class Layers(NamedTuple):
-    """Of a model.
-
-    Attributes:
-        weights: of each matrix the sizes whose product counts it.
-        encoded: what each layer gives for an image.
-        decoded: what each layer gives for a code.
-    """
-
-    weights: list[list[Size]]
-    encoded: list[Size]
-    decoded: list[Size]
-
-
-def needs(config: ConfigDict, dataset: Dataset | None, members: int) -> Iterator[Need]:
-    """Everything that is there at the same time.
+def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> Arrays:
+    """The arrays of a training of one member; computes none, so any size may be asked.
 
     Args:
-        config: a config that `build.check` has passed.
-        dataset: its images; None before they are loaded, when a batch of images of
-            data.image_size is counted, and everything else for one image.
+        config: a config that `memory.check_numbers` has passed.
+        image_shape: (H, W, C).
+        trainer: of this config; `fit` does not trace its `init` again.
+
+    Returns:
+        Shapes by name: `state/...` is what a checkpoint holds, `gradient/...` is as
+        large as the parameters, `layers/...` is what each layer that has parameters
+        gives for a batch and one draw, `output/...` what the model gives for K draws.
+    """
+    saved = abstract_saved(config, tuple(image_shape), trainer)
+    params, model = saved.state.params, build.make_model(config, image_shape)
+
+    def forward(params: Any, x: Any, key: Any) -> tuple[Any, Any]:
+        return model.apply(
+            {"params": params},
+            x,
+            key,
+            capture_intermediates=_has_parameters,
+            mutable=["intermediates"],
+        )
+
+    x = jax.ShapeDtypeStruct((config.data.batch_size, *image_shape), "float32")
+    output, kept = jax.eval_shape(forward, params, x, build.run_key(config))
+    draws = (config.objective.num_samples,)
+    output = jax.tree.map(lambda leaf: leaf.update(shape=draws + leaf.shape), output)
+    rest = {"gradient": params, "layers": kept["intermediates"], "output": output}
+    leaves = jax.tree.leaves_with_path(saved) + jax.tree.leaves_with_path(rest)
+    name = jax.tree_util.keystr
+    return {name(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def needs(
+    config: ConfigDict, dataset: Dataset, arrays: Arrays, members: int
+) -> Iterator[Need]:
+    """What is there at the same time during a step, and less than a step really takes.
+
+    Args:
+        config: of the training.
+        dataset: its images.
+        arrays: of one member, from `trace`.
         members: runs that are computed side by side.
 
     Yields:
         One need after the other.
     """
+    name, leaf = max(arrays.items(), key=lambda item: num_bytes(item[1]))
+    shape = (members, *leaf.shape) if members > 1 else leaf.shape
+    text = f"arrays like {name}, {leaf.dtype}[{','.join(map(str, shape))}]"
+    together = f"{members} members side by side (--members_per_program)", members
+    total = members * sum(map(num_bytes, arrays.values()))
+    yield Need(text, total, _made_of(shape, [*sizes(config), together]))
     data, train = config.data, config.train
-    batch = _size(config, "data.batch_size")
-    height, width = sides(data.image_size)
-    if dataset is None:
-        shape = (max(1, height), max(1, width), 1)
-        square = [_size(config, "data.image_size", side) for side in (height, width)]
-        if height:
-            channels = 1 if data.grayscale else 3
-            yield Need("a batch of images", [batch, *square], channels)
-        pixels = _size(config, "data.image_size", math.prod(shape))
-        batch = batch._replace(number=1)
-    else:
-        shape = dataset.image_shape
-        name = f"images of {'x'.join(map(str, shape))} in data.name={data.name}"
-        pixels = Size(name, math.prod(shape))
-        budget = _size(
-            config, "data.device_budget_mb", int(data.device_budget_mb * 1e6)
-        )
-        there = min(budget.number, dataset.train.images.nbytes)
-        yield Need("the training images", [budget._replace(number=there)], 1)
-    together = Size(f"{members} members side by side (--members_per_program)", members)
-    layers = layers_of(config, pixels, shape)
-    moments = 0 if config.optimizer.name == "sgd" else 2
-    copies = 2 + moments + bool(config.optimizer.ema_decay)  # 2: with the gradient
-    what = "parameters and what the optimiser keeps beside them"
-    for sizes in layers.weights:
-        yield Need(what, [together, *sizes], FLOAT * copies)
-    samples = _size(config, "objective.num_samples")
-    what, each = "activations of a step", 2 * FLOAT  # and the gradient by them
-    for outputs in layers.encoded:
-        yield Need(what, [together, batch, outputs], each)
-    for outputs in layers.decoded:
-        yield Need(what, [together, batch, samples, outputs], each)
+    there = min(int(data.device_budget_mb * 1e6), dataset.train.images.nbytes)
+    budget = f"data.device_budget_mb={data.device_budget_mb:g}"
+    yield Need("the training images", there, [budget])
     ends = ("log_every", "num_steps", "eval_every", "checkpoint_every")
     length = min(train[name] for name in ends if train[name])
-    chunk = _size(config, "train.log_every", length)
-    # One chunk runs, the next is on its way.
-    yield Need("rows of the batches of a chunk of steps", [chunk, batch], 2 * FLOAT)
+    rows = 2 * 4 * length * data.batch_size  # one chunk runs, the next is on its way
+    chunk = f"train.log_every={train.log_every}"
+    yield Need("rows of the batches of a chunk of steps", rows, [chunk])
 
 
-def layers_of(config: ConfigDict, pixels: Size, shape: Sequence[int]) -> Layers:
-    """The sizes of a model's layers, biases and the like left out.
+def sizes(config: ConfigDict) -> Iterator[tuple[str, int]]:
+    """("field=value", number) for each whole number that may set the size of an array.
 
-    Args:
-        config: its model part is read.
-        pixels: H W C, as a user knows it.
-        shape: (H, W, C).
-
-    Returns:
-        Weights and activations.
+    A field that holds several comes once for each.
     """
-    model = config.model
-    code = _size(config, "model.latent_dim")
-    moments = code.times(1 if model.posterior == "deterministic" else 2)
-    features = build.make_likelihood(config).num_features(shape[-1])
-    out = pixels._replace(number=math.prod(shape[:-1]) * features)
-    if model.network == "conv":
-        found = _convolutional(config, pixels, (code, moments), out, shape)
-    else:
-        hidden = [_size(config, "model.hidden_dims", n) for n in model.hidden_dims]
-        gates = _size(config, "model.network", 2 if model.network == "gated" else 1)
-        down, up = _chain(pixels, *hidden), _chain(code, *hidden[::-1])
-        found = Layers(
-            [
-                *([gates, *matrix] for matrix in [*down, *up]),
-                [hidden[-1], moments],
-                [hidden[0], out],
-            ],
-            [*hidden, moments],
-            [*hidden, out],
-        )
-    upper = [
-        _size(config, "model.upper_latent_dims", n) for n in model.upper_latent_dims
-    ]
-    between = [
-        _size(config, "model.upper_hidden_dims", n) for n in model.upper_hidden_dims
-    ]
-    weights = found.weights
-    for below, above in _chain(code, *upper):
-        weights += _chain(below, *between, above.times(2))
-        weights += _chain(above, *between[::-1], below.times(2))
-    components = _size(config, "model.prior_components")
-    if model.prior == "mixture":
-        weights.append([components, [code, *upper][-1].times(2)])
-    if model.prior == "vamp":
-        weights.append([components, pixels])
-    return found
+    for field, value in build.flatten(config.to_dict()).items():
+        if field.split(".")[0] in SIZING and field != "data.seed":
+            text = f"{field}={value}"
+            for number in value if isinstance(value, tuple | list) else [value]:
+                if type(number) is int:
+                    yield text, number
 
 
-def sides(image_size: object) -> tuple[int, int]:
-    """Height and width of `data.image_size`; 0 where images stay as they are."""
-    if isinstance(image_size, int):
-        return image_size, image_size
-    if isinstance(image_size, tuple | list) and len(image_size) == 2:
-        return int(image_size[0]), int(image_size[1])
-    return 0, 0
+def num_bytes(leaf: jax.ShapeDtypeStruct) -> int:
+    """Bytes of an array of this shape."""
+    return math.prod(leaf.shape) * leaf.dtype.itemsize
 
 
-def _convolutional(
-    config: ConfigDict,
-    pixels: Size,
-    codes: tuple[Size, Size],
-    out: Size,
-    shape: Sequence[int],
-) -> Layers:
-    """Each layer halves height and width, or doubles them."""
-    code, moments = codes
-    channels = [_size(config, "model.channels", n) for n in config.model.channels]
-    hidden = _size(config, "model.conv_hidden_dim")
-    height, width = shape[:2]
-    maps = []
-    for depth in channels:
-        height, width = -(-height // 2), -(-width // 2)
-        maps.append(depth.times(height * width))
-    kernels = _chain(pixels._replace(number=shape[-1]), *channels)
-    last = pixels._replace(number=out.number // math.prod(shape[:2]))
-    kernels += _chain(*channels[::-1], last)
-    return Layers(
-        [
-            *([a.times(KERNEL), b] for a, b in kernels),
-            [maps[-1], hidden],
-            [hidden, moments],
-            [code, hidden],
-            [hidden, maps[-1]],
-        ],
-        [*maps, hidden, moments],
-        [hidden, *maps, out],
-    )
+def _made_of(shape: Sequence[int], numbers: Sequence[tuple[str, int]]) -> list[str]:
+    """Which numbers a shape is made of: of each long axis the largest that divides it.
+
+    An axis may hold several, as two moments for each latent dimension; a number below
+    the root of the axis would divide it by chance.
+    """
+    found = []
+    for axis in shape:
+        fit = [(n, name) for name, n in numbers if n * n >= axis and axis % n == 0]
+        if 1 < axis and max(shape) / 10 < axis:
+            found += [name for n, name in fit if n == max(fit)[0]]
+    return list(dict.fromkeys(found))
 
 
-def _size(config: ConfigDict, field: str, number: int | None = None) -> Size:
-    """A size that a field sets: the field's value, or a number that follows from it."""
-    part, name = field.split(".")
-    value = config[part][name]
-    return Size(f"{field}={value}", value if number is None else number)
-
-
-def _chain(*sizes: Size) -> list[list[Size]]:
-    """The matrices of a chain of dense layers."""
-    return [[a, b] for a, b in zip(sizes, sizes[1:], strict=False)]
+def _has_parameters(module: nn.Module, method: str) -> bool:
+    own = module.variables.get("params", {}).values()
+    return method == "__call__" and any(hasattr(value, "shape") for value in own)

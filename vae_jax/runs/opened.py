@@ -19,7 +19,8 @@ from vae_jax.data.sources import moved, read_arrays
 from vae_jax.errors import CheckpointError, DataError
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
-from vae_jax.runs.best import Best, Saved
+from vae_jax.runs.best import Saved
+from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
 from vae_jax.workdir.checkpoints import Checkpoints
 
@@ -93,15 +94,25 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     return Run(workdir, config, image_shape, int(saved.step), saved.params, meta)
 
 
-def abstract_saved(config: ConfigDict, image_shape: tuple[int, ...]) -> Saved:
-    """Shapes and dtypes of what a checkpoint of this config holds."""
-    trainer = build.make_trainer(config, image_shape)
+def abstract_saved(
+    config: ConfigDict, image_shape: tuple[int, ...], trainer: Trainer | None = None
+) -> Saved:
+    """Shapes and dtypes of what a checkpoint of this config holds.
+
+    Args:
+        config: all fields of configs/default.py.
+        image_shape: (H, W, C).
+        trainer: of this config; None makes one.
+
+    Returns:
+        A `Saved` of shapes.
+    """
+    # `fit` asks for the same function, which is traced once.
+    init = jax.jit((trainer or build.make_trainer(config, image_shape)).init)
     x = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
 
     def begin(key: Key, x: Any) -> Saved:
-        state = trainer.init(key, x)
-        keep = build.keeps_best(config)
-        return Saved(state, Best.none_yet(state) if keep else None)
+        return Saved.new(init(key, x), build.keeps_best(config))
 
     return jax.eval_shape(begin, build.run_key(config), x)
 

@@ -20,8 +20,10 @@ from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
-from vae_jax.runs.memory import check_memory
+from vae_jax.runs.memory import check_memory, check_numbers
+from vae_jax.runs.needs import trace
 from vae_jax.training.mesh import Layout, make_layout, on_one_device
+from vae_jax.training.step import Trainer
 from vae_jax.types import Params, stream
 from vae_jax.workdir import lock, manifest
 from vae_jax.workdir.checkpoints import Checkpoints
@@ -64,7 +66,7 @@ def train(
     processes.agree_on_flags(config, {"workdir": str(workdir), "mesh": mesh})
     with processes.together():
         build.check(config)
-        check_memory(config)
+        check_numbers(config)
         layout = make_layout(mesh, batch_size=config.data.batch_size)
         standing = identity.compare(workdir, config)
     done = processes.agree_on_file(workdir / "results.json")
@@ -73,7 +75,8 @@ def train(
         return read_json(workdir / "results.json")
     with processes.together():
         dataset = build.make_dataset(config)
-        check_memory(config, dataset)
+        trainer = build.make_trainer(config, dataset.image_shape)
+        check_memory(config, dataset, trace(config, dataset.image_shape, trainer))
         if not standing.is_new:
             identity.check_same_data(workdir, dataset)
     with contextlib.ExitStack() as stack:
@@ -86,13 +89,14 @@ def train(
         with processes.together():
             identity.check_same_data(workdir, dataset)
             first_params = parameters_to_begin_with(config, dataset.image_shape)
-        return _train(config, workdir, dataset, layout, first_params, started)
+        return _train(config, workdir, dataset, trainer, layout, first_params, started)
 
 
 def _train(
     config: ConfigDict,
     workdir: pathlib.Path,
     dataset: Dataset,
+    trainer: Trainer,
     layout: Layout,
     first_params: Params | None,
     started: float | None,
@@ -104,7 +108,7 @@ def _train(
     saved, meta = fit(
         config,
         evaluator,
-        build.make_trainer(config, dataset.image_shape),
+        trainer,
         build.run_key(config),
         build.make_hparams_of(config),
         Checkpoints(

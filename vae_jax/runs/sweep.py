@@ -13,7 +13,7 @@ from vae_jax import build
 from vae_jax.errors import ConfigError
 
 SEED = "seed"
-MAX_MEMBERS = 1000  # each has a folder with a checkpoint, and a config in memory
+MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
 
 
 @dataclasses.dataclass(frozen=True)
