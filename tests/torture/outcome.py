@@ -1,0 +1,42 @@
+"""What a trial counted and which promises it saw broken."""
+
+import collections
+import dataclasses
+
+
+@dataclasses.dataclass
+class Outcome:
+    """Counts of one trial, or the sum over several."""
+
+    counts: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    broken: list[str] = dataclasses.field(default_factory=list)
+    skipped: str = ""
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Adds to a count; the order of first use is that of the table."""
+        self.counts[what] += number
+
+    def require(self, held: bool, promise: str) -> None:
+        """Notes a promise that was not held."""
+        if not held:
+            self.broken.append(promise)
+
+    def require_none(self, differences: list[str], where: str) -> None:
+        """Notes what differs from a straight run."""
+        self.broken += [f"{where}: {difference}" for difference in differences]
+
+    def add(self, other: "Outcome") -> None:
+        """Adds another trial's."""
+        for what, number in other.counts.items():
+            self.count(what, number)
+        self.broken += other.broken
+        self.skipped = self.skipped or other.skipped
+
+    def __str__(self) -> str:
+        """As the table's last column has it."""
+        if self.skipped:
+            return f"skipped: {self.skipped}"
+        parts = [f"{number} {what}" for what, number in self.counts.items()]
+        return ", ".join([*parts, f"broken promises: {len(self.broken)}"])
