@@ -123,15 +123,15 @@ ssize_t write(int fd, const void *bytes, size_t n) {
     return REAL(write)(fd, bytes, n);
 }
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at) {
-    HALF("pwrite", fd, REAL(pwrite)(fd, bytes, n / 2, at));
+    HALF("write", fd, REAL(pwrite)(fd, bytes, n / 2, at));
     return REAL(pwrite)(fd, bytes, n, at);
 }
 ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t at) {
-    HALF("pwrite", fd, REAL(pwrite64)(fd, bytes, n / 2, at));
+    HALF("write", fd, REAL(pwrite64)(fd, bytes, n / 2, at));
     return REAL(pwrite64)(fd, bytes, n, at);
 }
 ssize_t writev(int fd, const struct iovec *parts, int n) {
-    HALF("writev", fd, REAL(writev)(fd, parts, n / 2));
+    HALF("write", fd, REAL(write)(fd, parts[0].iov_base, parts[0].iov_len / 2));
     return REAL(writev)(fd, parts, n);
 }
 int ftruncate(int fd, off_t length) {

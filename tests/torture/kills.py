@@ -11,8 +11,6 @@ from tests.torture.faults import Mode
 from tests.torture.outcome import Outcome
 from tests.torture.world import World
 
-ROUGH = 1.2  # a kill may also come a little after a straight run would have ended
-
 
 def killed_training(
     world: World, rng: np.random.Generator, folder: pathlib.Path
@@ -37,7 +35,7 @@ def _killed(
     seconds = getattr(world, name).seconds
     for _ in range(rng.integers(1, 5)):
         program = world.start(name, workdir)
-        program.sleep(rng.uniform(0, ROUGH * seconds))
+        world.reach_a_moment(rng, program, workdir, seconds)
         program.send(signal.SIGKILL)
         ended = program.wait()
         outcome.require("Traceback" not in ended.err, f"a traceback: {ended.tail}")
@@ -88,6 +86,8 @@ def _at_an_operation(
     ended = world.run(name, workdir, prepare=prepare)
     record = faults.read_record(counter)
     where = f"{mode.name} at {nth}, {record.what}"
+    if record.fired:
+        outcome.count(f"at {record.what.split()[0]}")
     faulted = Outcome()
     if not record.fired:
         outcome.count("not reached")  # an operation less than in another run

@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 TIMINGS = {"train_seconds", "images_per_second", "checksum"}
-LEFT_OVER = ("*.tmp", "*orbax-checkpoint-tmp*", ".lock")
+LEFT_OVER = ("*.tmp", "*orbax-checkpoint-tmp*")
 
 # Trials are threads; Orbax's event loops are not made for several at once.
 READING = threading.RLock()
@@ -97,7 +97,7 @@ def differences(found: Snapshot, straight: Snapshot) -> list[str]:
 
 
 def left_over(workdir: pathlib.Path) -> list[str]:
-    """Temporary files and locks that a finished run should not leave."""
+    """Temporary files that a finished run should not leave."""
     found = {path for pattern in LEFT_OVER for path in workdir.rglob(pattern)}
     return [f"{path} is left over" for path in sorted(found)]
 

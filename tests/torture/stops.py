@@ -12,7 +12,6 @@ from vae_jax.runs.signals import NUMBERS
 
 GAP_S = 0.02  # between the signals of a burst
 BURST = 1500
-LATE = 1.1  # of the time that a straight run takes
 
 
 def signals(world: World, rng: np.random.Generator, folder: pathlib.Path) -> Outcome:
@@ -22,7 +21,7 @@ def signals(world: World, rng: np.random.Generator, folder: pathlib.Path) -> Out
     program = world.start("train", workdir, fresh=True)
     sent = [int(n) for n in rng.choice(NUMBERS, BURST)]
     del sent[int(rng.choice([1, 2, 3, BURST])) :]
-    program.sleep(rng.uniform(0, LATE * world.fresh_seconds))
+    world.reach_a_moment(rng, program, workdir, world.fresh_seconds)
     catches = _send(program, sent)
     ended = program.wait()
     stopped = re.findall(r"^stopped by (SIG\w+)", ended.err, flags=re.MULTILINE)

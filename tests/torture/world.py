@@ -10,16 +10,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from absl import logging
 
 from tests import forked_programs
 from tests.runs_helpers import flags
 from tests.torture import faults, snapshot
 from tests.torture.outcome import Outcome
 from tests.torture.programs import Ended, Program
+from vae_jax.workdir.quiet import quieten
 
 # Not all of a straight run's checkpoints may go: trials compare with those in between.
 KEEP_ALL: Mapping[str, object] = {"train.max_to_keep": 1000}
 FIELDS = {"train.num_steps": 240, "train.checkpoint_every": 30, "train.eval_every": 80}
+ROUGH = 1.2  # a moment may also come a little after a straight run would have ended
+TRAINING = 0.4  # of a run, with the evaluation; about
 WEIGHT = 0.5  # of one member
 MEMBER = f"members/kl_weight={WEIGHT},seed=0"
 SWEEP = f"--sweep=objective.kl_weight={WEIGHT},2"
@@ -49,6 +54,8 @@ class World:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "cache")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
+        quieten()
+        logging.set_verbosity(logging.ERROR)
         if self.library is not None:
             os.environ["LD_PRELOAD"] = str(self.library)
         forked_programs.forking()
@@ -86,6 +93,23 @@ class World:
     ) -> Ended:
         """Runs a program to its end; the arguments of `start`."""
         return self.start(name, workdir, *arguments, **more).wait()
+
+    def reach_a_moment(
+        self,
+        rng: np.random.Generator,
+        program: Program,
+        workdir: pathlib.Path,
+        seconds: float,
+    ) -> None:
+        """Waits for any moment of a program, or for one after training has begun.
+
+        Start-up takes the most time, and there is least to lose in it.
+        """
+        if rng.random() < 0.6:
+            while not any(workdir.rglob("metrics.jsonl")) and program.sleep(0.01):
+                pass
+            seconds *= TRAINING
+        program.sleep(rng.uniform(0, ROUGH * seconds))
 
     def finish(
         self, outcome: Outcome, name: str, workdir: pathlib.Path, tidy: bool = True
