@@ -86,8 +86,6 @@ def _at_an_operation(
     ended = world.run(name, workdir, prepare=prepare)
     record = faults.read_record(counter)
     where = f"{mode.name} at {nth}, {record.what}"
-    if record.fired:
-        outcome.count(f"at {record.what.split()[0]}")
     faulted = Outcome()
     if not record.fired:
         outcome.count("not reached")  # an operation less than in another run
@@ -102,6 +100,8 @@ def _at_an_operation(
     else:
         outcome.count("errors told")
         ended.check_error(faulted)
+    if record.fired:
+        outcome.count(f"at {record.what.split()[0]}")
     _check_newest(world, faulted, name, workdir)
     world.finish(faulted, name, workdir)
     outcome.require_none(faulted.broken, where)

@@ -38,5 +38,8 @@ class Outcome:
         """As the table's last column has it."""
         if self.skipped:
             return f"skipped: {self.skipped}"
-        parts = [f"{number} {what}" for what, number in self.counts.items()]
+        counts = [(what, n) for what, n in self.counts.items() if n]
+        # The places of the faults come after what the faults did.
+        counts.sort(key=lambda item: item[0].startswith("at "))
+        parts = [f"{number} {what}" for what, number in counts]
         return ", ".join([*parts, f"broken promises: {len(self.broken)}"])

@@ -15,18 +15,21 @@ BURST = 1500
 
 
 def signals(world: World, rng: np.random.Generator, folder: pathlib.Path) -> Outcome:
-    """Stops a training that was started as a user does, and goes on with it."""
+    """Stops a program that was started as a user does, and goes on with it."""
     outcome = Outcome()
-    workdir = folder / "run"
-    program = world.start("train", workdir, fresh=True)
+    name, workdir = "ablate" if rng.random() < 0.3 else "train", folder / "run"
+    program = world.start(name, workdir, fresh=True)
     sent = [int(n) for n in rng.choice(NUMBERS, BURST)]
     del sent[int(rng.choice([1, 2, 3, BURST])) :]
-    world.reach_a_moment(rng, program, workdir, world.fresh_seconds)
+    start_up = world.fresh_seconds - world.train.seconds
+    seconds = start_up + getattr(world, name).seconds
+    world.reach_a_moment(rng, program, workdir, seconds)
     catches = _send(program, sent)
     ended = program.wait()
     stopped = re.findall(r"^stopped by (SIG\w+)", ended.err, flags=re.MULTILINE)
-    finished = (workdir / "results.json").is_file()
-    where = f"{len(sent)} signals from {sent[0]}, status {ended.status}: {ended.tail}"
+    last = "results.json" if name == "train" else "report.html"
+    finished = (workdir / last).is_file()
+    where = f"{name}, {len(sent)} signals from {sent[0]}: {ended.tail}"
     broken = Outcome()
     broken.require(not ended.hung, "no end")
     if ended.status == 0:
@@ -39,7 +42,7 @@ def signals(world: World, rng: np.random.Generator, folder: pathlib.Path) -> Out
         broken.require(not workdir.exists(), "something was written")
     else:
         outcome.count("stopped by a burst" if len(sent) > 3 else "stopped")
-        outcome.count("of them with a checkpoint saved", " at step " in ended.err)
+        outcome.count("of these in training", " at step " in ended.err)
         broken.require(len(stopped) == 1, f"{len(stopped)} lines")
         ended.check_tidy(broken)
         statuses = {n.name: 128 + n for n in NUMBERS if n in sent}
@@ -48,7 +51,7 @@ def signals(world: World, rng: np.random.Generator, folder: pathlib.Path) -> Out
         first = stopped[:1] == [next(n.name for n in NUMBERS if n == sent[0])]
         broken.require(first or not catches, "not the first signal")
     outcome.require_none(broken.broken, where)
-    world.finish(outcome, "train", workdir)
+    world.finish(outcome, name, workdir)
     return outcome
 
 
