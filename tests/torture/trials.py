@@ -19,7 +19,7 @@ class Trial(NamedTuple):
     run: Callable[[World, np.random.Generator, pathlib.Path], Outcome]
 
 
-RESUMED = "the resumed run is bit for bit the straight one, nothing is left over"
+RESUMED = "goes on exactly"  # bit for bit the straight run, and nothing is left over
 
 TRIALS = {
     "kill": Trial(
