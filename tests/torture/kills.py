@@ -104,7 +104,7 @@ def _at_an_operation(
         outcome.count(f"at {record.what.split()[0]}")
     _check_newest(world, faulted, name, workdir)
     world.finish(faulted, name, workdir)
-    outcome.require_none(faulted.broken, where)
+    outcome.add_at(faulted, where)
     return outcome
 
 

@@ -50,6 +50,7 @@ class Ended:
         outcome.require(told, f"status {self.status}, not one line: {self.tail}")
         late = f"{self.parting:.1f} s from the error line to the end"
         outcome.require(self.parting <= PARTING_S, late)
+        outcome.parting = max(outcome.parting, self.parting)
 
     @property
     def tail(self) -> str:

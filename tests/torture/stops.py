@@ -48,7 +48,7 @@ def signals(world: World, rng: np.random.Generator, folder: pathlib.Path) -> Out
         statuses = {n.name: 128 + n for n in NUMBERS if n in sent}
         status = statuses.get(stopped[0]) if stopped else None
         broken.require(ended.status == status, f"status {ended.status}")
-    outcome.require_none(broken.broken, where)
+    outcome.add_at(broken, where)
     world.finish(outcome, name, workdir)
     return outcome
 
