@@ -27,7 +27,7 @@ STRANGE: tuple[Any, ...] = ("text", None, [], {}, -1, 0, 1e30, True, [1, "a"])
 def checkpoints(
     world: World, rng: np.random.Generator, folder: pathlib.Path
 ) -> Outcome:
-    """Damages files of the newest step, or of all steps, and restores."""
+    """Damages files of the newest step, or of both, and restores; trains once."""
     outcome = Outcome()
     for number in range(FLIPS):
         workdir = world.copy("train", folder / str(number))
@@ -51,6 +51,12 @@ def checkpoints(
         outcome.count("harmless" if is_newest else "set aside")
         right = snapshot.digest(tree) == _state(world, step)
         outcome.require(right, f"{what}: step {step} is silently wrong")
+    workdir = world.unfinished(folder / "run", LAST)
+    what = [_harm(rng, _a_file(rng, workdir / "checkpoints" / str(LAST)))]
+    outcome.count("damaged and trained further")
+    program = Outcome()
+    world.finish(program, "train", workdir)
+    outcome.add_at(program, f"train, {what}")
     return outcome
 
 

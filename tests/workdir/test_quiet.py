@@ -1,6 +1,7 @@
-"""What TensorStore prints of reads that nobody waits for any more."""
+"""What is printed of reads that nobody waits for any more."""
 
 import asyncio
+import gc
 import sys
 import types
 
@@ -48,3 +49,38 @@ def test_everything_else_is(seen):
     for other in others:
         sys.unraisablehook(other)
     assert seen == others
+
+
+class Read:
+    """An awaitable that is no coroutine and fails, as a read of TensorStore."""
+
+    def __init__(self, iterator):
+        self.iterator = iterator
+
+    def __await__(self):
+        return self.iterator
+
+
+def of_python():
+    raise ValueError("of Python")
+    yield
+
+
+def fail_unheard(*reads):
+    async def reading():
+        for read in reads:
+            asyncio.ensure_future(read)
+        await asyncio.sleep(0)
+
+    asyncio.run(reading())
+    gc.collect()
+
+
+def test_a_second_read_that_fails_is_not_told(seen, caplog):
+    fail_unheard(Read(map(int, ["of C"])))
+    assert not caplog.records
+
+
+def test_another_task_that_fails_is_told(seen, caplog):
+    fail_unheard(Read(of_python()))
+    assert [record.exc_info[0] for record in caplog.records] == [ValueError]

@@ -13,6 +13,7 @@ from absl import logging
 def quieten() -> None:
     """From here on they print warnings only; a second call changes nothing."""
     logging.get_absl_logger().addFilter(_is_no_orbax_error)
+    std_logging.getLogger("asyncio").addFilter(_is_no_other_failure)
     hook = sys.unraisablehook
     if getattr(hook, "is_quiet", False):
         return
@@ -27,6 +28,21 @@ def quieten() -> None:
 
 def _is_no_orbax_error(record: std_logging.LogRecord) -> bool:
     return "orbax" not in record.pathname or record.levelno == std_logging.WARNING
+
+
+def _is_no_other_failure(record: std_logging.LogRecord) -> bool:
+    """Whether it is not of a second read that failed beside the one that was told.
+
+    asyncio wraps an awaitable that is no coroutine, such as a read of TensorStore, and
+    its error comes from C++: its traceback has that one frame only.
+    """
+    trace = record.exc_info[2] if record.exc_info else None
+    return not (
+        record.getMessage().startswith("Task exception was never retrieved")
+        and trace is not None
+        and trace.tb_next is None
+        and trace.tb_frame.f_code.co_name == "_wrap_awaitable"
+    )
 
 
 def _is_late_read(unraisable: Any) -> bool:
