@@ -51,6 +51,9 @@ def test_everything_else_is(seen):
     assert seen == others
 
 
+MESSAGE = 'Error reading "a" in OCDBT database'
+
+
 class Read:
     """An awaitable that is no coroutine and fails, as a read of TensorStore."""
 
@@ -61,26 +64,35 @@ class Read:
         return self.iterator
 
 
-def of_python():
-    raise ValueError("of Python")
+def in_python():
+    raise ValueError(MESSAGE)
     yield
 
 
-def fail_unheard(*reads):
+def fail_unheard(read=None, message=""):
+    """Leaves a failed task, or a failed future without a traceback, to itself."""
+
     async def reading():
-        for read in reads:
+        if read is not None:
             asyncio.ensure_future(read)
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        else:
+            future = asyncio.get_running_loop().create_future()
+            future.set_exception(ValueError(message))
 
     asyncio.run(reading())
     gc.collect()
 
 
 def test_a_second_read_that_fails_is_not_told(seen, caplog):
-    fail_unheard(Read(map(int, ["of C"])))
+    # `int` raises a ValueError with the text, as C++ does: without a frame of its own.
+    fail_unheard(Read(map(int, [MESSAGE])))
+    fail_unheard(message=MESSAGE)
     assert not caplog.records
 
 
-def test_another_task_that_fails_is_told(seen, caplog):
-    fail_unheard(Read(of_python()))
-    assert [record.exc_info[0] for record in caplog.records] == [ValueError]
+def test_another_one_that_fails_is_told(seen, caplog):
+    fail_unheard(Read(in_python()))
+    fail_unheard(Read(map(int, ["seven"])))
+    fail_unheard(message="other")
+    assert [record.exc_info[0] for record in caplog.records] == [ValueError] * 3

@@ -4,10 +4,17 @@ The error is raised, too, and becomes one line; theirs are dozens.
 """
 
 import logging as std_logging
+import re
 import sys
+import traceback
 from typing import Any
 
 from absl import logging
+
+_NEVER_TOLD = (
+    "Task exception was never retrieved",
+    "Future exception was never retrieved",
+)
 
 
 def quieten() -> None:
@@ -33,16 +40,15 @@ def _is_no_orbax_error(record: std_logging.LogRecord) -> bool:
 def _is_no_other_failure(record: std_logging.LogRecord) -> bool:
     """Whether it is not of a second read that failed beside the one that was told.
 
-    asyncio wraps an awaitable that is no coroutine, such as a read of TensorStore, and
-    its error comes from C++: its traceback has that one frame only.
+    The errors of TensorStore come from C++: in their traceback is no frame, or only
+    that in which asyncio waited for it.
     """
-    trace = record.exc_info[2] if record.exc_info else None
-    return not (
-        record.getMessage().startswith("Task exception was never retrieved")
-        and trace is not None
-        and trace.tb_next is None
-        and trace.tb_frame.f_code.co_name == "_wrap_awaitable"
-    )
+    if not record.exc_info or not record.getMessage().startswith(_NEVER_TOLD):
+        return True
+    _, error, trace = record.exc_info
+    names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(trace)]
+    of_tensorstore = re.search("Error (reading|opening|writing) ", str(error))
+    return not of_tensorstore or names not in ([], ["_wrap_awaitable"])
 
 
 def _is_late_read(unraisable: Any) -> bool:
