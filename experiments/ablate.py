@@ -21,7 +21,7 @@ from absl import flags
 
 from experiments import STARTED, cli, launch
 from vae_jax.errors import ConfigError
-from vae_jax.runs import grid, processes
+from vae_jax.runs import grid, members, processes
 from vae_jax.runs.diagnosis import diagnose_run
 
 _CONFIG = cli.define_config()
@@ -72,14 +72,14 @@ def main() -> None:
     report = write_report(
         workdir,
         rows,
-        [grid.member_folder(workdir, row["name"]) for row in rows],
+        [members.folder(workdir, row["name"]) for row in rows],
         swept=[text.partition("=")[0] for text in _SWEEP.value],
         config=config.to_dict(),
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
         title=workdir.name,
     )
     for row in rows:
-        folder = grid.member_folder(workdir, row["name"])
+        folder = members.folder(workdir, row["name"])
         if (folder / "results.json").is_file():  # not of a member that failed
             for sentence in diagnose_run(folder):
                 print(f"{row['name']}: {sentence}")

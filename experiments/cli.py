@@ -74,12 +74,13 @@ def run(main: Callable[[], None]) -> None:
     def stoppable(argv: list[str]) -> None:
         try:
             with signals.handled():
-                guarded(argv)
+                try:
+                    guarded(argv)
+                finally:
+                    signals.ignore()
         except signals.Interrupted as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.status)
-        finally:
-            signals.ignore()
 
     app.run(_parting(stoppable), flags_parser=_parse)
 

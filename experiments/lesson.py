@@ -26,7 +26,7 @@ from vae_jax import build, figures
 from vae_jax.distributions import Posterior
 from vae_jax.errors import DataError
 from vae_jax.evaluation.chunks import even_rows
-from vae_jax.runs import grid, opened
+from vae_jax.runs import grid, members, opened
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.types import Array, Key, Params, stream
 from vae_jax.workdir.files import writing
@@ -114,7 +114,7 @@ def train_all(config: ConfigDict, workdir: pathlib.Path) -> Models:
                 raise DataError(f"{folder}: the loss of {row['name']} was not finite")
             dim, weight = row["model.latent_dim"], row.get("objective.kl_weight")
             name = "ae" if weight is None else f"beta{weight:g}"
-            member = grid.member_folder(folder, row["name"])
+            member = members.folder(folder, row["name"])
             models[name, dim] = Trained(row, member, evaluators[dim])
     return models
 

@@ -11,7 +11,8 @@ import pathlib
 import runpy
 import sys
 import tempfile
-from multiprocessing import context, forkserver
+from collections.abc import Callable
+from multiprocessing import context, forkserver, process
 
 import pytest
 
@@ -30,10 +31,7 @@ PRELOADED = [
 def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
     """Runs a program to its end: exit status, stdout, stderr."""
     with tempfile.TemporaryDirectory() as folder:
-        child = _forking().Process(
-            target=_become, args=(name, [*map(str, arguments)], folder)
-        )
-        child.start()
+        child = start_program(folder, name, *arguments)
         child.join(TIMEOUT_S)
         if child.exitcode is None:
             child.kill()
@@ -43,8 +41,25 @@ def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
     return child.exitcode, out, err
 
 
+def start_program(
+    folder: str | os.PathLike[str],
+    name: str,
+    *arguments: object,
+    prepare: Callable[[], object] | None = None,
+) -> process.BaseProcess:
+    """Starts a program whose stdout and stderr go to `out` and `err` in a folder.
+
+    `prepare`, a function of a module, is called in it before it begins.
+    """
+    child = forking().Process(
+        target=_become, args=(name, [*map(str, arguments)], str(folder), prepare)
+    )
+    child.start()
+    return child
+
+
 @functools.cache
-def _forking() -> context.ForkServerContext:
+def forking() -> context.ForkServerContext:
     """Starts the process that forks."""
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload(PRELOADED)
@@ -56,10 +71,17 @@ def _forking() -> context.ForkServerContext:
     return forking
 
 
-def _become(name: str, arguments: list[str], folder: str) -> None:
+def _become(
+    name: str,
+    arguments: list[str],
+    folder: str,
+    prepare: Callable[[], object] | None,
+) -> None:
     """Turns this process into a program; multiprocessing sees to its end."""
     for number, file in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{folder}/{file}", os.O_WRONLY | os.O_CREAT), number)
     os.chdir(REPOSITORY)
+    if prepare is not None:
+        prepare()
     sys.argv = [name, *arguments]
     runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.runs.test_single import TIMES, same_outcome
 from tests.runs_helpers import flags, run_program, sigterm_after, small_config
 from vae_jax.errors import ConfigError
-from vae_jax.runs import grid, opened, single
+from vae_jax.runs import grid, members, opened, single
 from vae_jax.training import step
 from vae_jax.workdir.writers import read_json, read_metrics, write_json
 
@@ -49,7 +49,7 @@ def test_members_equal_single_runs_in_their_losses(singles, trained):
         ours, theirs = (
             [r["train/loss"] for r in read_metrics(path) if "train/loss" in r]
             for path in (
-                grid.member_folder(folder, name) / "metrics.jsonl",
+                members.folder(folder, name) / "metrics.jsonl",
                 singles / name / "metrics.jsonl",
             )
         )
@@ -59,7 +59,7 @@ def test_members_equal_single_runs_in_their_losses(singles, trained):
 def test_exact_mode_is_bitwise_equal(singles, tmp_path):
     grid.train_grid(small_config(), tmp_path, SWEEP, 2, mode="exact")
     for name in NAMES:
-        same_outcome(singles / name, grid.member_folder(tmp_path, name))
+        same_outcome(singles / name, members.folder(tmp_path, name))
 
 
 def test_one_program_for_the_group(trained, tmp_path):
@@ -77,7 +77,7 @@ def test_one_program_for_the_group(trained, tmp_path):
 def test_members_are_ordinary_runs(trained):
     folder, rows, _ = trained
     for row in rows:
-        run = opened.open_run(grid.member_folder(folder, row["name"]))
+        run = opened.open_run(members.folder(folder, row["name"]))
         assert run.config.objective.kl_weight == row["objective.kl_weight"]
         assert run.step == 40
         drawn = opened.sample(run, jax.random.key(0), 2)
@@ -86,7 +86,7 @@ def test_members_are_ordinary_runs(trained):
 
 def test_config_of_another_version_is_refused(trained, tmp_path):
     folder, rows, _ = trained
-    member = grid.member_folder(folder, rows[0]["name"])
+    member = members.folder(folder, rows[0]["name"])
     shutil.copytree(member, tmp_path / "run")
     config = read_json(tmp_path / "run" / "config.json")
     del config["model"]["flow_layers"]
@@ -107,9 +107,7 @@ def test_resumes_in_the_middle(trained, tmp_path):
         grid.train_grid(small_config(), tmp_path, SWEEP, 2)
     grid.train_grid(small_config(), tmp_path, SWEEP, 2)
     for name in NAMES:
-        same_outcome(
-            grid.member_folder(folder, name), grid.member_folder(tmp_path, name)
-        )
+        same_outcome(members.folder(folder, name), members.folder(tmp_path, name))
 
 
 def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
@@ -120,7 +118,7 @@ def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
     assert rows[0]["elbo"] < 0
     assert 0 < rows[1]["failed_at_step"] < 40
     single.train(config, tmp_path / "alone")
-    same_outcome(tmp_path / "alone", grid.member_folder(tmp_path, rows[0]["name"]))
+    same_outcome(tmp_path / "alone", members.folder(tmp_path, rows[0]["name"]))
 
 
 @pytest.mark.slow
@@ -158,6 +156,6 @@ def test_members_are_spread_over_devices(trained, tmp_path):
     assert status == 0, err
     assert "4 members on member=2 of 2" in err
     for row in rows:
-        results = read_json(grid.member_folder(tmp_path, row["name"]) / "results.json")
+        results = read_json(members.folder(tmp_path, row["name"]) / "results.json")
         for key in ("elbo", "rate", "distortion"):
             np.testing.assert_allclose(results[key], row[key], rtol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.errors import ConfigError
-from vae_jax.runs import fit, grid, opened, single
+from vae_jax.runs import fit, grid, members, opened, single
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.workdir.writers import read_json, read_metrics
 
@@ -44,7 +44,7 @@ def test_a_grid_trained_further(tmp_path):
     rows = grid.train_grid(small_config(**LONG), tmp_path, sweep, 1)
     assert [row["step"] for row in rows] == [60, 60]
     for row in rows:
-        assert opened.open_run(grid.member_folder(tmp_path, row["name"])).step == 60
+        assert opened.open_run(members.folder(tmp_path, row["name"])).step == 60
 
 
 def test_another_evaluation_of_a_finished_run(straight, tmp_path, monkeypatch):
@@ -150,7 +150,7 @@ def test_members_stop_each_on_its_own(tmp_path, validation):
         )
         workdir = tmp_path / f"alone{steps}"
         single.train(alone, workdir)
-        assert same_parameters(workdir, grid.member_folder(tmp_path, row["name"]))
+        assert same_parameters(workdir, members.folder(tmp_path, row["name"]))
 
 
 @pytest.mark.parametrize("field", [{"train.keep_best": True}, {"train.patience": 1}])

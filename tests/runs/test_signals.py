@@ -63,6 +63,19 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_ignoring_outlasts_the_handling():
+    """Else a burst has a moment to print a second line while the program ends."""
+    before = {n: signal.getsignal(n) for n in signals.NUMBERS}
+    try:
+        with signals.handled():
+            signals.ignore()
+        for number in signals.NUMBERS:
+            assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_one_that_comes_in_a_garbage_collection_is_not_lost():
     def _xla_gc_callback(*arguments):  # JAX has one of this name
         os.kill(os.getpid(), signal.SIGTERM)

@@ -30,7 +30,7 @@ from vae_jax.errors import (
     NonFiniteLossError,
     StorageError,
 )
-from vae_jax.runs import grid, opened, single
+from vae_jax.runs import grid, members, opened, single
 from vae_jax.workdir import lock
 from vae_jax.workdir.writers import read_json, read_metrics, write_json
 
@@ -184,7 +184,7 @@ def test_a_second_program_is_refused(trained, tmp_path):
         grid.train_grid(config, tmp_path, sweep, 1)
     assert list(tmp_path.iterdir()) == []
     write_json(tmp_path / "grid.json", {})
-    member = grid.member_folder(tmp_path, "kl_weight=1,seed=0")
+    member = members.folder(tmp_path, "kl_weight=1,seed=0")
     with (
         lock.held(tmp_path),
         pytest.raises(ConfigError, match=r"another program \(pid"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs import members
 from vae_jax.runs.identity import FREE_FIELDS
 from vae_jax.workdir.compare import show
 from vae_jax.workdir.writers import read_json
@@ -128,8 +129,12 @@ def _runs_of(folder: pathlib.Path) -> list[pathlib.Path]:
     """The members of a grid, or the folder itself."""
     if not (folder / "grid.json").is_file():
         return [folder]
-    members = read_json(folder / "grid.json")["members"]
-    return [folder / "members" / name for name in members]
+    names = read_json(folder / "grid.json").get("members")
+    if not isinstance(names, dict):
+        raise DataError(
+            f"{folder / 'grid.json'}: members is {names!r}; must be an object"
+        )
+    return [members.folder(folder, name) for name in names]
 
 
 def _names(folders: Sequence[pathlib.Path]) -> list[str]:

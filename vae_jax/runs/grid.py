@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 from absl import logging
@@ -13,13 +13,13 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
-from vae_jax.errors import ConfigError
 from vae_jax.paths import local_path
-from vae_jax.runs import identity, processes, sweep
+from vae_jax.runs import identity, members, processes, sweep
 from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
+from vae_jax.runs.members import Mode
 from vae_jax.runs.memory import check_memory, check_numbers
 from vae_jax.runs.needs import num_bytes, trace
 from vae_jax.runs.single import finish, parameters_to_begin_with
@@ -28,8 +28,6 @@ from vae_jax.workdir import lock
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.progress import ProgressBar
 from vae_jax.workdir.writers import read_json, write_json
-
-Mode = Literal["vmap", "exact"]
 
 # A member's state is its parameters and two moments; as much again for gradients.
 STATE_COPIES = 5
@@ -84,7 +82,7 @@ def train_grid(
     processes.agree_on_flags(config, flags)
     with processes.together():
         grid = sweep.members(config, sweeps, seeds)
-        _compare_grid(workdir, grid, mode)
+        members.compare(workdir, grid, mode)
         size = _members_per_program(grid, datasets, mode, members_per_program)
         parts = sweep.programs(grid, size)
         layouts = [
@@ -100,8 +98,8 @@ def train_grid(
             if processes.is_first():
                 stack.enter_context(lock.held(workdir))
                 # Again, now that no other program can change it.
-                _compare_grid(workdir, grid, mode)
-                write_json(workdir / "grid.json", _describe(grid, mode))
+                members.compare(workdir, grid, mode)
+                write_json(workdir / "grid.json", members.describe(grid, mode))
         return _train_programs(workdir, grid, parts, layouts, mode, datasets, started)
 
 
@@ -129,11 +127,6 @@ def _train_programs(
     return [rows[entry.name] for entry in grid]
 
 
-def member_folder(workdir: pathlib.Path, name: str) -> pathlib.Path:
-    """Where a member's run lies."""
-    return workdir / "members" / name
-
-
 def _train_program(
     workdir: pathlib.Path,
     part: Sequence[sweep.Member],
@@ -144,8 +137,8 @@ def _train_program(
     started: float | None,
 ) -> dict[str, dict[str, Any]]:
     """Trains and finishes the members of one program; name -> row."""
-    folders = [member_folder(workdir, entry.name) for entry in part]
-    standings = _standings(workdir, part)
+    folders = [members.folder(workdir, entry.name) for entry in part]
+    standings = members.standings(workdir, part)
     results = [processes.agree_on_file(folder / "results.json") for folder in folders]
     if all(results) and not any(standing.reopens for standing in standings):
         return {
@@ -274,44 +267,3 @@ def _members_per_program(
         together = min(count, size) if mode == "vmap" else 1
         check_memory(config, dataset, arrays, together)
     return size
-
-
-def _describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:
-    return {"mode": mode, "members": {entry.name: dict(entry.values) for entry in grid}}
-
-
-def _compare_grid(
-    workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode
-) -> None:
-    """Refuses a workdir with a single run or another grid."""
-    if (workdir / "config.json").is_file():
-        raise ConfigError(f"workdir={workdir} holds a single run: choose another")
-    path = workdir / "grid.json"
-    if not path.is_file():
-        return
-    saved = read_json(path)
-    if saved != _describe(grid, mode) and _holds_checkpoint(workdir):
-        members = saved.get("members")
-        count = len(members) if isinstance(members, dict) else "unreadable"
-        raise ConfigError(
-            f"workdir={workdir} holds another grid of {count} members"
-            f" (mode {saved.get('mode')}): choose another workdir, or the same flags"
-        )
-    _standings(workdir, grid)
-
-
-def _standings(
-    workdir: pathlib.Path, members: Sequence[sweep.Member]
-) -> list[identity.Standing]:
-    """How each member's config stands to what lies in its folder."""
-    trained = _holds_checkpoint(workdir)
-    return [
-        identity.compare(member_folder(workdir, entry.name), entry.config, trained)
-        for entry in members
-    ]
-
-
-def _holds_checkpoint(workdir: pathlib.Path) -> bool:
-    """Whether any program of a grid has saved a step."""
-    programs = (workdir / "programs").glob("*")
-    return any(identity.holds_checkpoint(program) for program in programs)

@@ -60,7 +60,8 @@ def handled() -> Iterator[None]:
         yield
     finally:
         for number in heeded:
-            signal.signal(number, before[number])
+            if signal.getsignal(number) == _note:  # else `ignore` was called within
+                signal.signal(number, before[number])
         if _note not in before.values():
             _received.clear()
             _cancel_again()

@@ -11,7 +11,6 @@ with the dtype, shape and CRC-32 of each array, and says of which run and step i
 
 import contextlib
 import itertools
-import logging as std_logging
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from jax.experimental import multihost_utils
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import PathLike
 from vae_jax.workdir import manifest
+from vae_jax.workdir.quiet import quieten
 
 PyTree = Any
 
@@ -56,7 +56,7 @@ class Checkpoints:
         self._max_to_keep = max_to_keep
         self._run = run
         self._manager: ocp.CheckpointManager | None = None
-        logging.get_absl_logger().addFilter(_quieten_orbax)
+        quieten()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -283,11 +283,6 @@ class _ForeignError(_DamageError):
 
     def __init__(self, origin: str) -> None:
         Exception.__init__(self, f"was saved {origin}")
-
-
-def _quieten_orbax(record: std_logging.LogRecord) -> bool:
-    """Lets only Orbax's warnings through; of its errors `wait` tells."""
-    return "orbax" not in record.pathname or record.levelno == std_logging.WARNING
 
 
 def _reason(error: BaseException) -> str:

@@ -1,9 +1,11 @@
 """Files that are either the old or the new version, never half of one."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import IO
 
 from vae_jax.errors import StorageError
 from vae_jax.paths import PathLike
@@ -31,6 +33,9 @@ def writing(what: object) -> Iterator[None]:
 def replace_file(path: PathLike, content: bytes) -> None:
     """Writes a whole file: beside it first, then over it in one atomic step.
 
+    What a killed program left beside it is used up by the next call. Several programs
+    may write the same file; each waits for the other.
+
     Args:
         path: of the file; its folder must exist.
         content: the new bytes.
@@ -39,13 +44,35 @@ def replace_file(path: PathLike, content: bytes) -> None:
         StorageError: the file can't be written; the old one is as it was.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
+    temporary = path.with_name(f".{path.name}.tmp")
+    with writing(path), _opened_alone(temporary) as file:
         try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            file.truncate(0)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
             os.replace(temporary, path)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
+            raise
+
+
+def is_at(file: IO, path: pathlib.Path) -> bool:
+    """Whether the open file is still the one that the path names."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _opened_alone(path: pathlib.Path) -> IO[bytes]:
+    """Opens a file that no other program is writing by now."""
+    while True:
+        file = open(path, "ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a disk without locks
+            return file
+        if is_at(file, path):
+            return file
+        file.close()  # the other one has renamed it

@@ -13,7 +13,7 @@ from typing import IO
 from absl import logging
 
 from vae_jax.errors import ConfigError
-from vae_jax.workdir.files import writing
+from vae_jax.workdir.files import is_at, writing
 
 NAME = ".lock"
 
@@ -38,7 +38,7 @@ def held(folder: pathlib.Path) -> Iterator[None]:
         with writing(f"workdir={folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(path, "a+", encoding="utf-8"))
-            while _lock(file, folder) and not _is_at(file, path):
+            while _lock(file, folder) and not is_at(file, path):
                 # Its holder removed the file between our two calls.
                 file = stack.enter_context(open(path, "a+", encoding="utf-8"))
             file.truncate(0)
@@ -69,14 +69,6 @@ def _lock(file: IO[str], folder: pathlib.Path) -> bool:
         )
         return False
     return True
-
-
-def _is_at(file: IO[str], path: pathlib.Path) -> bool:
-    """Whether the open file is still the one that the path names."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _own_record() -> dict[str, str | int]:

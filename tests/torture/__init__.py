@@ -1,0 +1,1 @@
+"""Runs that are killed, filled up, damaged and signalled: `python -m tests.torture`."""
