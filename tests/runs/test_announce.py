@@ -17,7 +17,7 @@ def said(caplog):
     def say(images: np.ndarray, **fields: object) -> list[str]:
         splits = (Split(images[i::3]) for i in range(3))
         caplog.clear()
-        with caplog.at_level("INFO"):
+        with caplog.at_level("INFO", "absl"):
             announce(small_config(**fields), Dataset("folder:x", *splits))
         return [record.message for record in caplog.records if record.name == "absl"]
 

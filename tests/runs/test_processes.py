@@ -96,7 +96,7 @@ def test_sigterm_to_one_stops_both_at_a_checkpoint(tmp_path):
     wait_for_checkpoint(tmp_path / "run", 100, processes)
     processes[1].terminate()
     told = finish(processes)
-    assert [status for status, _ in told] == [130, 130], told
+    assert [status for status, _ in told] == [143, 143], told
     assert "run the same command to go on" in told[0][1]
 
 

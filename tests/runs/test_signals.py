@@ -13,6 +13,15 @@ from vae_jax.runs import signals
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_ignored():
+    """As it would be in a suite that `nohup` has started."""
+    before = {n: signal.signal(n, signal.default_int_handler) for n in signals.NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", signals.NUMBERS)
 def test_the_first_raises_and_the_others_wait_for_the_end(number):
     before = {n: signal.getsignal(n) for n in signals.NUMBERS}
@@ -76,13 +85,27 @@ def test_ignoring_outlasts_the_handling():
             signal.signal(number, handler)
 
 
-def test_one_that_comes_in_a_garbage_collection_is_not_lost():
-    def _xla_gc_callback(*arguments):  # JAX has one of this name
+class _Closing:
+    def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
 
+
+def _collecting(phase, _):  # JAX has a callback of this kind
+    if phase == "start":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("callback", [_collecting, None])
+def test_one_that_comes_where_python_drops_exceptions_is_not_lost(callback):
+    """In a callback of the garbage collection, and in a finaliser."""
     with pytest.raises(signals.Interrupted), signals.handled():
-        gc.callbacks.append(_xla_gc_callback)
-        with contextlib.ExitStack() as stack:
-            stack.callback(gc.callbacks.remove, _xla_gc_callback)
-            gc.collect()
+        if callback is None:
+            del [_Closing()][0]
+        else:
+            gc.callbacks.append(callback)
+            with contextlib.ExitStack() as stack:
+                stack.callback(gc.callbacks.remove, callback)
+                gc.collect()
         time.sleep(5)

@@ -6,9 +6,11 @@ ignored: an impatient second signal must not tear a checkpoint that is being sav
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -18,8 +20,6 @@ import jax
 from jax.experimental import multihost_utils
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Python drops what is raised in these, so there a signal comes again a little later.
-_DROPPING = ("__del__", "_xla_gc_callback")
 _AGAIN_S = 0.01
 
 _received: list[int] = []
@@ -56,9 +56,14 @@ def handled() -> Iterator[None]:
     heeded = [n for n in NUMBERS if before[n] not in (signal.SIG_IGN, None)]
     for number in heeded:
         signal.signal(number, _note)
+    hook = sys.unraisablehook
+    own_hook = functools.partial(_raise_again, hook)
+    sys.unraisablehook = own_hook
     try:
         yield
     finally:
+        if sys.unraisablehook is own_hook:
+            sys.unraisablehook = hook
         for number in heeded:
             if signal.getsignal(number) == _note:  # else `ignore` was called within
                 signal.signal(number, before[number])
@@ -107,13 +112,6 @@ def ignore() -> None:
 def _note(number: int, frame: FrameType | None) -> Any:
     if _received:
         return
-    if not _deferring and _is_dropped(frame):
-        _cancel_again()
-        timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
-        timer.daemon = True
-        timer.start()
-        _again.append(timer)
-        return
     _received.append(number)
     if number != signal.SIGTERM and jax.distributed.is_initialized():
         os.kill(os.getpid(), signal.SIGTERM)  # which JAX passes on to all processes
@@ -121,15 +119,23 @@ def _note(number: int, frame: FrameType | None) -> Any:
         raise Interrupted(number)
 
 
+def _raise_again(hook: Callable[[Any], object], unraisable: Any) -> None:
+    """Sends a signal again whose exception Python had to drop.
+
+    It drops what is raised in a finaliser or a callback of the garbage collection, and
+    hands it to `sys.unraisablehook`.
+    """
+    if not isinstance(unraisable.exc_value, Interrupted):
+        hook(unraisable)
+        return
+    number = unraisable.exc_value.status - 128
+    _received.clear()
+    timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
+    _again.append(timer)
+
+
 def _cancel_again() -> None:
     while _again:
         _again.pop().cancel()
-
-
-def _is_dropped(frame: FrameType | None) -> bool:
-    """Whether an exception that is raised in this frame would get nowhere."""
-    while frame is not None:
-        if frame.f_code.co_name in _DROPPING:
-            return True
-        frame = frame.f_back
-    return False

@@ -196,7 +196,7 @@ def finish(
     num_steps, seconds = int(saved.state.step), meta["train_seconds"]
     results = {
         "step": int(saved.step),
-        "trained_steps": num_steps,
+        **({} if saved.best is None else {"trained_steps": num_steps}),
         **evaluator.summary(statistics, num_samples),
         **regular,
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),

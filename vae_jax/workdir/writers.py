@@ -224,9 +224,9 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
 def _open_events(folder: pathlib.Path, start_step: int) -> EventsWriter:
     """A new event file that hides the steps after `start_step` in older ones."""
     folder.mkdir(exist_ok=True)
-    # The file name counts seconds: two writers in one second would share a file.
-    nanoseconds = f".{time.time_ns() % 10**9:09d}"
-    events = EventsWriter(str(folder / "events"), filename_suffix=nanoseconds)
+    # TensorBoard reads files by the order of their names, in which tensorboardX has
+    # seconds only; two writers may begin in the same one.
+    events = EventsWriter(str(folder / f"events.{time.time_ns()}"))
     first = start_step + 1 if start_step > 0 else 0
     start = SessionLog(status=SessionLog.START)
     events.write_event(Event(wall_time=time.time(), step=first, session_log=start))
