@@ -155,6 +155,15 @@ def test_files_edited_by_hand_are_one_line(tmp_path, file, text, message, caplog
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["text", [1.0], {"a": 1}, True])
+def test_results_hold_numbers_only(tmp_path, value):
+    write_json(tmp_path / "results.json", {"step": 40, "nll_standard_error": value})
+    with pytest.raises(
+        DataError, match="results.json: nll_standard_error is .* number"
+    ):
+        identity.read_results(tmp_path)
+
+
 def test_a_changed_number_is_noticed(tmp_path, caplog):
     workdir = claim(tmp_path / "run")
     identity.read_config(workdir)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax import build
+from vae_jax.runs.identity import read_results
 from vae_jax.workdir.writers import read_json, read_metrics
 
 # A code in which so few dimensions vary, or none, and that tells less than a nat about
@@ -36,7 +37,7 @@ def diagnose_run(workdir: pathlib.Path) -> list[str]:
     return diagnose(
         build.flatten(read_json(workdir / "config.json")),
         read_json(workdir / "data.json")["levels"],
-        read_json(workdir / "results.json"),
+        read_results(workdir),
         read_metrics(metrics) if metrics.is_file() else [],
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs import members
-from vae_jax.runs.identity import FREE_FIELDS
+from vae_jax.runs.identity import FREE_FIELDS, read_results
 from vae_jax.workdir.compare import show
 from vae_jax.workdir.writers import read_json
 
@@ -66,7 +66,7 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
             "name": name,
             **{field: config.get(field) for field in swept},
             "seed": config.get("seed"),
-            **_read_results(folder / "results.json"),
+            **read_results(folder),
         }
         for name, folder, config in zip(_names(folders), folders, configs, strict=True)
     ]
@@ -115,14 +115,6 @@ def train_command(
         if field not in default or value != default[field]:
             command.append(f"--config.{field}={value}")
     return shlex.join(command)
-
-
-def _read_results(path: pathlib.Path) -> dict[str, float | None]:
-    results = read_json(path)
-    for name, value in results.items():
-        if value is not None and type(value) not in (int, float):
-            raise DataError(f"{path}: {name} is {value!r}; it must be a number or null")
-    return results
 
 
 def _runs_of(folder: pathlib.Path) -> list[pathlib.Path]:

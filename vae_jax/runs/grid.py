@@ -27,7 +27,7 @@ from vae_jax.training.mesh import Layout, make_layout, member
 from vae_jax.workdir import lock
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.progress import ProgressBar
-from vae_jax.workdir.writers import read_json, write_json
+from vae_jax.workdir.writers import write_json
 
 # A member's state is its parameters and two moments; as much again for gradients.
 STATE_COPIES = 5
@@ -142,7 +142,7 @@ def _train_program(
     results = [processes.agree_on_file(folder / "results.json") for folder in folders]
     if all(results) and not any(standing.reopens for standing in standings):
         return {
-            entry.name: _row(entry, read_json(folder / "results.json"))
+            entry.name: _row(entry, identity.read_results(folder))
             for entry, folder in zip(part, folders, strict=True)
         }
     config = part[0].config
@@ -204,7 +204,7 @@ def _train_program(
             entry, folder, saved = run
             path = folder / "results.json"
             if path.is_file():
-                return read_json(path)
+                return identity.read_results(folder)
             return finish(entry.config, evaluator, saved, meta, folder)
 
         for done, (run, results) in enumerate(

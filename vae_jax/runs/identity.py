@@ -189,6 +189,20 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
     return config
 
 
+def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
+    """The content of results.json.
+
+    Raises:
+        DataError: it is missing, damaged, or holds what is no number.
+    """
+    path = workdir / "results.json"
+    results = read_json(path)
+    for name, value in results.items():
+        if value is not None and type(value) not in (int, float):
+            raise DataError(f"{path}: {name} is {value!r}; it must be a number or null")
+    return results
+
+
 def describe(dataset: Dataset) -> dict[str, Any]:
     """What data.json says of a data set."""
     return {

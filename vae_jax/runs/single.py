@@ -29,7 +29,7 @@ from vae_jax.workdir import lock, manifest
 from vae_jax.workdir.checkpoints import Checkpoints
 from vae_jax.workdir.files import writing
 from vae_jax.workdir.progress import ProgressBar
-from vae_jax.workdir.writers import read_json, write_json
+from vae_jax.workdir.writers import write_json
 
 _DRAWING = threading.Lock()  # Matplotlib is not thread-safe
 
@@ -72,7 +72,7 @@ def train(
     done = processes.agree_on_file(workdir / "results.json")
     if done and not standing.reopens:
         logging.info("%s is finished; nothing to do", workdir)
-        return read_json(workdir / "results.json")
+        return identity.read_results(workdir)
     with processes.together():
         dataset = build.make_dataset(config)
         trainer = build.make_trainer(config, dataset.image_shape)
