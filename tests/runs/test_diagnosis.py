@@ -7,7 +7,9 @@ import pytest
 
 from configs import autoencoder, cifar10, default, digits, fashion_mnist, mnist
 from vae_jax import build
+from vae_jax.errors import DataError
 from vae_jax.runs.diagnosis import diagnose, diagnose_run
+from vae_jax.workdir.writers import write_json
 
 GOOD = {  # configs/digits.py with 1,000 steps
     "elbo": -23.28,
@@ -159,3 +161,12 @@ def test_a_finished_run_is_read_from_its_files(tmp_path):
         (tmp_path / name).write_text(json.dumps(content))
     (sentence,) = diagnose_run(tmp_path)
     assert sentence.startswith("Posterior collapse: 0 of 16")
+
+
+@pytest.mark.parametrize("file", ["data.json", "results.json"])
+def test_a_missing_entry_is_one_line(tmp_path, file):
+    for name in ("config.json", "data.json", "results.json"):
+        content = {} if name == file else {"levels": 1.0, "rate": 1.0}
+        write_json(tmp_path / name, content)
+    with pytest.raises(DataError, match="its JSON files have no entry '"):
+        diagnose_run(tmp_path)

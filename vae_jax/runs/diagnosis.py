@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax import build
+from vae_jax.errors import DataError
 from vae_jax.runs.identity import read_results
 from vae_jax.workdir.writers import read_json, read_metrics
 
@@ -34,12 +35,15 @@ def diagnose_run(workdir: pathlib.Path) -> list[str]:
         DataError: a file is missing or damaged.
     """
     metrics = workdir / "metrics.jsonl"
-    return diagnose(
-        build.flatten(read_json(workdir / "config.json")),
-        read_json(workdir / "data.json")["levels"],
-        read_results(workdir),
-        read_metrics(metrics) if metrics.is_file() else [],
-    )
+    try:
+        return diagnose(
+            build.flatten(read_json(workdir / "config.json")),
+            read_json(workdir / "data.json")["levels"],
+            read_results(workdir),
+            read_metrics(metrics) if metrics.is_file() else [],
+        )
+    except KeyError as error:
+        raise DataError(f"{workdir}: its JSON files have no entry {error}") from error
 
 
 def diagnose(
