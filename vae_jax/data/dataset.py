@@ -1,6 +1,7 @@
 """What a data set is: images and labels in three splits."""
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Mapping
 from typing import Literal
@@ -61,7 +62,7 @@ class Dataset:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
-    @property
+    @functools.cached_property
     def levels(self) -> Literal["binary", "8bit", "float"]:
         """The values that a pixel of any split takes.
 
@@ -74,7 +75,7 @@ class Dataset:
         binary = all(((x == 0) | (x == 255)).all() for x in splits)
         return "binary" if binary else "8bit"
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> int:
         """crc32 of the bytes of the training and test images, in order."""
         train, test = self.train.images, self.test.images

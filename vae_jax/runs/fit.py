@@ -213,7 +213,7 @@ def fit(
             saved.state,
             start=start,
             num_steps=num_steps,
-            log_every=min(config.train.log_every, num_steps),
+            log_every=config.train.log_every,
             data_key=stream(build.data_key(config), "preprocess"),
             key=place(streams(keys, "latents"), layout.state),
             hparams=place(hparams, layout.state),
