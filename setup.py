@@ -1,7 +1,7 @@
 """What pyproject.toml can't say: in a wheel the programs lie inside the package.
 
 `experiments` and `configs` are folders of the repository, but no names to put into
-other people's environments. `vae_jax/runs/command.py` finds them in both places.
+other people's environments. `vae_jax/__main__.py` finds them in both places.
 """
 
 from setuptools import find_packages, setup

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from benchmarks.common import make_parser, save, take_turns
 from configs import default
 from vae_jax import build
-from vae_jax.workdir.checkpoints import Checkpoints
+from vae_jax.storage.checkpoints import Checkpoints
 
 WIDTHS = (400, 1_600, 4_000)
 SHAPE = (28, 28, 1)

@@ -61,7 +61,7 @@ def make_cases() -> dict[tuple[str, int], Callable[[], float]]:
 
 def draw(taken: Mapping[tuple[str, int], list[float]], path: pathlib.Path) -> None:
     """A panel for each quantity, both axes logarithmic."""
-    from vae_jax.workdir import style
+    from vae_jax.report import style
 
     figure = style.new_figure(6.5)
     panels = figure.subplots(2, 2, sharey=True).flat

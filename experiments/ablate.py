@@ -67,7 +67,7 @@ def main() -> None:
     )
     if not processes.is_first():
         return
-    from vae_jax.workdir.report import write_report  # matplotlib is slow to import
+    from vae_jax.report.page import write_report  # matplotlib is slow to import
 
     report = write_report(
         workdir,

@@ -25,7 +25,7 @@ from experiments import cli
 from vae_jax.errors import ConfigError, one_line
 from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.workdir.files import writing
+from vae_jax.storage.atomic import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(

@@ -24,13 +24,13 @@ from vae_jax.evaluation import ais, likelihood
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.joint import joint_functions
+from vae_jax.report import terminal
+from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import memory, opened
 from vae_jax.runs.evaluator import Evaluator
+from vae_jax.storage.atomic import writing
+from vae_jax.storage.records import write_json
 from vae_jax.training.step import model_functions
-from vae_jax.workdir import tables
-from vae_jax.workdir.files import writing
-from vae_jax.workdir.progress import ProgressBar
-from vae_jax.workdir.writers import write_json
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -78,7 +78,7 @@ def main() -> None:
     with writing(f"--workdir={run.workdir}"):
         folder.mkdir(exist_ok=True)
         write_json(folder / f"{_SPLIT.value}_{name}.json", results)
-    tables.print_results(_WORKDIR.value, results)
+    terminal.print_results(_WORKDIR.value, results)
 
 
 def check_flags(method: str) -> None:

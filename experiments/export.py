@@ -4,8 +4,8 @@
     python -m experiments.export --workdir=runs/mnist --format=stablehlo --out=DIR
 
 onnx runs in onnxruntime, stablehlo in JAX without Flax; both take any number of rows.
-DIR/export.json describes inputs, outputs, prior and preprocessing; the prior's
-parameters, if it has any, are in DIR/prior.npz. docs/export.md shows how to load them.
+DIR/run.json describes inputs, outputs, prior and preprocessing; the prior's
+parameters, if it has any, are in DIR/prior.npz. docs/run.md shows how to load them.
 """
 
 import pathlib
@@ -13,11 +13,12 @@ import pathlib
 from absl import flags
 
 from experiments import cli
-from vae_jax.runs import export, opened, portable
+from vae_jax.export import bundle, formats
+from vae_jax.runs import opened
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _FORMAT = flags.DEFINE_enum(
-    "format", None, list(portable.FORMATS), "Of encoder and decoder."
+    "format", None, list(formats.FORMATS), "Of encoder and decoder."
 )
 _OUT = cli.define_path("out", None, "Folder for the files; new or empty.")
 
@@ -27,7 +28,7 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
     out = pathlib.Path(_OUT.value)
     run = opened.open_run(_WORKDIR.value)
-    names = export.export_run(run, _FORMAT.value, out)
+    names = bundle.export_run(run, _FORMAT.value, out)
     print(f"{', '.join(names)} in {out}")
 
 

@@ -22,15 +22,16 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments import cli, lesson_figures, lesson_text
-from vae_jax import build, figures
+from vae_jax import build
 from vae_jax.distributions import Posterior
 from vae_jax.errors import DataError
 from vae_jax.evaluation.chunks import even_rows
+from vae_jax.report import figures
 from vae_jax.runs import grid, members, opened
 from vae_jax.runs.evaluator import Evaluator
+from vae_jax.storage.atomic import writing
+from vae_jax.storage.records import read_metrics, write_json
 from vae_jax.types import Array, Key, Params, stream
-from vae_jax.workdir.files import writing
-from vae_jax.workdir.writers import read_metrics, write_json
 
 _OUT = cli.define_path("out", None, "Folder of figures and numbers: docs/lesson.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: mnist_5k.")

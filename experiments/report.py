@@ -30,7 +30,7 @@ def main() -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out={out} is a file: give a folder for the report")
     runs = finished.read_finished(finished.split_workdirs(_WORKDIRS.value))
-    from vae_jax.workdir.report import write_report  # matplotlib is slow to import
+    from vae_jax.report.page import write_report  # matplotlib is slow to import
 
     fields = build.flatten(default.get_config().to_dict())
     commands = [

@@ -15,9 +15,9 @@ import pathlib
 from absl import flags
 
 from experiments import STARTED, cli, launch
+from vae_jax.report import terminal
 from vae_jax.runs import processes, single
 from vae_jax.runs.diagnosis import diagnose_run
-from vae_jax.workdir import tables
 
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the run; made if missing.")
@@ -35,7 +35,7 @@ def main() -> None:
         config.train.init_from = _INIT_FROM.value
     results = single.train(config, _WORKDIR.value, mesh=launch.mesh(), started=STARTED)
     if processes.is_first():
-        tables.print_results(_WORKDIR.value, results)
+        terminal.print_results(_WORKDIR.value, results)
         for sentence in diagnose_run(pathlib.Path(_WORKDIR.value)):
             print(sentence)
 

@@ -22,7 +22,7 @@ TIMEOUT_S = 180
 PRELOADED = [
     "sklearn.datasets",
     "tensorflow_datasets",
-    "vae_jax.figures",
+    "vae_jax.report.figures",
     "vae_jax.runs.grid",
     "vae_jax.runs.opened",
 ]

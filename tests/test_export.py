@@ -14,7 +14,8 @@ from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY, flags, small_config
 from tests.test_bad_input import on_disk
 from vae_jax.errors import ConfigError
-from vae_jax.runs import export, opened, portable, single
+from vae_jax.export import bundle, formats
+from vae_jax.runs import opened, single
 
 pytest.importorskip("flatbuffers", reason="needs the extra export")
 WITH_ONNX = pytest.mark.skipif(
@@ -60,7 +61,7 @@ MAIN = """
 import json, os, sys
 import numpy as np
 os.chdir(sys.argv[1])
-about = json.load(open("export.json"))
+about = json.load(open("run.json"))
 results = {}
 given = np.load(sys.argv[2])
 for part in ("encoder", "decoder"):
@@ -117,7 +118,7 @@ def expected(run: opened.Run) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", ["mlp", "conv"])
 def test_a_stranger_computes_the_same(trained, name, file_format, tmp_path):
     run = trained(name)
-    export.export_run(run, file_format, tmp_path / "out")
+    bundle.export_run(run, file_format, tmp_path / "out")
     np.savez(tmp_path / "given.npz", **inputs(run))
     done = subprocess.run(
         [sys.executable, "-c", STRANGER[file_format] + MAIN]
@@ -145,9 +146,9 @@ def test_a_stranger_computes_the_same(trained, name, file_format, tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_description_fits_the_files(trained, name, file_format, tmp_path):
     run = trained(name)
-    names = export.export_run(run, file_format, tmp_path)
+    names = bundle.export_run(run, file_format, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names)
-    about = json.loads((tmp_path / "export.json").read_text())
+    about = json.loads((tmp_path / "run.json").read_text())
     assert about["latent_dim"] == 3
     assert about["step"] == 5
     assert about["config"]["model"]["latent_dim"] == 3
@@ -155,7 +156,7 @@ def test_description_fits_the_files(trained, name, file_format, tmp_path):
         (given,) = about[part]["inputs"]
         x = np.random.default_rng(0).random((2, *given["shape"][1:]), given["dtype"])
         content = (tmp_path / about[part]["file"]).read_bytes()
-        outputs = portable.FORMATS[file_format].read(content)(x)
+        outputs = formats.FORMATS[file_format].read(content)(x)
         assert outputs.keys() == {entry["name"] for entry in about[part]["outputs"]}
         for entry in about[part]["outputs"]:
             value = outputs[entry["name"]]
@@ -170,8 +171,8 @@ def test_description_fits_the_files(trained, name, file_format, tmp_path):
 @pytest.mark.parametrize("name", ["mixture", "gated"])
 def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
     run = trained(name)
-    export.export_run(run, "stablehlo", tmp_path)
-    about = json.loads((tmp_path / "export.json").read_text())["prior"]
+    bundle.export_run(run, "stablehlo", tmp_path)
+    about = json.loads((tmp_path / "run.json").read_text())["prior"]
     with np.load(tmp_path / about["file"]) as archive:
         arrays = dict(archive)
     assert {key: list(value.shape) for key, value in arrays.items()} == about["arrays"]
@@ -202,8 +203,8 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     (tmp_path / "data.json").write_text('{"levels": "8bit", "image_shape": [2, 2, 1]}')
     config = small_config(**fields)
     run = opened.Run(tmp_path, config, (8, 8, 1), 0, {}, {})
-    assert values in export.VALUES[export.levels(run)]
-    assert recipe in export.describe_data(run)["preprocessing"]
+    assert values in run.VALUES[run.levels(run)]
+    assert recipe in run.describe_data(run)["preprocessing"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
 def test_models_that_are_refused(fields, message, tmp_path):
     run = opened.Run(tmp_path, small_config(**fields), (8, 8, 1), 0, {}, {})
     with pytest.raises(ConfigError, match=message):
-        export.export_run(run, "stablehlo", tmp_path / "out")
+        bundle.export_run(run, "stablehlo", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -228,15 +229,15 @@ def test_missing_package_names_the_extra(monkeypatch, file_format, package, extr
     monkeypatch.setitem(sys.modules, package, None)  # importing it fails
     wanted = rf"{package}: .*pip install 'vae_jax\[{extra}\]'"
     with pytest.raises(ConfigError, match=wanted):
-        portable.check_format(file_format)
+        formats.check_format(file_format)
 
 
 def test_a_file_that_computes_something_else_is_not_written(monkeypatch):
-    chosen = portable.FORMATS["stablehlo"]
+    chosen = formats.FORMATS["stablehlo"]
     wrong = chosen._replace(read=lambda _: lambda x: {"y": x + 1e-3})
-    monkeypatch.setattr(portable, "FORMATS", {"stablehlo": wrong})
+    monkeypatch.setattr(formats, "FORMATS", {"stablehlo": wrong})
     with pytest.raises(ConfigError, match="changes the output y by 1.0e-03"):
-        portable.to_bytes(lambda x: {"y": x}, "stablehlo", "x", [2])
+        formats.to_bytes(lambda x: {"y": x}, "stablehlo", "x", [2])
 
 
 @pytest.mark.slow
@@ -273,7 +274,7 @@ def test_program(trained, tmp_path):
     status, out, err = program()
     assert status == 0, err
     written = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert written == ["decoder.stablehlo", "encoder.stablehlo", "export.json"]
+    assert written == ["decoder.stablehlo", "encoder.stablehlo", "run.json"]
     assert all(name in out for name in written)
 
 

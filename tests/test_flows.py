@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.battery import FAST_COMPILE, random_params
-from vae_jax.flows import CouplingFlow
+from vae_jax.distributions.flows import CouplingFlow
 from vae_jax.likelihoods import BernoulliLikelihood
 from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder

@@ -18,7 +18,7 @@ import pytest
 from tests import densities
 from tests.battery import FAST_COMPILE
 from vae_jax import distributions as dist
-from vae_jax import flows, mixtures, tabular
+from vae_jax.distributions import flows, mixtures, tabular
 
 BOUND = dist.LOG_STD_BOUND
 LEVEL = densities.LEVEL

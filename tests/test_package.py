@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from tests.runs_helpers import REPOSITORY
-from vae_jax.runs import command
+from vae_jax import __main__
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -144,7 +144,7 @@ def test_make_train_installs_what_it_needs_and_says_what_comes_next():
 
 
 def test_the_command_knows_every_program():
-    known = command.programs(command.home())
+    known = __main__.programs(__main__.home())
     assert {"train", "ablate", "export", "prepare_data"} <= known.keys()
     assert not {"cli", "launch", "lesson_text"} & known.keys()
     assert all(line.endswith((".", ":")) for line in known.values()), known
@@ -153,14 +153,14 @@ def test_the_command_knows_every_program():
 def test_the_command_finds_our_configs_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ["--config=configs/digits.py", "--config.seed=1", "--out=configs/digits.py"]
-    ours, *rest = command.with_known_config(given, REPOSITORY)
+    ours, *rest = __main__.with_known_config(given, REPOSITORY)
     assert ours == f"--config={REPOSITORY}/configs/digits.py"
     assert rest == given[1:]
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "digits.py").touch()
-    assert command.with_known_config(given, REPOSITORY) == given
+    assert __main__.with_known_config(given, REPOSITORY) == given
     unknown = ["--config=configs/digit.py"]
-    assert command.with_known_config(unknown, REPOSITORY) == unknown
+    assert __main__.with_known_config(unknown, REPOSITORY) == unknown
 
 
 def run(*arguments: object, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:

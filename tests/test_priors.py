@@ -8,8 +8,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.likelihoods import BernoulliLikelihood
-from vae_jax.mixtures import NormalMixture
 from vae_jax.models.vae import VAE
 from vae_jax.networks.gated import GatedDense, GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior

@@ -16,7 +16,7 @@ from tests.battery import FAST_COMPILE
 from tests.test_distributions import assert_finite_with_gradient, assert_moments
 from vae_jax import likelihoods as lik
 from vae_jax.distributions import Bernoulli, DiagonalNormal, Distribution
-from vae_jax.tabular import Categorical, Masked, NegativeBinomial, Product
+from vae_jax.distributions.tabular import Categorical, Masked, NegativeBinomial, Product
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 B, E, C = 5, 3, 4

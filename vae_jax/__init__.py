@@ -2,7 +2,8 @@
 
 The names here are those that another project needs. Importing them brings in jax, flax
 and optax only; data sets, checkpoints, figures and configs live in `vae_jax.data`,
-`vae_jax.workdir`, `vae_jax.build` and `vae_jax.runs`, which are imported by name.
+`vae_jax.storage`, `vae_jax.report`, `vae_jax.build` and `vae_jax.runs`, which are
+imported by name.
 
 - Models return a `VAEOutput`: `VAE` and `HierarchicalVAE`, put together from networks
   (`MLPEncoder`, ...) and from what is in `posteriors`, `priors` and `likelihoods`; or
@@ -18,7 +19,8 @@ and optax only; data sets, checkpoints, figures and configs live in `vae_jax.dat
 - `errors` are what all of them raise.
 """
 
-from vae_jax import distributions, errors, likelihoods, posteriors, priors, tabular
+from vae_jax import distributions, errors, likelihoods, posteriors, priors
+from vae_jax.distributions import tabular
 from vae_jax.evaluation.evaluate import evaluate
 from vae_jax.evaluation.likelihood import importance_statistics
 from vae_jax.models.hierarchical import HierarchicalVAE

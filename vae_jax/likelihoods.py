@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from vae_jax import distributions as dist
-from vae_jax import tabular
+from vae_jax.distributions import tabular
 from vae_jax.types import Array
 
 Scale = Literal["fixed", "learned", "per_pixel", "optimal"]

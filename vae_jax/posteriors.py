@@ -3,7 +3,7 @@
 import flax.linen as nn
 
 from vae_jax.distributions import Deterministic, DiagonalNormal, bound_log_std
-from vae_jax.flows import CouplingFlow
+from vae_jax.distributions.flows import CouplingFlow
 from vae_jax.types import Array
 
 

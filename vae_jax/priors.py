@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import DiagonalNormal, bound_log_std
-from vae_jax.mixtures import NormalMixture
+from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.types import Array, Key
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vae_jax.distributions import Bernoulli, Deterministic, DiagonalNormal
-from vae_jax.mixtures import NormalMixture
+from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.objectives.elbo import capacity, elbo, kl_per_dimension
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.training.state import make_hparams

@@ -9,7 +9,7 @@ from configs import autoencoder, cifar10, default, digits, fashion_mnist, mnist
 from vae_jax import build
 from vae_jax.errors import DataError
 from vae_jax.runs.diagnosis import diagnose, diagnose_run
-from vae_jax.workdir.writers import write_json
+from vae_jax.storage.records import write_json
 
 GOOD = {  # configs/digits.py with 1,000 steps
     "elbo": -23.28,

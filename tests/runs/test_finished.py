@@ -11,7 +11,7 @@ from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs import finished
-from vae_jax.workdir.writers import read_json, write_json
+from vae_jax.storage.records import read_json, write_json
 
 DEFAULT = build.flatten(default.get_config().to_dict())
 

@@ -10,8 +10,8 @@ from tests.runs.test_single import TIMES, same_outcome
 from tests.runs_helpers import flags, run_program, sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, members, opened, single
+from vae_jax.storage.records import read_json, read_metrics, write_json
 from vae_jax.training import step
-from vae_jax.workdir.writers import read_json, read_metrics, write_json
 
 SWEEP = ["objective.kl_weight=0.5,2"]
 NAMES = [f"kl_weight={w},seed={s}" for w in ("0.5", "2") for s in (0, 1)]

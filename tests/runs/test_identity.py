@@ -11,7 +11,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs import identity, opened
-from vae_jax.workdir.writers import read_json, write_json
+from vae_jax.storage.records import read_json, write_json
 
 DATASET = Dataset(
     "npz:a.npz", *(Split(np.full((9, 2, 2, 1), i, np.uint8)) for i in range(3))

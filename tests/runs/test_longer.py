@@ -9,7 +9,7 @@ from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import fit, grid, members, opened, single
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.workdir.writers import read_json, read_metrics
+from vae_jax.storage.records import read_json, read_metrics
 
 # Two evaluations before the last step, at 20 and 40.
 LONG = {"train.num_steps": 60}

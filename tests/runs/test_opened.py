@@ -10,7 +10,7 @@ from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.errors import DataError
 from vae_jax.runs import identity, opened, single
-from vae_jax.workdir.writers import read_json, write_json
+from vae_jax.storage.records import read_json, write_json
 
 SETS = {"npz": "set.npz", "folder": "set"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import flags, program, run_program
-from vae_jax.workdir.writers import read_json
+from vae_jax.storage.records import read_json
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 180

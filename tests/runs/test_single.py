@@ -31,8 +31,8 @@ from vae_jax.errors import (
     StorageError,
 )
 from vae_jax.runs import grid, members, opened, single
-from vae_jax.workdir import lock
-from vae_jax.workdir.writers import read_json, read_metrics, write_json
+from vae_jax.storage import lock
+from vae_jax.storage.records import read_json, read_metrics, write_json
 
 TIMES = ("train_seconds", "images_per_second")
 

@@ -18,7 +18,7 @@ from tests.runs_helpers import flags
 from tests.torture import faults, snapshot
 from tests.torture.outcome import Outcome
 from tests.torture.programs import Ended, Program
-from vae_jax.workdir.quiet import quieten
+from vae_jax.storage.quiet import quieten
 
 # Not all of a straight run's checkpoints may go: trials compare with those in between.
 KEEP_ALL: Mapping[str, object] = {"train.max_to_keep": 1000}

@@ -14,8 +14,7 @@ from flax import struct
 import vae_jax
 from tests.battery import FAST_COMPILE
 from vae_jax import likelihoods as lik
-from vae_jax import tabular
-from vae_jax.distributions import Bernoulli, DiagonalNormal, OptimalNormal
+from vae_jax.distributions import Bernoulli, DiagonalNormal, OptimalNormal, tabular
 from vae_jax.errors import ContractError, DataError, VAEJaxError
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)

@@ -10,10 +10,10 @@ from typing import Any
 
 from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.report.compare import show
 from vae_jax.runs import members
 from vae_jax.runs.identity import FREE_FIELDS, read_results
-from vae_jax.workdir.compare import show
-from vae_jax.workdir.writers import read_json
+from vae_jax.storage.records import read_json
 
 
 def is_setting(field: str) -> bool:

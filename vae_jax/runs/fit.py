@@ -16,9 +16,12 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.errors import CheckpointError, ConfigError, NonFiniteLossError
+from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import processes, signals
 from vae_jax.runs.best import Saved, updated
 from vae_jax.runs.evaluator import Evaluator
+from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.storage.records import MetricWriter
 from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import (
     Batches,
@@ -33,9 +36,6 @@ from vae_jax.training.mesh import Layout, fetch, member, on_one_device, place
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Hparams, Key, Params, stream
-from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.progress import ProgressBar
-from vae_jax.workdir.writers import MetricWriter
 
 WATCHED = ("elbo", "rate", "distortion")
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.paths import local_path
+from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import identity, members, processes, sweep
 from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
@@ -23,11 +24,10 @@ from vae_jax.runs.members import Mode
 from vae_jax.runs.memory import check_memory, check_numbers
 from vae_jax.runs.needs import num_bytes, trace
 from vae_jax.runs.single import finish, parameters_to_begin_with
+from vae_jax.storage import lock
+from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.storage.records import write_json
 from vae_jax.training.mesh import Layout, make_layout, member
-from vae_jax.workdir import lock
-from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.progress import ProgressBar
-from vae_jax.workdir.writers import write_json
 
 # A member's state is its parameters and two moments; as much again for gradients.
 STATE_COPIES = 5

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from vae_jax.errors import ConfigError
 from vae_jax.runs import identity, sweep
-from vae_jax.workdir.writers import read_json
+from vae_jax.storage.records import read_json
 
 Mode = Literal["vmap", "exact"]
 

@@ -20,9 +20,9 @@ from vae_jax.errors import CheckpointError, DataError
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
 from vae_jax.runs.best import Saved
+from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
-from vae_jax.workdir.checkpoints import Checkpoints
 
 CHUNK = 500  # images decoded at once
 

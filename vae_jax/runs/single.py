@@ -15,6 +15,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
 from vae_jax.paths import local_path
+from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import identity, opened, processes
 from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
@@ -22,14 +23,13 @@ from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
 from vae_jax.runs.memory import check_memory, check_numbers
 from vae_jax.runs.needs import trace
+from vae_jax.storage import lock, manifest
+from vae_jax.storage.atomic import writing
+from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.storage.records import write_json
 from vae_jax.training.mesh import Layout, make_layout, on_one_device
 from vae_jax.training.step import Trainer
 from vae_jax.types import Params, stream
-from vae_jax.workdir import lock, manifest
-from vae_jax.workdir.checkpoints import Checkpoints
-from vae_jax.workdir.files import writing
-from vae_jax.workdir.progress import ProgressBar
-from vae_jax.workdir.writers import write_json
 
 _DRAWING = threading.Lock()  # Matplotlib is not thread-safe
 
@@ -206,7 +206,7 @@ def finish(
     if not processes.is_first():
         return results
     if config.eval.figures:
-        from vae_jax import figures  # matplotlib delays the start of training
+        from vae_jax.report import figures  # matplotlib delays the start of training
 
         with _DRAWING, writing(workdir / "figures"):
             figures.draw_all(

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions.tabular import Masked, Product
 from vae_jax.errors import ContractError, DataError
 from vae_jax.outputs import Latent, SplitOutput, VAEOutput
-from vae_jax.tabular import Masked, Product
 from vae_jax.types import Array, Metrics
 
 Rule = tuple[Callable[[np.ndarray], np.ndarray], str, str]

@@ -1,0 +1,261 @@
+import base64
+import csv
+import html
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from vae_jax.errors import ConfigError, DataError, StorageError
+from vae_jax.report import page_tables
+from vae_jax.report.page import PICTURE_WIDTH, write_report
+
+WEIGHT, LIKELIHOOD = "objective.kl_weight", "model.likelihood"
+CONFIG = {"seed": 0, "objective": {"kl_weight": 1.0, "name": "elbo"}}
+DASH = "–"
+
+
+class Page(HTMLParser):
+    """What a test wants to know of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []  # with their attributes
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] not in ("style", "script"):
+            self.text += data + " "
+
+    def images(self):
+        return [a for tag, a in self.tags if tag == "img" and "src" in a]
+
+
+def folder_with_figures(path, names=("samples", "latent_map")):
+    (path / "figures").mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (1200, 900), "teal").save(path / "figures" / f"{name}.png")
+    return path
+
+
+def rows_of(field, values, seeds=2):
+    return [
+        {
+            "name": f"{field.rpartition('.')[2]}={value},seed={seed}",
+            field: value,
+            "seed": seed,
+            "elbo": -100.0 - i - seed / 3,
+            "rate": 20.0 + i,
+            "distortion": 80.0 - i,
+        }
+        for i, value in enumerate(values)
+        for seed in range(seeds)
+    ]
+
+
+def report(tmp_path, rows, swept, *, title="kl", config=CONFIG, commands=("make",)):
+    folders = [tmp_path / "members" / row["name"] for row in rows]
+    path = write_report(
+        tmp_path / "out",
+        rows,
+        folders,
+        swept=swept,
+        config=config,
+        commands=commands,
+        title=title,
+    )
+    return path, path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A report with a failed run and a value that is missing."""
+    tmp_path = tmp_path_factory.mktemp("weights")
+    rows = rows_of(WEIGHT, [0.0, 1.0, 4.0])
+    rows[1] = {k: rows[1][k] for k in ("name", WEIGHT, "seed")} | {"failed_at_step": 77}
+    rows[4]["rate"] = None
+    for row in rows:
+        folder_with_figures(tmp_path / "members" / row["name"])
+    path, text = report(tmp_path, rows, [WEIGHT])
+    return path, text, rows
+
+
+def test_the_files_are_there(weights):
+    path, _, rows = weights
+    names = ["elbo", "rate", "distortion", "rate_distortion"]
+    for name in names:
+        with Image.open(path.parent / "figures" / f"{name}.png") as image:
+            image.verify()
+    with open(path.parent / "results.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["name"] for line in lines] == [row["name"] for row in rows]
+    with open(path.parent / "summary.csv", newline="", encoding="utf-8") as file:
+        assert [line[WEIGHT] for line in csv.DictReader(file)] == ["0.0", "1.0", "4.0"]
+
+
+def test_one_file_holds_all(weights):
+    _, text, _ = weights
+    page = Page(text)
+    for tag, attributes in page.tags:
+        assert tag != "link" or attributes["href"] == "data:,"
+        for name in ("src", "href"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:"))
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|//[a-z]+\.[a-z]+", text)
+
+
+def test_pictures_are_images_and_small(weights):
+    _, text, _ = weights
+    images = Page(text).images()
+    assert len(images) == 4 + 3 * 2  # four charts, two pictures for each weight
+    assert all(image["alt"] for image in images)
+    pictures = images[1:7]  # the first is the rate-distortion plane
+    for image in pictures:
+        head, _, data = image["src"].partition(",")
+        assert head == "data:image/webp;base64"
+        decoded = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert decoded.size == (PICTURE_WIDTH, PICTURE_WIDTH * 3 // 4)
+
+
+def test_pictures_are_of_the_first_seed_that_finished(tmp_path):
+    rows = rows_of(WEIGHT, [1.0], seeds=3)
+    rows[0]["failed_at_step"] = 5
+    folder_with_figures(tmp_path / "members" / rows[1]["name"], ["samples"])
+    _, text = report(tmp_path, rows, [WEIGHT])
+    (_, sample) = Page(text).images()
+    assert sample["alt"] == "Samples from the prior, kl_weight 1"
+
+
+def test_failures_are_shown(weights):
+    _, text, rows = weights
+    shown = Page(text).text
+    assert "1 failed" in shown
+    assert f"{rows[1]['name']} failed at step 77: its loss was not finite." in shown
+    assert "1 of 2" in shown
+    assert "1 of 2 failed" in shown
+
+
+def test_a_setting_of_which_every_run_failed(tmp_path):
+    rows = rows_of(WEIGHT, [1.0, 2.0])
+    for row in rows[2:]:
+        for key in ("elbo", "rate", "distortion"):
+            del row[key]
+        row["failed_at_step"] = 3
+    _, text = report(tmp_path, rows, [WEIGHT])
+    assert "2 of 2 failed" in Page(text).text
+    assert "0 of 2" in Page(text).text
+
+
+def test_missing_values_are_dashes(weights):
+    _, text, _ = weights
+    cells = re.findall(r'<td data-value="([^"]*)">([^<]*)', text)
+    assert ("", DASH) in cells
+    assert all((value == "") == (shown == DASH) for value, shown in cells)
+
+
+def test_an_autoencoder_has_no_rate(tmp_path):
+    rows = rows_of(WEIGHT, [0.0, 1.0], seeds=1)
+    for row in rows:
+        row["elbo"] = row["rate"] = None
+        row["posterior_variance"] = 0.0
+    path, text = report(tmp_path, rows, [WEIGHT])
+    figures = sorted(file.name for file in (path.parent / "figures").iterdir())
+    assert figures == ["distortion.png", "posterior_variance.png"]
+    assert "Rate and distortion" not in text
+
+
+def test_words_on_the_axis(tmp_path):
+    rows = rows_of(LIKELIHOOD, ["bernoulli", "logistic_mixture"])
+    path, text = report(tmp_path, rows, [LIKELIHOOD])
+    assert (path.parent / "figures" / "elbo.png").is_file()
+    assert "model.likelihood: bernoulli, logistic_mixture" in Page(text).text
+
+
+def test_runs_that_do_not_differ(tmp_path):
+    rows = rows_of(WEIGHT, [1.0])
+    for row in rows:
+        del row[WEIGHT]
+    path, text = report(tmp_path, rows, [])
+    assert [file.name for file in (path.parent / "figures").iterdir()] == [
+        "rate_distortion.png"
+    ]
+    assert "kl_weight=1.0,seed=0 and 1 more" in Page(text).text
+
+
+def test_texts_are_escaped(tmp_path):
+    evil = "<script>alert('&')</script>"
+    rows = rows_of(LIKELIHOOD, [evil, "<b>"], seeds=1)
+    rows[0]["failed_at_step"] = 1
+    for row in rows:
+        row["name"] = row["name"].replace("/", "_")
+    config = {"data": {"name": f"folder:{evil}"}}
+    _, text = report(
+        tmp_path, rows, [LIKELIHOOD], title=evil, config=config, commands=[evil]
+    )
+    page = Page(text)
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert "b" not in {tag for tag, _ in page.tags}
+    assert page.text.count(evil) >= 3
+    assert f"<title>{html.escape(evil, quote=False)}".replace("'", "&#39;") in text
+
+
+def test_config_and_commands(weights):
+    _, text, _ = weights
+    shown = re.sub(r"\s+", " ", Page(text).text)
+    assert "kl_weight 0, 1, 4" in shown  # what was swept rather than the default
+    assert 'name "elbo"' in shown
+    assert "make" in shown
+
+
+def test_a_report_is_replaced(tmp_path):
+    rows = rows_of(WEIGHT, [1.0, 2.0], seeds=1)
+    report(tmp_path, rows, [WEIGHT], title="first")
+    _, text = report(tmp_path, rows, [WEIGHT], title="second")
+    assert "<h1>second</h1>" in text
+    assert "<h1>first</h1>" not in text
+    assert not list((tmp_path / "out").glob("**/*.tmp"))
+
+
+def test_no_run_is_overwritten(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="out holds a run: choose another"):
+        report(tmp_path, rows_of(WEIGHT, [1.0]), [WEIGHT])
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["config.json"]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(StorageError, match="out can't be written: .*Not a directory"):
+        report(tmp_path, rows_of(WEIGHT, [1.0]), [WEIGHT])
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def test_a_damaged_figure_is_named(tmp_path):
+    rows = rows_of(WEIGHT, [1.0], seeds=1)
+    folder = folder_with_figures(tmp_path / "members" / rows[0]["name"])
+    (folder / "figures" / "samples.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="samples.png is damaged"):
+        report(tmp_path, rows, [WEIGHT])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-269.7079, "−269.7"),
+        (1.617e-5, "1.617e−5"),
+        (652824, "652,824"),
+        (22706.16, "22,706"),
+        (0.0, "0"),
+        (1e30, "1e+30"),
+        (None, DASH),
+    ],
+)
+def test_numbers_in_few_digits(value, text):
+    assert page_tables.text(value) == text

@@ -1,0 +1,75 @@
+"""The command `vae-jax NAME --flag=value ...`: the programs of an installed wheel.
+
+    vae-jax train --config=configs/digits.py --workdir=runs/digits
+
+is what `python -m experiments.train ...` is in a checkout. A wheel keeps the programs
+and the configs inside this package (setup.py), so that no other project finds modules
+called `experiments` and `configs`; only here are they put on the path.
+"""
+
+import ast
+import pathlib
+import runpy
+import sys
+from collections.abc import Sequence
+
+_PACKAGE = pathlib.Path(__file__).resolve().parent
+EXTRA = "experiments"
+
+
+def home() -> pathlib.Path:
+    """The folder that holds `experiments` and `configs`: in a wheel, or a checkout."""
+    bundled = _PACKAGE / "_programs"
+    return bundled if bundled.is_dir() else _PACKAGE.parent
+
+
+def programs(folder: pathlib.Path) -> dict[str, str]:
+    """Name and first line of the docstring of every program below `folder`."""
+    found = {}
+    for path in sorted((folder / "experiments").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if '__name__ == "__main__"' in text:
+            found[path.stem] = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
+    return found
+
+
+def with_known_config(arguments: Sequence[str], folder: pathlib.Path) -> list[str]:
+    """The arguments; a config that is not in the current folder is one of ours.
+
+    So `--config=configs/digits.py` works anywhere, and a file of the user wins.
+    """
+    found = []
+    for argument in arguments:
+        flag, _, path = argument.partition("=")
+        ours = folder / path
+        if flag.lstrip("-") == "config" and path and not pathlib.Path(path).exists():
+            argument = f"{flag}={ours}" if ours.is_file() else argument
+        found.append(argument)
+    return found
+
+
+def main() -> None:
+    """Runs the program that the first argument names; without one it lists them."""
+    folder = home()
+    known = programs(folder)
+    name, arguments = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
+    if name in ("-h", "--help"):
+        width = max(map(len, known))
+        lines = [f"  {program:{width}}  {line}" for program, line in known.items()]
+        print("\n".join(["usage: vae-jax NAME [--help] [--flag=value ...]", *lines]))
+        return
+    if name not in known:
+        sys.exit(f"error: {name!r}: must be one of {', '.join(known)}")
+    sys.path.insert(0, str(folder))
+    sys.argv = [f"vae-jax {name}", *with_known_config(arguments, folder)]
+    try:
+        runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"error: vae-jax {name} needs the package {error.name}: install the extra"
+            f" {EXTRA!r}, pip install 'vae_jax[{EXTRA}]'"
+        )
+
+
+if __name__ == "__main__":
+    main()

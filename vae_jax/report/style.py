@@ -1,0 +1,119 @@
+"""One look for all figures: sizes for a phone, colours for colour-blind readers."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from vae_jax.paths import PathLike
+from vae_jax.report.images import image_grid
+from vae_jax.storage.atomic import replace_file
+
+# Ten colours that stay apart for colour-blind readers: Petroff, arXiv:2107.02270.
+PALETTE = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
+BLUE, ORANGE, GREY = PALETTE[0], PALETTE[6], "#b8bcbe"
+DPI = 180
+TITLE, TEXT = 14, 12  # points
+WIDTH = 6.7  # inches: 1206 pixels
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of the common width; `height` in inches."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+
+
+def dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Title, labels with units, a light grid and no box."""
+    axes.set_title(title, fontsize=TITLE)
+    axes.set_xlabel(x_label, fontsize=TEXT)
+    axes.set_ylabel(y_label, fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT)
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def outline(text: Text) -> None:
+    """Keeps a text legible on top of points."""
+    text.set_fontsize(TEXT)
+    text.set_fontweight("bold")
+    text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
+
+
+def save_figure(figure: Figure, path: PathLike) -> None:
+    """Writes a PNG, atomically."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    replace_file(path, buffer.getvalue())
+
+
+def draw_images(
+    images: np.ndarray,
+    columns: int,
+    path: PathLike,
+    title: str,
+    *,
+    x_label: str = "",
+    y_label: str = "",
+    x_ticks: Mapping[int, str] | None = None,
+    y_ticks: Mapping[int, str] | None = None,
+) -> None:
+    """Draws a grid of images in which a pixel is a square of whole screen pixels.
+
+    Args:
+        images: [N, H, W, C], values in [0, 1].
+        columns: images in a row.
+        path: of the PNG.
+        title: above the grid.
+        x_label: below it.
+        y_label: left of it.
+        x_ticks: column -> text below it.
+        y_ticks: row -> text left of it.
+    """
+    grid = image_grid(images, columns)
+    height, width = grid.shape[:2]
+    scale = max(1, round(WIDTH * DPI / max(height, width)))
+    x_ticks, y_ticks = x_ticks or {}, y_ticks or {}
+    longest = max(map(len, y_ticks.values()), default=0)
+    line = TEXT / 72 * DPI * 1.6  # pixels
+    # Texts may be wider than the grid that they are centred on.
+    spill = (0.4 * line * max(len(title), len(x_label)) - scale * width) / 2
+    left = max(line * (0.4 + 0.45 * longest + bool(y_label)), spill)
+    below = line * (0.4 + bool(x_ticks) + bool(x_label))
+    above, right = 1.6 * line, max(0.4 * line, spill)
+    total_width = left + scale * width + right
+    total_height = below + scale * height + above
+    figure = Figure(figsize=(total_width / DPI, total_height / DPI), dpi=DPI)
+    axes = figure.add_axes(
+        (
+            left / total_width,
+            below / total_height,
+            scale * width / total_width,
+            scale * height / total_height,
+        )
+    )
+    axes.imshow(
+        np.broadcast_to(grid, (height, width, 3)),
+        interpolation="nearest",
+        aspect="auto",
+    )
+    axes.set_title(title, fontsize=TITLE, pad=0.4 * TITLE)
+    axes.set_xlabel(x_label, fontsize=TEXT)
+    axes.set_ylabel(y_label, fontsize=TEXT)
+    cell_height, cell_width = images.shape[1] + 1, images.shape[2] + 1
+    axes.set_xticks(
+        [(column + 0.5) * cell_width - 1 for column in x_ticks], x_ticks.values()
+    )
+    axes.set_yticks(
+        [(row + 0.5) * cell_height - 1 for row in y_ticks], y_ticks.values()
+    )
+    axes.tick_params(labelsize=TEXT, length=0)
+    axes.spines[:].set_visible(False)
+    save_figure(figure, path)

@@ -1,0 +1,250 @@
+"""Numbers on disk: metrics line by line, results and configs as one JSON object.
+
+A JSON object carries a CRC-32 of its own content under `checksum`, so that a change by
+hand or by a faulty disk is noticed when it is read.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from vae_jax.errors import DataError, StorageError
+from vae_jax.paths import PathLike
+from vae_jax.storage.atomic import replace_file, writing
+from vae_jax.storage.manifest import json_crc32
+
+FLUSH_SECONDS = 5.0
+CHECKSUM = "checksum"
+
+
+class MetricWriter:
+    """Appends metrics to `metrics.jsonl` and `tensorboard/`; a context manager.
+
+    A run that goes on from `start_step` first drops what a killed run wrote after that
+    step, so that no step is counted twice. With several processes, one of them writes.
+
+    Args:
+        workdir: of the run; made if it does not exist.
+        start_step: the step that was restored; 0 begins anew and drops everything.
+        tensorboard: whether to write event files too.
+
+    Raises:
+        DataError: the existing `metrics.jsonl` is damaged.
+        StorageError: something can't be written, here or in any method.
+    """
+
+    def __init__(
+        self, workdir: PathLike, *, start_step: int = 0, tensorboard: bool = True
+    ) -> None:
+        folder = pathlib.Path(workdir)
+        path = folder / "metrics.jsonl"
+        self._writing = functools.partial(writing, path)
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                _drop_after(path, start_step)
+            self._lines = open(path, "a", encoding="utf-8")
+            self._events = None
+            if tensorboard:
+                self._events = _open_events(folder / "tensorboard", start_step)
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> "MetricWriter":
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            self.close()
+        except StorageError:
+            if error is None:  # else what went wrong first is what is told
+                raise
+
+    def scalars(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes one line `{"step": step, **metrics}`; NaN and infinities become null.
+
+        Args:
+            step: the training step.
+            metrics: name ("train/elbo") -> number, or array with one element.
+        """
+        if "step" in metrics:
+            raise ValueError("a metric cannot be named 'step'")
+        values = {name: float(value) for name, value in metrics.items()}
+        with self._writing():
+            self._lines.write(_to_json({"step": int(step), **values}) + "\n")
+            self._lines.flush()
+            for name, value in values.items():
+                self._add(step, summary.scalar(name, value))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def images(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes one picture to TensorBoard.
+
+        Args:
+            step: the training step.
+            name: its title.
+            image: [H, W, C] with C = 1 or 3 and values in [0, 1]; others are clipped.
+
+        Raises:
+            DataError: another shape, or a value that is not finite.
+        """
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[-1] not in (1, 3):
+            raise DataError(f"image {name} has shape {image.shape}, not [H, W, 1 or 3]")
+        if not np.isfinite(image).all():
+            raise DataError(f"image {name} holds values that are not finite")
+        pixels = (np.clip(image, 0.0, 1.0) * 255.0).round().astype(np.uint8)
+        with self._writing():
+            self._add(step, summary.image(name, pixels, dataformats="HWC"))
+
+    def flush(self) -> None:
+        """Everything written so far is on disk when this returns."""
+        with self._writing():
+            self._lines.flush()
+            os.fsync(self._lines.fileno())
+            if self._events is not None:
+                self._events.flush()
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Flushes and closes the files; a second call does nothing."""
+        if self._lines.closed:
+            return
+        with self._writing(), contextlib.ExitStack() as stack:
+            if self._events is not None:
+                stack.callback(self._events.close)
+            stack.callback(self._lines.close)
+            self.flush()
+
+    def _add(self, step: int, value: Any) -> None:
+        if self._events is not None:
+            event = Event(wall_time=time.time(), step=int(step), summary=value)
+            self._events.write_event(event)
+
+
+def read_metrics(path: PathLike) -> list[dict[str, Any]]:
+    """Reads `metrics.jsonl`.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        One dict a line, {"step": int, name: float or None}. A last line that a killed
+        run left unfinished is left out.
+
+    Raises:
+        DataError: the file is missing, or a line that is not the last is damaged, or
+            one holds a value that is no number.
+    """
+    lines = _read_bytes(path).rstrip(b"\n").split(b"\n")
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            if not all(_is_metric(value) for value in record.values()):
+                raise ValueError("a value that is no number")
+            records.append({**record, "step": int(record["step"])})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            if number < len(lines):
+                raise DataError(
+                    f"{path}, line {number} is not a JSON object of numbers with a"
+                    " step; delete it"
+                ) from None
+    return records
+
+
+def _is_metric(value: Any) -> bool:
+    return value is None or type(value) in (int, float)
+
+
+def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
+    """Writes a mapping as JSON, in its own order, atomically, and with a checksum.
+
+    Args:
+        path: of the file; its folder must exist.
+        mapping: of what JSON can hold, and NumPy or JAX scalars and arrays, which
+            become numbers and lists. NaN and infinities become null.
+
+    Raises:
+        StorageError: the file can't be written.
+    """
+    content = json.loads(_to_json(mapping))
+    content[CHECKSUM] = json_crc32(content)
+    replace_file(path, (_to_json(content, indent=2) + "\n").encode())
+
+
+def read_json(path: PathLike) -> dict[str, Any]:
+    """Reads what `write_json` wrote, and warns if it was changed since.
+
+    Raises:
+        DataError: the file is missing or does not hold a JSON object.
+    """
+    content = _read_bytes(path)
+    try:
+        mapping = json.loads(content)
+    except RecursionError:
+        raise DataError(f"{path} is damaged: it is nested too deeply") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    if not isinstance(mapping, dict):
+        raise DataError(f"{path} holds a {type(mapping).__name__}, not a JSON object")
+    checksum = mapping.pop(CHECKSUM, None)
+    if checksum != json_crc32(mapping):
+        logging.warning("%s is not as it was written: its %s is wrong", path, CHECKSUM)
+    return mapping
+
+
+def _read_bytes(path: PathLike) -> bytes:
+    try:
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+
+
+def _drop_after(path: pathlib.Path, step: int) -> None:
+    records = read_metrics(path)
+    kept = [r for r in records if 0 < step and r["step"] <= step]
+    replace_file(path, "".join(_to_json(r) + "\n" for r in kept).encode())
+
+
+def _open_events(folder: pathlib.Path, start_step: int) -> EventsWriter:
+    """A new event file that hides the steps after `start_step` in older ones."""
+    folder.mkdir(exist_ok=True)
+    # TensorBoard reads files by the order of their names, in which tensorboardX has
+    # seconds only; two writers may begin in the same one.
+    events = EventsWriter(str(folder / f"events.{time.time_ns()}"))
+    first = start_step + 1 if start_step > 0 else 0
+    start = SessionLog(status=SessionLog.START)
+    events.write_event(Event(wall_time=time.time(), step=first, session_log=start))
+    return events
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers and lists, with None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy and JAX
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
