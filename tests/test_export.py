@@ -61,7 +61,7 @@ MAIN = """
 import json, os, sys
 import numpy as np
 os.chdir(sys.argv[1])
-about = json.load(open("run.json"))
+about = json.load(open("export.json"))
 results = {}
 given = np.load(sys.argv[2])
 for part in ("encoder", "decoder"):
@@ -148,7 +148,7 @@ def test_description_fits_the_files(trained, name, file_format, tmp_path):
     run = trained(name)
     names = bundle.export_run(run, file_format, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names)
-    about = json.loads((tmp_path / "run.json").read_text())
+    about = json.loads((tmp_path / "export.json").read_text())
     assert about["latent_dim"] == 3
     assert about["step"] == 5
     assert about["config"]["model"]["latent_dim"] == 3
@@ -172,7 +172,7 @@ def test_description_fits_the_files(trained, name, file_format, tmp_path):
 def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
     run = trained(name)
     bundle.export_run(run, "stablehlo", tmp_path)
-    about = json.loads((tmp_path / "run.json").read_text())["prior"]
+    about = json.loads((tmp_path / "export.json").read_text())["prior"]
     with np.load(tmp_path / about["file"]) as archive:
         arrays = dict(archive)
     assert {key: list(value.shape) for key, value in arrays.items()} == about["arrays"]
@@ -203,8 +203,8 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     (tmp_path / "data.json").write_text('{"levels": "8bit", "image_shape": [2, 2, 1]}')
     config = small_config(**fields)
     run = opened.Run(tmp_path, config, (8, 8, 1), 0, {}, {})
-    assert values in run.VALUES[run.levels(run)]
-    assert recipe in run.describe_data(run)["preprocessing"]
+    assert values in bundle.VALUES[bundle.levels(run)]
+    assert recipe in bundle.describe_data(run)["preprocessing"]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_program(trained, tmp_path):
     status, out, err = program()
     assert status == 0, err
     written = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert written == ["decoder.stablehlo", "encoder.stablehlo", "run.json"]
+    assert written == ["decoder.stablehlo", "encoder.stablehlo", "export.json"]
     assert all(name in out for name in written)
 
 
