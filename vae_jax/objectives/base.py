@@ -1,0 +1,79 @@
+"""What an objective is: a pair of functions, and what it asks of a model."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from vae_jax.types import Array, Hparams, Key, Metrics, Params
+
+Loss = Callable[[Any, Any, Hparams], tuple[Array, Metrics]]
+"""An objective without a network of its own: (output, x, hparams) -> (loss, metrics)."""
+
+
+class Objective(NamedTuple):
+    """A loss, with parameters of its own where it has a network, such as a critic.
+
+    An objective without one can be called like the plain function it was made of:
+    `objective(output, x, hparams)`.
+    """
+
+    init: Callable[[Key, Any], Params]
+    """(key, output) -> the objective's own parameters, {} if it has none."""
+
+    apply: Callable[[Params, Any, Any, Hparams, Key], tuple[Array, Metrics]]
+    """(params, output, x, hparams, key) -> (loss, metrics)."""
+
+    needs_density: bool = False
+    """Whether it weighs draws by the posterior's density; a point mass has none."""
+
+    splits_encoder: bool = False
+    """Whether it takes a `SplitOutput`: other gradients for the encoder than for the
+    rest."""
+
+    hparams: tuple[str, ...] | None = None
+    """Names of the traced numbers that it reads; None if they are not declared."""
+
+    def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+        """The loss and metrics of an objective that has no parameters and draws nothing.
+
+        Args:
+            output: what the model returned, with a leading sample axis K.
+            x: the batch.
+            hparams: traced numbers.
+
+        Returns:
+            The loss, a scalar, and metrics by name.
+        """
+        no_key: Any = None
+        return self.apply({}, output, x, hparams, no_key)
+
+
+def objective(
+    loss: Loss,
+    *,
+    needs_density: bool = False,
+    splits_encoder: bool = False,
+    hparams: tuple[str, ...] | None = None,
+) -> Objective:
+    """An objective made of a plain function.
+
+    Args:
+        loss: (output, x, hparams) -> (loss, metrics).
+        needs_density: see `Objective`.
+        splits_encoder: see `Objective`.
+        hparams: see `Objective`.
+
+    Returns:
+        An objective without parameters.
+    """
+
+    def init(key: Key, output: Any) -> Params:
+        del key, output
+        return {}
+
+    def apply(
+        params: Params, output: Any, x: Any, hparams: Hparams, key: Key
+    ) -> tuple[Array, Metrics]:
+        del params, key
+        return loss(output, x, hparams)
+
+    return Objective(init, apply, needs_density, splits_encoder, hparams)
