@@ -4,8 +4,8 @@
     python -m experiments.export --workdir=runs/mnist --format=stablehlo --out=DIR
 
 onnx runs in onnxruntime, stablehlo in JAX without Flax; both take any number of rows.
-DIR/run.json describes inputs, outputs, prior and preprocessing; the prior's
-parameters, if it has any, are in DIR/prior.npz. docs/run.md shows how to load them.
+DIR/export.json describes inputs, outputs, prior and preprocessing; the prior's
+parameters, if it has any, are in DIR/prior.npz. docs/export.md shows how to load them.
 """
 
 import pathlib
