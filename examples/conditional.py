@@ -97,7 +97,7 @@ def main() -> dict[str, float]:
     results = {}
     for name, use_label in (("conditional", True), ("unconditional", False)):
         model = ConditionalVAE(use_label)
-        trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(2e-3))
+        trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(2e-3))
         step = jax.jit(trainer.step, donate_argnums=0)
         state = trainer.init(jax.random.key(0), train)
         numbers = np.random.default_rng(1)

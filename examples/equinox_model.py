@@ -83,7 +83,7 @@ def main() -> dict[str, float]:
     """Trains the Equinox model and compares it with the best linear one."""
     x, test = load()
     model = as_functions(x.shape[1])
-    trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(3e-3))
+    trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(3e-3))
     hparams = vae_jax.make_hparams(kl_weight=1.0)
     key = jax.random.key(1)
 

@@ -51,7 +51,7 @@ def train(num_devices: int) -> np.ndarray:
     cut = NamedSharding(mesh, PartitionSpec("data"))
 
     digits = (load_digits().data > 7).astype(np.float32)
-    trainer = vae_jax.vae_trainer(make_model(), vae_jax.elbo, optax.adam(1e-3))
+    trainer = vae_jax.vae_trainer(make_model(), vae_jax.elbo_loss, optax.adam(1e-3))
     step = jax.jit(trainer.step, donate_argnums=0)
     state = jax.device_put(trainer.init(jax.random.key(0), digits[:1]), everywhere)
     key = jax.device_put(jax.random.key(1), everywhere)

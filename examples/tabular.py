@@ -163,7 +163,7 @@ def main() -> dict[str, float]:
         ("gaussian", gaussian(restricted=False), gaussian(restricted=True)),
     ):
         model = make_model(parts, moments)
-        trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(3e-3))
+        trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(3e-3))
         step = jax.jit(trainer.step, donate_argnums=0)
         state = trainer.init(jax.random.key(0), train)
         for _ in range(NUM_STEPS):

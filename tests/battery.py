@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,8 +25,8 @@ from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.objectives import elbo
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
+from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import ModelFunctions, apply_samples, model_functions
 from vae_jax.types import Array, Hparams, Params
 
 B, K, LATENT_DIM = 3, 2, 2
@@ -69,7 +70,7 @@ class Model:
 class ObjectiveCase:
     """An objective with its numbers; `needs_density` if it is no loss for a point."""
 
-    objective: elbo.Objective
+    objective: Any
     hparams: Hparams
     needs_density: bool = False
 
@@ -123,8 +124,10 @@ MODELS: dict[str, Model] = {
 }
 
 OBJECTIVES: dict[str, ObjectiveCase] = {
-    "elbo": ObjectiveCase(elbo.elbo, make_hparams(kl_weight=2.0)),
-    "capacity": ObjectiveCase(elbo.capacity, make_hparams(kl_weight=3.0, capacity=0.1)),
+    "elbo": ObjectiveCase(elbo.elbo_loss, make_hparams(kl_weight=2.0)),
+    "capacity": ObjectiveCase(
+        elbo.capacity_loss, make_hparams(kl_weight=3.0, capacity=0.1)
+    ),
 }
 
 

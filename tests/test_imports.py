@@ -39,6 +39,7 @@ OF_MODELS = {
     "objectives",
     "training",
     "evaluation",
+    "trained",
 }
 
 

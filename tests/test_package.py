@@ -60,7 +60,7 @@ class TableVAE(nn.Module):
 
 def objective(output, x, hparams):
     """The ELBO plus a push of the mean code towards zero."""
-    loss, metrics = vae_jax.elbo(output, x, hparams)
+    loss, metrics = vae_jax.elbo_loss(output, x, hparams)
     shift = (output.latents[0].posterior.mean.mean(axis=(0, 1)) ** 2).sum()
     return loss + hparams["push"] * shift, metrics | {"shift": shift}
 

@@ -14,7 +14,7 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.gated import GatedDense, GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
 from vae_jax.priors import MixturePrior, VampPrior
-from vae_jax.training.step import model_functions
+from vae_jax.training.functions import model_functions
 
 C, D, B = 6, 3, 50
 

@@ -26,7 +26,6 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks import conv, gated, mlp
 from vae_jax.objectives import bounds, elbo, schedules
 from vae_jax.training.optimizers import normalize_each, scale_by_adam, stages
-from vae_jax.training.split import split_model
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
 from vae_jax.types import Hparams
@@ -54,9 +53,9 @@ ACTIVATIONS: Mapping[str, Callable] = {
 # In which networks compute. Parameters, codes, losses and likelihoods are float32.
 DTYPES: Mapping[str, Any] = {"float32": None, "bfloat16": jnp.bfloat16}
 # From the part `objective` of a config to the function that is minimised.
-OBJECTIVES: Mapping[str, Callable[[ConfigDict], Callable]] = {
-    "elbo": lambda _: elbo.elbo,
-    "capacity": lambda _: elbo.capacity,
+OBJECTIVES: Mapping[str, Callable[[ConfigDict], Any]] = {
+    "elbo": lambda _: elbo.elbo_loss,
+    "capacity": lambda _: elbo.capacity_loss,
     "elbo_mc": lambda _: bounds.elbo_mc,
     "stl": lambda _: bounds.stl,
     "iwae": lambda _: bounds.iwae,
@@ -533,7 +532,7 @@ def make_trainer(config: ConfigDict, image_shape: Sequence[int]) -> Trainer:
     scaled = "capacity" if objective.name == "capacity" else "kl_weight"
     model = make_model(config, image_shape)
     return vae_trainer(
-        split_model(model) if objective.name in SPLIT else model,
+        model,
         loss,
         make_optimizer(config),
         num_samples=objective.num_samples,

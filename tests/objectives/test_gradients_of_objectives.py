@@ -20,10 +20,10 @@ from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE
 from vae_jax import build
 from vae_jax.distributions import DiagonalNormal
+from vae_jax.objectives.base import as_objective
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.training.split import split_model
+from vae_jax.training.functions import ModelFunctions, model_functions, separate_encoder
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import ModelFunctions
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 N, K, B = 2000, 4, 2
@@ -125,8 +125,9 @@ def apply(params, x, eps):
 def gradients(name):
     """Of the library's objective: a tree of arrays [weights, N, ...]."""
     model = ModelFunctions(lambda key, x: PARAMS, apply)
-    model = split_model(model) if name in build.SPLIT else model
-    objective = build.OBJECTIVES[name](ARGUMENTS)
+    objective = as_objective(build.OBJECTIVES[name](ARGUMENTS))
+    if objective.splits_encoder:
+        model = model_functions(separate_encoder(model))
 
     def loss(params, eps, weight):
         output = jax.vmap(lambda e: model.apply(params, X, e))(eps)

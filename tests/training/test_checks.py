@@ -39,7 +39,7 @@ def make_model(shape=SHAPE, prior_dim=D, likelihood=None):
     )
 
 
-def trainer_of(model, objective=vae_jax.elbo):
+def trainer_of(model, objective=vae_jax.elbo_loss):
     return vae_jax.vae_trainer(model, objective, optax.sgd(0.1))
 
 
@@ -153,7 +153,7 @@ def test_traced_values_are_passed_over():
 
 def elbo_of(result):
     """An objective whose result is changed by a function."""
-    return lambda output, x, hparams: result(*vae_jax.elbo(output, x, hparams))
+    return lambda output, x, hparams: result(*vae_jax.elbo_loss(output, x, hparams))
 
 
 BAD_OBJECTIVES = {
