@@ -207,10 +207,15 @@ def vae_trainer(
             ema_params=ema_params,
             model_state=model_state,
         )
-        measured = {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        measured = {"loss": loss, "grad_norm": _norm(grads)}
         return next_state, {**measured, **metrics}
 
     return Trainer(init, step, loss)
+
+
+def _norm(tree: Any) -> Array:
+    """Euclidean norm of all numbers in a tree."""
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf).real for leaf in jax.tree.leaves(tree)))
 
 
 def _own_params(objective: Objective, key: Key, one_draw: Any) -> Params:
