@@ -95,7 +95,7 @@ def main() -> dict[str, float]:
         return jax.lax.scan(one_step, state, length=NUM_STEPS)[0]
 
     state = fit(trainer.init(jax.random.key(0), x))
-    found = vae_jax.evaluate(model, state.params, test, jax.random.key(2))
+    found = vae_jax.evaluate(model, state.eval_params, test, jax.random.key(2))
     linear = float(PCA(LATENT_DIM).fit(x).score(test))
     print(f"held-out ELBO {found['elbo']:.2f}, linear {linear:.2f} nats per tumour")
     return {"elbo": found["elbo"], "best_linear": linear}

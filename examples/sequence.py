@@ -91,7 +91,9 @@ def main() -> dict[str, float]:
     padded = {**test, "value": np.nan_to_num(test["value"], nan=1e6)}
     functions = vae_jax.model_functions(model)
     found, again = (
-        vae_jax.evaluate(functions, state.params, x, jax.random.key(2), num_samples=200)
+        vae_jax.evaluate(
+            functions, state.eval_params, x, jax.random.key(2), num_samples=200
+        )
         for x in (test, padded)
     )
     results = {

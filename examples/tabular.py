@@ -171,7 +171,7 @@ def main() -> dict[str, float]:
                 state, train, jax.random.key(1), vae_jax.make_hparams(kl_weight=1.0)
             )
         found = vae_jax.evaluate(
-            make_model(at_test, moments), state.params, test, jax.random.key(2)
+            make_model(at_test, moments), state.eval_params, test, jax.random.key(2)
         )
         results |= {f"{name}_elbo": found["elbo"], f"{name}_log_px": -found["nll"]}
         print(
