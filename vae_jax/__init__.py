@@ -30,7 +30,7 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.objectives import bounds, schedules
-from vae_jax.objectives.base import Objective, objective
+from vae_jax.objectives.base import Objective, objective, with_gradient_of
 from vae_jax.objectives.elbo import capacity_loss, elbo_loss
 from vae_jax.outputs import Latent, VAEOutput, terms
 from vae_jax.trained import Trained
@@ -84,4 +84,5 @@ __all__ = [
     "tabular",
     "terms",
     "vae_trainer",
+    "with_gradient_of",
 ]
