@@ -7,14 +7,21 @@ import tempfile
 import jax
 import pytest
 
-# Many tests compile the same small programs, in this process and in others. A cache of
-# this run only: entries from elsewhere could hide a problem.
+# Nine tenths of the time would go to the compiler: few programs here run for long, many
+# are compiled by several tests and processes. So it optimises little, its programs lie in
+# a cache, and both hold in the programs that tests start. `XLA_FLAGS= make test` has them
+# compiled as users do.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
+# Of this run only: entries from elsewhere could hide a problem.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="vae_jax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
