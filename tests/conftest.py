@@ -7,9 +7,9 @@ import tempfile
 import jax
 import pytest
 
-# Nine tenths of the time would go to the compiler: few programs here run for long, many
-# are compiled by several tests and processes. So it optimises little, its programs lie in
-# a cache, and both hold in the programs that tests start. `XLA_FLAGS= make test` has them
+# Nearly all of the time goes to the compiler: no program here runs for long, and many
+# are compiled by several tests and processes. So it optimises little and its programs
+# lie in a cache, in the programs that tests start, too. `XLA_FLAGS= make test` has them
 # compiled as users do.
 os.environ.setdefault(
     "XLA_FLAGS",
