@@ -55,7 +55,7 @@ test-fast: install-dev
 # The extra `onnx` needs an older orbax: what depends on either, in a place of its own.
 test-onnx: $(VENV)-onnx/.installed
 	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
-	    tests/test_export.py tests/workdir/test_checkpoints.py
+	    tests/test_export.py tests/storage/test_checkpoints.py
 
 lint: install-dev
 	$(BIN)/ruff check .
