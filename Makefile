@@ -43,8 +43,9 @@ lesson: install
 	$(BIN)/python -m experiments.lesson \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
-# A file's tests share what they train, so a file stays with one worker.
-PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile
+# A file's tests share what they train, so a file stays with one worker. Files come in the
+# order of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 test: install-dev
 	$(PYTEST)
