@@ -50,14 +50,6 @@ PARAMS = lg.make_params()
 X_DIM, Z_DIM, TOP_DIM, STD = 4, 3, 2, 0.6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    """Nothing here runs long."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def exact(x, params=PARAMS):
     return lg.exact(params).logpdf(np.asarray(x))
 

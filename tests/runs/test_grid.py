@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from tests.forked_programs import run_program
 from tests.runs.test_single import TIMES, same_outcome
-from tests.runs_helpers import flags, run_program, sigterm_after, small_config
+from tests.runs_helpers import devices, flags, sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, members, opened, single
 from vae_jax.storage.records import read_json, read_metrics, write_json
@@ -149,7 +150,7 @@ def test_members_are_spread_over_devices(trained, tmp_path):
         *flags(),
         *(f"--sweep={sweep}" for sweep in SWEEP),
         "--seeds=2",
-        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+        XLA_FLAGS=devices(2),
     )
     assert status == 0, err
     assert "4 members on member=2 of 2" in err
