@@ -14,7 +14,7 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.gated import GatedDense, GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
 from vae_jax.priors import MixturePrior, VampPrior
-from vae_jax.trained import Trained
+from vae_jax.trained import Trained, first_posterior
 from vae_jax.training.functions import model_functions
 
 C, D, B = 6, 3, 50
@@ -118,7 +118,7 @@ def test_vamp_prior_is_the_mean_of_posteriors_of_its_pseudo_inputs():
     output = functions.apply(params, x, jax.random.key(2))
     (latent,) = output.latents
     pseudo = params["prior"]["pseudo_inputs"]
-    q = model.apply({"params": params}, jnp.clip(pseudo, 0, 1), method="encode")
+    q = first_posterior(Trained(model, params), jnp.clip(pseudo, 0, 1))
     per_component = jnp.stack(
         [
             jax.tree.map(lambda f, c=c: jnp.broadcast_to(f[c], (B, D)), q).log_prob(

@@ -14,7 +14,13 @@ from flax import struct
 import vae_jax
 from tests.battery import FAST_COMPILE
 from vae_jax import likelihoods as lik
-from vae_jax.distributions import Bernoulli, DiagonalNormal, OptimalNormal, tabular
+from vae_jax.distributions import (
+    BaseDistribution,
+    Bernoulli,
+    DiagonalNormal,
+    OptimalNormal,
+    tabular,
+)
 from vae_jax.errors import ContractError, DataError, VAEJaxError
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -55,7 +61,8 @@ def doors(model):
 
     def step(params, x):
         step = jnp.zeros((), jnp.int32)
-        state = vae_jax.TrainState(step, params, optax.EmptyState())
+        learned = vae_jax.Learned(params, {})
+        state = vae_jax.TrainState(step, learned, optax.EmptyState())
         return trainer.step(state, x, KEY, HPARAMS)
 
     return {
@@ -214,6 +221,13 @@ def test_objective_that_returns_the_wrong_thing(name):
         jax.eval_shape(trainer.step, state, X, KEY, HPARAMS)
 
 
+class Silent:
+    """A likelihood that does not inherit the facts about distributions."""
+
+    def log_prob(self, x):
+        return x.sum(axis=(1, 2, 3))
+
+
 class Returned(NamedTuple):
     """What a model makes of a good output, and what the error says."""
 
@@ -232,11 +246,19 @@ BAD_OUTPUTS = {
     "bare code": Returned(
         lambda out: out.replace(latents=(out.latents[0].z,)), "layer 1 is an array"
     ),
-    "image code": Returned(
+    "code of another form": Returned(
         lambda out: out.replace(
             latents=(out.latents[0].replace(z=jnp.zeros((B, 2, 2))),)
         ),
-        r"\(6, 2, 2\): it must be \[B, D\]",
+        r"\(6, 2, 2\), but the posterior is of codes of shape \(6, 2\)",
+    ),
+    "code without a batch": Returned(
+        lambda out: out.replace(latents=(out.latents[0].replace(z=jnp.zeros(B)),)),
+        r"\(6,\): it must be \[B, D\]",
+    ),
+    "distribution that says nothing of itself": Returned(
+        lambda out: out.replace(likelihood=Silent()),
+        "the likelihood is of type Silent, which has no 'support': .*BaseDistribution",
     ),
     "second layer": Returned(
         lambda out: out.replace(
@@ -291,7 +313,7 @@ def test_likelihoods_without_draws_are_checked_by_their_mean_or_not_at_all():
     functions = vae_jax.model_functions(make_model())
 
     @struct.dataclass
-    class Own:
+    class Own(BaseDistribution):
         def log_prob(self, x):
             return -(x**2).sum(axis=(1, 2, 3))
 
