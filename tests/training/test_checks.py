@@ -221,6 +221,7 @@ def test_objective_that_returns_the_wrong_thing(name):
         jax.eval_shape(trainer.step, state, X, KEY, HPARAMS)
 
 
+@struct.dataclass
 class Silent:
     """A likelihood that does not inherit the facts about distributions."""
 
