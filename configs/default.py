@@ -11,6 +11,7 @@ def get_config() -> ConfigDict:
     """All fields; lengths are in steps, sizes in numbers, KL in nats."""
     config = ConfigDict()
     config.seed = 0  # initialisation and latent noise
+    config.imports = ()  # modules with parts of your own; --import=NAME fills it
 
     config.data = ConfigDict()
     config.data.name = (
