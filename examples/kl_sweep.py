@@ -68,7 +68,7 @@ def main() -> dict[str, list[float] | int]:
     rates, distortions, nlls = [], [], []
     print("KL weight    rate  distortion     NLL  (held out, nats per image)")
     for i, weight in enumerate(WEIGHTS):
-        params = jax.tree.map(lambda leaf, i=i: leaf[i], states.params)
+        params = jax.tree.map(lambda leaf, i=i: leaf[i], states.eval_params)
         found = vae_jax.evaluate(functions, params, test, jax.random.key(2))
         rates.append(found["rate"])
         distortions.append(found["distortion"])

@@ -87,7 +87,7 @@ def test_three_weights_are_three_members_of_one_program():
         traces.append(1)
         return apply(*arguments)
 
-    tx = optax.partition(
+    tx = optax.multi_transform(
         {"model": optax.adam(1e-2), "critic": optax.sgd(0.1)},
         vae_jax.Learned(model="model", objective="critic"),
     )

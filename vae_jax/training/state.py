@@ -14,8 +14,8 @@ from vae_jax.types import Array, Hparams, ModelState, Params
 class Learned:
     """All that the optimiser changes: what a training step differentiates by.
 
-    The field names serve as labels for `optax.partition`, as in
-    `optax.partition({"m": adam, "o": sgd}, Learned(model="m", objective="o"))`.
+    The field names serve as labels for `optax.multi_transform`, as in
+    `optax.multi_transform({"m": adam, "o": sgd}, Learned(model="m", objective="o"))`.
     """
 
     model: Params
