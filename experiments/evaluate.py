@@ -24,11 +24,11 @@ from vae_jax.evaluation import ais, likelihood
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.joint import joint_functions
+from vae_jax.files import writing
 from vae_jax.report import terminal
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import memory, opened
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import write_json
 from vae_jax.training.step import model_functions
 

@@ -19,9 +19,9 @@ import numpy as np
 from experiments import cli
 from vae_jax.data.dataset import to_unit_floats
 from vae_jax.errors import one_line
+from vae_jax.files import writing
 from vae_jax.report import plots
 from vae_jax.runs import opened
-from vae_jax.storage.atomic import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _IMAGES = cli.define_path(

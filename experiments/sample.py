@@ -15,10 +15,10 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError
+from vae_jax.files import writing
 from vae_jax.report import plots
 from vae_jax.runs import opened
 from vae_jax.runs.memory import check_samples
-from vae_jax.storage.atomic import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _NUM = flags.DEFINE_integer("num", 64, "How many images.")

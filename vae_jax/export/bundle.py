@@ -11,9 +11,9 @@ import numpy as np
 from vae_jax.distributions import LOG_STD_BOUND
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
+from vae_jax.files import writing
 from vae_jax.runs.identity import read_data
 from vae_jax.runs.opened import Run
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import write_json
 from vae_jax.types import Array
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.storage.atomic import writing
+from vae_jax.files import writing
 from vae_jax.storage.records import read_json, write_json
 
 FREE_FIELDS = (

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
+from vae_jax.files import writing
 from vae_jax.paths import local_path
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import identity, opened, processes
@@ -24,7 +25,6 @@ from vae_jax.runs.fit import fit
 from vae_jax.runs.memory import check_memory, check_numbers
 from vae_jax.runs.needs import trace
 from vae_jax.storage import lock, manifest
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.records import write_json
 from vae_jax.training.mesh import Layout, make_layout, on_one_device
