@@ -57,9 +57,7 @@ def main() -> None:
     memory.check_count("--num_samples", _NUM_SAMPLES.value)
     run = opened.open_run(_WORKDIR.value)
     if method == "ais":
-        memory.check_annealing(
-            run.image_shape, _NUM_TEMPERATURES.value, _NUM_CHAINS.value
-        )
+        memory.check_annealing(run.spec, _NUM_TEMPERATURES.value, _NUM_CHAINS.value)
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
     results: dict[str, Any] = {
         "step": run.step,

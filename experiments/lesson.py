@@ -128,7 +128,7 @@ def measure(models: Models) -> dict[str, Any]:
         "data": DATA[dataset.name],
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
-        "pixels": int(np.prod(dataset.image_shape)),
+        "pixels": int(np.prod(dataset.spec.image_shape)),
         "num_steps": evaluator.config.train.num_steps,
         "blank.distortion": blank_distortion(evaluator),
         "shift": SHIFT,

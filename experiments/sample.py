@@ -42,7 +42,7 @@ def main() -> None:
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
     run = opened.open_run(_WORKDIR.value)
-    check_samples(run.config, run.image_shape, "--num", _NUM.value)
+    check_samples(run.config, run.spec, "--num", _NUM.value)
     samples = opened.sample(
         run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value
     )
