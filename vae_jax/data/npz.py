@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.data.dataset import Split, binary_to_8bit
+from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
-
-_SPLITS = ("train", "validation", "test")
 
 
 def read_splits(path: str) -> dict[str, Split]:
@@ -34,14 +32,14 @@ def read_splits(path: str) -> dict[str, Split]:
     where = f"npz:{path}"
     with _open_npz(file, where) as archive:
         found = archive.files
-        keys = [f"{letter}_{split}" for split in _SPLITS for letter in "xy"]
+        keys = [f"{letter}_{split}" for split in SPLITS for letter in "xy"]
         arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
     if "x_train" not in arrays:
         raise DataError(
             f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
         )
     images = {}
-    for split in _SPLITS:
+    for split in SPLITS:
         if f"x_{split}" in arrays:
             images[split] = _check_images(f"{where}: x_{split}", arrays[f"x_{split}"])
         elif f"y_{split}" in arrays:
