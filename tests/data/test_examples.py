@@ -76,13 +76,11 @@ def test_shapes_are_those_of_preprocessed_examples():
 
 def test_only_images_are_preprocessed_and_with_the_same_draws():
     given = jax.tree.map(jnp.asarray, GIVEN)
-    for options in (("dynamic",), ("threshold",), ("none", True)):
-        preprocess = preprocessor(*options)
-        x = preprocess(given, KEY)
-        same(x, {**given, "image": preprocess(given["image"], KEY)})
-        rows = jnp.arange(40)
-        draw = fixed_draw(preprocess, KEY)
-        same(draw(given, rows), {**given, "image": draw(given["image"], rows)})
+    preprocess, rows = preprocessor("dynamic"), jnp.arange(40)
+    images = given["image"]
+    same(preprocess(given, KEY), {**given, "image": preprocess(images, KEY)})
+    draw = fixed_draw(preprocess, KEY)
+    same(draw(given, rows), {**given, "image": draw(images, rows)})
 
 
 def test_a_stream_gives_all_parts_as_memory_does():
