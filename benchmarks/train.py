@@ -95,7 +95,7 @@ def real(config: ConfigDict) -> Callable[[], float]:
             fit(
                 config,
                 evaluator,
-                build.make_trainer(config, evaluator.dataset.image_shape),
+                build.make_trainer(config, evaluator.dataset.spec),
                 build.run_key(config),
                 build.make_hparams_of(config),
                 folder=folder,
@@ -114,7 +114,7 @@ def real(config: ConfigDict) -> Callable[[], float]:
 def bare(config: ConfigDict) -> Callable[[], float]:
     """Steps per second of the step alone, data on the device."""
     dataset, steps = build.make_dataset(config), config.train.num_steps
-    trainer = build.make_trainer(config, dataset.image_shape)
+    trainer = build.make_trainer(config, dataset.spec)
     preprocess = build.make_preprocess(config)
     hparams, key = build.make_hparams_of(config), build.run_key(config)
     images = jnp.asarray(dataset.train.images)
@@ -129,17 +129,17 @@ def bare(config: ConfigDict) -> Callable[[], float]:
         return state, metrics["loss"]
 
     run = jax.jit(lambda state: jax.lax.scan(one_step, state, rows))
-    state = trainer.init(key, jnp.zeros((1, *dataset.image_shape)))
+    state = trainer.init(key, jnp.zeros((1, *dataset.spec.image_shape)))
     run(state)  # compile
     return lambda: steps / seconds(run, state)
 
 
 def flops_per_step(config: ConfigDict) -> float:
     """Of the gradient of the ELBO of one batch."""
-    shape = build.make_dataset(config).image_shape
-    functions = model_functions(build.make_model(config, shape))
+    spec = build.make_dataset(config).spec
+    functions = model_functions(build.make_model(config, spec))
     key, hparams = jax.random.key(0), build.make_hparams_of(config)
-    x = jnp.zeros((config.data.batch_size, *shape))
+    x = jnp.zeros((config.data.batch_size, *spec.image_shape))
 
     def loss(params: Any) -> Any:
         return elbo_loss(apply_samples(functions.apply, params, x, key, 1), x, hparams)[

@@ -23,9 +23,9 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
+from vae_jax.files import writing
 from vae_jax.runs import opened
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.storage.atomic import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(

@@ -23,11 +23,11 @@ from vae_jax.errors import ConfigError
 from vae_jax.evaluation import ais, likelihood
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.chunks import even_rows
+from vae_jax.files import writing
 from vae_jax.report import terminal
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import memory, opened
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import write_json
 from vae_jax.training.functions import model_functions
 
@@ -56,9 +56,7 @@ def main() -> None:
     memory.check_count("--num_samples", _NUM_SAMPLES.value)
     run = opened.open_run(_WORKDIR.value)
     if method == "ais":
-        memory.check_annealing(
-            run.image_shape, _NUM_TEMPERATURES.value, _NUM_CHAINS.value
-        )
+        memory.check_annealing(run.spec, _NUM_TEMPERATURES.value, _NUM_CHAINS.value)
     evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
     results: dict[str, Any] = {
         "step": run.step,

@@ -26,10 +26,10 @@ from vae_jax import build
 from vae_jax.distributions import Posterior
 from vae_jax.errors import DataError
 from vae_jax.evaluation.chunks import even_rows
+from vae_jax.files import writing
 from vae_jax.report import figures
 from vae_jax.runs import grid, members, opened
 from vae_jax.runs.evaluator import Evaluator
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import read_metrics, write_json
 from vae_jax.types import Array, Key, Params, stream
 
@@ -128,7 +128,7 @@ def measure(models: Models) -> dict[str, Any]:
         "data": DATA[dataset.name],
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
-        "pixels": int(np.prod(dataset.image_shape)),
+        "pixels": int(np.prod(dataset.spec.image_shape)),
         "num_steps": evaluator.config.train.num_steps,
         "blank.distortion": blank_distortion(evaluator),
         "shift": SHIFT,

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse
 from PIL import Image
 
+from vae_jax.files import replace_file
 from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import image_grid
-from vae_jax.storage.atomic import replace_file
 
 # Of a two-dimensional normal, in standard deviations: sqrt of the 95% quantile of
 # chi-squared with 2 degrees of freedom.

@@ -19,9 +19,9 @@ import numpy as np
 from experiments import cli
 from vae_jax.data.dataset import to_unit_floats
 from vae_jax.errors import one_line
+from vae_jax.files import writing
 from vae_jax.report import plots
 from vae_jax.runs import opened
-from vae_jax.storage.atomic import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _IMAGES = cli.define_path(
@@ -41,7 +41,7 @@ def main() -> None:
     with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(out / "reconstructions.npz", **result, **files)
-        drawable = run.image_shape[-1] in (1, 3)
+        drawable = run.spec.image_shape[-1] in (1, 3)
         if drawable:
             shown = slice(0, 16)
             plots.reconstructions(
@@ -52,7 +52,7 @@ def main() -> None:
             )
     parts = [f"{len(result['x'])} reconstructions in {out}", *own.notes]
     if not drawable:
-        parts.append(f"no figure: images have {run.image_shape[-1]} channels")
+        parts.append(f"no figure: images have {run.spec.image_shape[-1]} channels")
     print(one_line("; ".join(parts)))
 
 

@@ -15,10 +15,10 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError
+from vae_jax.files import writing
 from vae_jax.report import plots
 from vae_jax.runs import opened
 from vae_jax.runs.memory import check_samples
-from vae_jax.storage.atomic import writing
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _NUM = flags.DEFINE_integer("num", 64, "How many images.")
@@ -42,7 +42,7 @@ def main() -> None:
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
     run = opened.open_run(_WORKDIR.value)
-    check_samples(run.config, run.image_shape, "--num", _NUM.value)
+    check_samples(run.config, run.spec, "--num", _NUM.value)
     samples = opened.sample(
         run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value
     )

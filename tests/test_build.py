@@ -14,6 +14,7 @@ from configs import default
 from tests.battery import FAST_COMPILE
 from tests.runs_helpers import REPOSITORY
 from vae_jax import build
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 
 SHAPE = (8, 8, 1)
@@ -52,7 +53,7 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
 def two_steps(config: ConfigDict) -> tuple[Any, dict[str, Any], Any]:
     """The parameters before, the metrics and the parameters after two steps."""
     build.check(config)
-    trainer = build.make_trainer(config, SHAPE)
+    trainer = build.make_trainer(config, DataSpec(SHAPE, "8bit", 6))
     x = jax.random.bernoulli(jax.random.key(0), 0.3, (6, *SHAPE)).astype(jnp.float32)
     first = state = trainer.init(jax.random.key(1), x)
     step = jax.jit(trainer.step)
@@ -128,7 +129,7 @@ def test_bfloat16_is_for_the_networks_only(network):
     for dtype in ("float32", "bfloat16"):
         config = default.get_config()
         config.model.network, config.model.dtype = network, dtype
-        trainer = build.make_trainer(config, x.shape[1:])
+        trainer = build.make_trainer(config, DataSpec(x.shape[1:], "8bit", len(x)))
         hparams = build.make_hparams_of(config)
         state = jax.jit(trainer.init)(key, x)
         program = jax.jit(trainer.step).lower(state, x, key, hparams)

@@ -10,8 +10,8 @@ import pytest
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY, flags
 from vae_jax.errors import ConfigError, StorageError
+from vae_jax.files import writing
 from vae_jax.paths import local_path
-from vae_jax.storage.atomic import writing
 
 TRAIN = ["--config=configs/digits.py", *flags(**{"train.eval_every": 0})]
 

@@ -13,6 +13,7 @@ import pytest
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY, flags, small_config
 from tests.test_bad_input import on_disk
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.export import bundle, formats
 from vae_jax.runs import opened, single
@@ -22,6 +23,7 @@ WITH_ONNX = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnxruntime")),
     reason="needs the extra onnx",
 )
+SPEC = DataSpec((8, 8, 1), "8bit", 9)
 FORMATS = ["stablehlo", pytest.param("onnx", marks=WITH_ONNX)]
 
 MODELS = {
@@ -91,7 +93,10 @@ def trained(tmp_path_factory):
 
 def inputs(run: opened.Run) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    shapes = {"encoder": run.image_shape, "decoder": (run.config.model.latent_dim,)}
+    shapes = {
+        "encoder": run.spec.image_shape,
+        "decoder": (run.config.model.latent_dim,),
+    }
     return {
         f"{part}{rows}": rng.random((rows, *shape), np.float32)
         for part, shape in shapes.items()
@@ -200,9 +205,8 @@ def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
     ],
 )
 def test_preprocessing_is_told(fields, values, recipe, tmp_path):
-    (tmp_path / "data.json").write_text('{"levels": "8bit", "image_shape": [2, 2, 1]}')
     config = small_config(**fields)
-    run = opened.Run(tmp_path, config, (8, 8, 1), 0, {}, {})
+    run = opened.Run(tmp_path, config, SPEC, 0, {}, {})
     assert values in bundle.VALUES[bundle.levels(run)]
     assert recipe in bundle.describe_data(run)["preprocessing"]
 
@@ -215,7 +219,7 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     ],
 )
 def test_models_that_are_refused(fields, message, tmp_path):
-    run = opened.Run(tmp_path, small_config(**fields), (8, 8, 1), 0, {}, {})
+    run = opened.Run(tmp_path, small_config(**fields), SPEC, 0, {}, {})
     with pytest.raises(ConfigError, match=message):
         bundle.export_run(run, "stablehlo", tmp_path / "out")
     assert not (tmp_path / "out").exists()

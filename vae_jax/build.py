@@ -17,8 +17,10 @@ from ml_collections import ConfigDict
 
 from vae_jax import likelihoods, posteriors, priors
 from vae_jax.data.batches import Preprocess, preprocessor
+from vae_jax.data.dataset import Dataset
 from vae_jax.data.image_files import check_image_size
-from vae_jax.data.sources import Dataset, load_dataset
+from vae_jax.data.sources import load_dataset
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.completeness import NEIGHBOURS
 from vae_jax.models.hierarchical import HierarchicalVAE
@@ -201,7 +203,7 @@ def check(config: ConfigDict) -> None:
     choose(("none", "threshold", "dynamic"), "data.binarize", config.data.binarize)
     # The images' levels are not known yet: `check_support` asks again.
     model_input(config.data.binarize, config.data.dequantize, levels="8bit")
-    make_trainer(config, (8, 8, 1))  # the names of parts
+    make_trainer(config, DataSpec((8, 8, 1), "8bit", 1))  # the names of parts
     check_parts(config)
 
 
@@ -375,7 +377,7 @@ def check_evaluation(config: ConfigDict, dataset: Dataset) -> None:
             f" images; {dataset.name} has {sizes[0]} and {sizes[1]}: set"
             " eval.regularity=False, or a larger data.test_fraction"
         )
-    channels = dataset.image_shape[-1]
+    channels = dataset.spec.image_shape[-1]
     if config.eval.figures and channels not in (1, 3):
         raise ConfigError(
             f"eval.figures=True draws images of 1 or 3 channels; {dataset.name} has"
@@ -393,11 +395,11 @@ def make_preprocess(config: ConfigDict) -> Preprocess:
     return preprocessor(config.data.binarize, config.data.dequantize)
 
 
-def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE | HierarchicalVAE:
-    """The model for images [H, W, C]."""
+def make_model(config: ConfigDict, spec: DataSpec) -> VAE | HierarchicalVAE:
+    """The model for data of this form."""
     model = config.model
     likelihood = make_likelihood(config)
-    height, width, channels = image_shape
+    height, width, channels = spec.image_shape
     output_shape = (height, width, likelihood.num_features(channels))
     encoder, decoder = make_networks(config, output_shape)
     posterior = choose(
@@ -418,7 +420,7 @@ def make_model(config: ConfigDict, image_shape: Sequence[int]) -> VAE | Hierarch
         "standard_normal": lambda: priors.StandardNormal(dims[-1]),
         "mixture": lambda: priors.MixturePrior(dims[-1], model.prior_components),
         "vamp": lambda: priors.VampPrior(
-            encoder, tuple(image_shape), model.prior_components
+            encoder, spec.image_shape, model.prior_components
         ),
     }
     prior = choose(priors_by_name, "model.prior", model.prior)()
@@ -524,13 +526,13 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     return optax.chain(*links, scale_by_hparam("learning_rate"))
 
 
-def make_trainer(config: ConfigDict, image_shape: Sequence[int]) -> Trainer:
+def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
     """The pair (init, step) of a config."""
     objective = config.objective
     loss = choose(OBJECTIVES, "objective.name", objective.name)(objective)
     shape = choose(SHAPES, "objective.schedule", objective.schedule)
     scaled = "capacity" if objective.name == "capacity" else "kl_weight"
-    model = make_model(config, image_shape)
+    model = make_model(config, spec)
     return vae_trainer(
         model,
         loss,

@@ -17,18 +17,19 @@ from vae_jax.data.labels import number_labels, why_not_classes
 def test_labels_that_occur_are_numbered_in_order(values):
     order = np.random.default_rng(0).integers(0, 5, 200)
     labels = np.array(values)[order]
-    classes = number_labels(labels[:150], labels[150:])
+    classes = number_labels({"train": labels[:150], "test": labels[150:]})
     np.testing.assert_array_equal(classes.values, values)
-    np.testing.assert_array_equal(classes.train, order[:150])
-    np.testing.assert_array_equal(classes.test, order[150:])
+    np.testing.assert_array_equal(classes.numbers["train"], order[:150])
+    np.testing.assert_array_equal(classes.numbers["test"], order[150:])
     assert why_not_classes(classes, 1000) is None
 
 
 def test_negative_labels_are_none_and_no_class():
-    classes = number_labels(np.array([7, -1, 9, -5]), np.array([-1, 8, 7]))
+    labels = {"train": np.array([7, -1, 9, -5]), "test": np.array([-1, 8, 7])}
+    classes = number_labels(labels)
     np.testing.assert_array_equal(classes.values, [7, 8, 9])  # 8 in the test split only
-    np.testing.assert_array_equal(classes.train, [0, -1, 2, -1])
-    np.testing.assert_array_equal(classes.test, [-1, 1, 0])
+    np.testing.assert_array_equal(classes.numbers["train"], [0, -1, 2, -1])
+    np.testing.assert_array_equal(classes.numbers["test"], [-1, 1, 0])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_negative_labels_are_none_and_no_class():
     ],
 )
 def test_labels_without_enough_images_say_why(train, test, message):
-    found = why_not_classes(number_labels(train, test), max_train=20_000)
+    found = why_not_classes(number_labels({"train": train, "test": test}), 20_000)
     if message is None:
         assert found is None
     else:

@@ -165,10 +165,10 @@ def test_an_interrupted_build_leaves_no_set(raw, tmp_path, monkeypatch):
     assert "built" in prepare.prepare("mnist", raw_dir=raw, data_dir=out)
 
 
-def test_what_comes_with_a_package_needs_no_preparation(tmp_path):
-    for name in ("digits", "mnist_5k"):
+def test_what_is_no_set_of_tfds_needs_no_preparation(tmp_path):
+    for name in ("digits", "mnist_5k", "npz:a.npz", "folder:pets"):
         line = prepare.prepare(name, data_dir=tmp_path)
-        assert line == f"already there: {name} comes with a Python package"
+        assert line == f"nothing to build: {name} is read as it is"
     assert list(tmp_path.iterdir()) == []
 
 

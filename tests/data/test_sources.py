@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from vae_jax.data import array_cache, prepare, tfds_sources
-from vae_jax.data.dataset import describe
-from vae_jax.data.sources import Dataset, Split, load_dataset, moved, read_arrays
+from vae_jax.data.dataset import Dataset, Split, describe
+from vae_jax.data.npz import read_arrays
+from vae_jax.data.sources import load_dataset, moved
 from vae_jax.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -474,14 +475,14 @@ def test_damaged_cache_is_made_anew(mnist, decoded, damage, caplog):
 def test_cache_of_a_read_only_set_goes_to_the_user(
     mnist, decoded, user_cache, monkeypatch, caplog
 ):
-    write = array_cache._write_atomically
+    write = array_cache._write
 
     def refuse(path: pathlib.Path, arrays) -> None:
         if any(path.is_relative_to(folder) for folder in read_only):
             raise PermissionError(13, "Permission denied", str(path))
         write(path, arrays)
 
-    monkeypatch.setattr(array_cache, "_write_atomically", refuse)
+    monkeypatch.setattr(array_cache, "_write", refuse)
     read_only = [mnist, user_cache]
     first = load_dataset("mnist", data_dir=mnist)
     assert "images are not cached" in caplog.text

@@ -11,6 +11,7 @@ from configs import default
 from tests.runs_helpers import REPOSITORY, small_config
 from vae_jax import build
 from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, memory, needs, opened, single, sweep
 
@@ -34,7 +35,8 @@ def images(shape, num=200):
 def check(config, shape=(28, 28, 1), members=1, num=200):
     """What a training asks before and after its images are loaded; their arrays."""
     memory.check_numbers(config)
-    arrays = needs.trace(config, shape, build.make_trainer(config, shape))
+    spec = DataSpec(shape, "8bit", num)
+    arrays = needs.trace(config, spec, build.make_trainer(config, spec))
     memory.check_memory(config, images(shape, num), arrays, members)
     return arrays
 
@@ -57,8 +59,9 @@ def test_an_estimate_is_no_more_than_a_step_takes(batch_size):
     config = small_config(**sizes, **{"data.batch_size": batch_size})
     shape = (16, 16, 1)
     found = sum(map(needs.num_bytes, check(config, shape).values()))
-    step = jax.jit(build.make_trainer(config, shape).step).lower(
-        opened.abstract_saved(config, shape).state,
+    spec = DataSpec(shape, "8bit", 200)
+    step = jax.jit(build.make_trainer(config, spec).step).lower(
+        opened.abstract_saved(config, spec).state,
         jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32),
         jax.random.key(0),
         build.make_hparams_of(config),
@@ -217,16 +220,16 @@ def test_members_of_a_grid_count():
 
 
 def test_draws_and_chains_of_a_trained_run():
-    config, shape = default.get_config(), (28, 28, 1)
-    memory.check_samples(config, shape, "--num", 10_000)
+    config, spec = default.get_config(), DataSpec((28, 28, 1), "8bit", 1)
+    memory.check_samples(config, spec, "--num", 10_000)
     with pytest.raises(
         ConfigError, match="--num=1000000000: drawing needs about 6.34 T"
     ):
-        memory.check_samples(config, shape, "--num", 10**9)
-    memory.check_annealing(shape, 10_000, 100)
+        memory.check_samples(config, spec, "--num", 10**9)
+    memory.check_annealing(spec, 10_000, 100)
     for steps, chains, name in ((10**12, 1, "temperatures"), (1, 10**12, "chains")):
         with pytest.raises(ConfigError, match=f"--num_{name}=1000000000000: anneal"):
-            memory.check_annealing(shape, steps, chains)
+            memory.check_annealing(spec, steps, chains)
     memory.check_count("--num_samples", 5000)
     with pytest.raises(ConfigError, match="--num_samples=1000000000000: is counted"):
         memory.check_count("--num_samples", 10**12)

@@ -13,6 +13,7 @@ import numpy as np
 from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
+from vae_jax.data.spec import DataSpec
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ConfigError
 from vae_jax.training.ensemble import ensemble
@@ -28,7 +29,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 1), np.uint8)
 
 def train(mesh, is_ensemble, streamed=False):
     """Metrics of the last of 30 steps, their program, and the state."""
-    trainer = build.make_trainer(CONFIG, IMAGES.shape[1:])
+    trainer = build.make_trainer(
+        CONFIG, DataSpec(IMAGES.shape[1:], "8bit", len(IMAGES))
+    )
     hparams, key = build.make_hparams_of(CONFIG), build.run_key(CONFIG)
     init, members = trainer.init, "one"
     if is_ensemble:

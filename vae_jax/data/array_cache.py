@@ -5,13 +5,13 @@ import json
 import logging
 import os
 import pathlib
-import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from vae_jax.data.dataset import Split
+from vae_jax.files import replacing
 
 _FORMAT = "1"  # part of every state: raise it when the meaning of a file changes
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def folder_state(folder: pathlib.Path) -> str:
     files = [
         (path.name, path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.startswith("vae_jax-")
+        if path.is_file() and not path.name.lstrip(".").startswith("vae_jax-")
     ]
     return hashlib.sha256(json.dumps([_FORMAT, files]).encode()).hexdigest()
 
@@ -85,7 +85,7 @@ def save(
     reasons = []
     for path in paths:
         try:
-            _write_atomically(path, arrays)
+            _write(path, arrays)
             return path
         except OSError as error:
             reasons.append(str(error))
@@ -93,12 +93,7 @@ def save(
     return None
 
 
-def _write_atomically(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
+def _write(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez(file, **arrays)

@@ -1,4 +1,4 @@
-"""Which images a step sees, and what is done to them on the device.
+"""Which examples a step sees, and what is done to them on the device.
 
 Both are pure functions of (seed, step): there is no iterator whose state could be lost.
 """
@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
+from vae_jax.data import examples as ex
 from vae_jax.data.dataset import to_unit_floats
 from vae_jax.types import Array, Key
 
 Binarize = Literal["none", "threshold", "dynamic"]
-Preprocess = Callable[[Array, Key], Array]
+Preprocess = Callable[[ex.Examples, Key], ex.Examples]
 
 
 def batch_indices(
@@ -63,11 +64,15 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
             a density (Theis et al. 2016, section 3.1). Only with binarize="none".
 
     Returns:
-        A function (images [B, ...] uint8 or float32 in [0, 1], key) -> x, float32 of
-        the same shape.
+        A function (examples, key) -> x. The images of the examples are [B, ...], uint8
+        or float32 in [0, 1]; those of x float32 of the same shape. Other parts are
+        handed on as they are.
     """
 
-    def preprocess(images: Array, key: Key) -> Array:
+    def preprocess(examples: ex.Examples, key: Key) -> ex.Examples:
+        return ex.with_image(examples, scale(ex.image_of(examples), key))
+
+    def scale(images: Array, key: Key) -> Array:
         scaled = images.astype(jnp.float32)
         if images.dtype == jnp.uint8:
             scaled = scaled / 255.0
@@ -104,7 +109,9 @@ def binarization_noise(images: np.ndarray) -> float:
     return (mean - square) / variance if variance > 0 else 0.0
 
 
-def fixed_draw(preprocess: Preprocess, key: Key) -> Callable[[Array, Array], Array]:
+def fixed_draw(
+    preprocess: Preprocess, key: Key
+) -> Callable[[ex.Examples, Array], ex.Examples]:
     """The evaluation form of a preprocessor: one draw per image, always the same.
 
     Args:
@@ -113,12 +120,12 @@ def fixed_draw(preprocess: Preprocess, key: Key) -> Callable[[Array, Array], Arr
             depend on how the split is cut into chunks.
 
     Returns:
-        A function (images [B, ...], their rows [B]) -> x [B, ...].
+        A function (examples [B, ...], their rows [B]) -> x [B, ...].
     """
 
-    def draw(images: Array, rows: Array) -> Array:
+    def draw(examples: ex.Examples, rows: Array) -> ex.Examples:
         keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
-        return jax.vmap(preprocess)(images, keys)
+        return jax.vmap(preprocess)(examples, keys)
 
     return draw
 
@@ -128,34 +135,37 @@ class InMemoryBatches:
 
     def __init__(
         self,
-        images: np.ndarray,
+        examples: ex.Examples,
         *,
         seed: int,
         batch_size: int,
         sharding: Sharding | None = None,
         rows_sharding: Sharding | None = None,
     ) -> None:
-        """Copies the images to the device.
+        """Copies the examples to the device.
 
         Args:
-            images: [N, H, W, C], uint8 or float32.
+            examples: arrays [N, ...].
             seed: of the order, see `batch_indices`.
             batch_size: rows per step.
-            sharding: where the images go; the default device if None.
+            sharding: where the examples go; the default device if None.
             rows_sharding: where tables of rows [n, B] go, likewise.
         """
-        self._images = put(images, sharding)
+        self._examples = jax.tree.map(lambda leaf: put(leaf, sharding), examples)
+        self._num_examples = ex.num_examples(examples)
         self._seed = seed
         self._batch_size = batch_size
         self._rows_sharding = rows_sharding
 
-    def __call__(self, start: int, length: int, padded: int) -> tuple[Array, Array]:
-        """The images and rows [padded, B] of steps start, ..., start + length - 1."""
+    def __call__(
+        self, start: int, length: int, padded: int
+    ) -> tuple[ex.Examples, Array]:
+        """The examples and rows [padded, B] of steps start, ..., start + length - 1."""
         rows = np.zeros((padded, self._batch_size), np.int32)
         rows[:length] = batch_indices(
-            self._seed, start, length, self._images.shape[0], self._batch_size
+            self._seed, start, length, self._num_examples, self._batch_size
         )
-        return self._images, put(rows, self._rows_sharding)
+        return self._examples, put(rows, self._rows_sharding)
 
 
 def put(array: np.ndarray, sharding: Sharding | None) -> Array:

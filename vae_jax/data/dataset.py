@@ -4,20 +4,23 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 
+from vae_jax.data.examples import IMAGE, Examples, Inputs, join
+from vae_jax.data.labels import Classes, number_labels, why_not_classes
+from vae_jax.data.spec import DataSpec, Levels
 from vae_jax.errors import DataError, one_line
 
 # Keeps the draw of the splits apart from every other use of the same seed.
 _SPLIT_STREAM = zlib.crc32(b"vae_jax.data.splits")
+SPLITS = ("train", "validation", "test")
 _NAMES_SHOWN = 8  # classes that a line lists by name
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images with their labels, if they have any."""
+    """Images with what is known of each."""
 
     images: np.ndarray  # [N, H, W, C], uint8, or float32 in [0, 1]
     labels: np.ndarray | None = None  # [N], whole numbers; negative: unlabelled
@@ -25,15 +28,22 @@ class Split:
     # [N], int: where each image stands in the split of the source that it was taken
     # from. None: the split is that of the source.
     source_rows: np.ndarray | None = None
+    # [N, F], whole numbers from 0: the factors of variation that made each image.
+    factors: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: np.ndarray) -> "Split":
         """The examples in these rows."""
-        labels = None if self.labels is None else self.labels[rows]
-        files = None if self.files is None else self.files[rows]
-        return Split(self.images[rows], labels, files, self.rows[rows])
+        known = {
+            "labels": self.labels,
+            "files": self.files,
+            "source_rows": self.rows,
+            "factors": self.factors,
+        }
+        taken = {name: own[rows] for name, own in known.items() if own is not None}
+        return Split(self.images[rows], **taken)
 
     @property
     def rows(self) -> np.ndarray:
@@ -57,23 +67,98 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name, "train" first."""
+        return {name: getattr(self, name) for name in SPLITS}
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
     @functools.cached_property
-    def levels(self) -> Literal["binary", "8bit", "float"]:
+    def levels(self) -> Levels:
         """The values that a pixel of any split takes.
 
         "binary": uint8, 0 and 255 only; "8bit": any other uint8; "float": float32.
         """
-        splits = [self.train.images, self.validation.images, self.test.images]
-        if splits[0].dtype != np.uint8:
+        images = [split.images for split in self.splits.values()]
+        if images[0].dtype != np.uint8:
             return "float"
         # A grey test split would be outside the support of a binary likelihood.
-        binary = all(((x == 0) | (x == 255)).all() for x in splits)
+        binary = all(((x == 0) | (x == 255)).all() for x in images)
         return "binary" if binary else "8bit"
+
+    @functools.cached_property
+    def classes(self) -> Classes | None:
+        """The labels of all splits, numbered; None where no split has any."""
+        splits = self.splits.values()
+        if all(split.labels is None for split in splits):
+            return None
+        return number_labels(
+            {
+                name: np.full(len(split), -1) if split.labels is None else split.labels
+                for name, split in self.splits.items()
+            }
+        )
+
+    @functools.cached_property
+    def why_no_classes(self) -> str | None:
+        """Why the labels are no classes to learn from; None where they are."""
+        if self.classes is None:
+            return "no image has a label"
+        return why_not_classes(self.classes, len(self.train))
+
+    @functools.cached_property
+    def spec(self) -> DataSpec:
+        """The form of the data, all that a model is built from."""
+        num_classes = None
+        if self.classes is not None and not self.why_no_classes:
+            num_classes = len(self.classes.values)
+        known = [split.factors for split in self.splits.values()]
+        largest = [factors.max(axis=0) for factors in known if factors is not None]
+        sizes = None
+        if largest:
+            sizes = tuple(int(value) + 1 for value in np.max(largest, axis=0))
+        return DataSpec(
+            self.image_shape, self.levels, len(self.train), num_classes, sizes
+        )
+
+    def examples(self, split: str, inputs: Inputs = IMAGE) -> Examples:
+        """What a model is given of a split, before preprocessing.
+
+        Args:
+            split: "train", "validation" or "test".
+            inputs: names of the parts, from `examples.inputs`.
+
+        Returns:
+            The images [N, H, W, C], or a dict of these and the other parts: "label"
+            [N], int32, numbered as in `classes`; "factors" [N, F], int32.
+
+        Raises:
+            DataError: there is no such part.
+        """
+        own = self.splits[split]
+        parts: dict[str, np.ndarray] = {}
+        for name in inputs:
+            if name == "image":
+                parts[name] = own.images
+            elif name == "label":
+                if self.classes is None or self.why_no_classes:
+                    raise DataError(
+                        f"{self.name}: the model is given a label with each image, but"
+                        f" {self.why_no_classes}"
+                    )
+                parts[name] = self.classes.numbers[split]
+            elif own.factors is None:
+                raise DataError(
+                    f"{self.name}: the model is given the factors of each image, but"
+                    " none are known"
+                )
+            else:
+                parts[name] = own.factors.astype(np.int32)
+        return join(parts)
 
     @functools.cached_property
     def fingerprint(self) -> int:
@@ -107,6 +192,7 @@ def complete(
     Raises:
         DataError: a split would be empty.
     """
+    _check_factors(name, splits)
     total = len(splits["train"])
     order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(total)
     drawn, used = {}, 0
@@ -132,13 +218,36 @@ def complete(
     return Dataset(name, found["train"], found["validation"], found["test"])
 
 
+def _check_factors(name: str, splits: Mapping[str, Split]) -> None:
+    """Refuses factors that are no whole numbers from 0, the same ones in each split."""
+    known = {split: own.factors for split, own in splits.items()}
+    if all(factors is None for factors in known.values()):
+        return
+    first = known["train"]
+    for split, factors in known.items():
+        rows = len(splits[split])
+        if (
+            factors is None
+            or first is None
+            or factors.ndim != 2
+            or factors.shape != (rows, first.shape[-1])
+            or factors.dtype.kind not in "iu"
+            or factors.min(initial=0) < 0
+        ):
+            found = "none" if factors is None else f"{factors.dtype} {factors.shape}"
+            raise DataError(
+                f"{name}: the factors of {split} are {found}; they must be whole"
+                f" numbers from 0, [{rows}, F], with one F for all splits"
+            )
+
+
 def describe(dataset: Dataset) -> str:
     """One line that says what a data set holds, for a user to see before training.
 
     For example `folder:PETS: 90 images 16x16x3 in 3 classes (bird, cat, dog): train 72,
     validation 9, test 9; 12 files skipped: 8 .txt, 4 hidden`.
     """
-    splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    splits = dataset.splits
     total = sum(map(len, splits.values()))
     shape = "x".join(map(str, dataset.image_shape))
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())

@@ -9,6 +9,7 @@ import numpy as np
 
 from vae_jax.data.dataset import Split, counted
 from vae_jax.data.image_files import SUFFIXES, Size, read_image
+from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
@@ -32,17 +33,9 @@ class Images(NamedTuple):
     notes: tuple[str, ...]  # what was skipped and what was cut off
 
 
-class Folder(NamedTuple):
-    """The splits of a folder."""
-
-    splits: dict[str, Split]
-    class_names: tuple[str, ...] | None  # of the labels 0, 1, ...
-    notes: tuple[str, ...]
-
-
 def read_folder(
     folder: str, image_size: Size | None = None, grayscale: bool = False
-) -> Folder:
+) -> Loaded:
     """All image files below a folder, as classes or as splits.
 
     Sub-folders called train, validation (or val, valid) and test, with nothing else
@@ -79,7 +72,7 @@ def read_folder(
             labels = np.searchsorted(class_names, names).astype(np.int32)
         own = rows[split]
         splits[split or "train"] = Split(images.pixels[own], labels, files[own])
-    return Folder(splits, class_names or None, images.notes)
+    return Loaded(splits, class_names or None, images.notes)
 
 
 def read_images(
@@ -237,3 +230,11 @@ def _classes(
 
 def _hw(image: np.ndarray) -> str:
     return f"{image.shape[0]}x{image.shape[1]}"
+
+
+def _load(name: str, options: Options) -> Loaded:
+    path = name.partition(":")[2]
+    return read_folder(path, options.image_size, options.grayscale)
+
+
+SOURCE = Source(_load, path="folder", resizes=True)

@@ -1,5 +1,6 @@
 """Labels as classes: outside numbers become 0, ..., C - 1 before they are an index."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,47 +11,47 @@ IMAGES_PER_CLASS = 10
 
 
 class Classes(NamedTuple):
-    """The labels of two splits, numbered; from `number_labels`."""
+    """The labels of all splits, numbered; from `number_labels`."""
 
-    values: np.ndarray  # [C], the labels that occur in either, ascending
-    train: np.ndarray  # [N], int32: place of each label in `values`; -1: unlabelled
-    test: np.ndarray  # [M], likewise
+    values: np.ndarray  # [C], the labels that occur in any split, ascending
+    # Of each split [N], int32: place of each label in `values`; -1: unlabelled.
+    numbers: dict[str, np.ndarray]
 
 
-def number_labels(train: np.ndarray, test: np.ndarray) -> Classes:
+def number_labels(labels: Mapping[str, np.ndarray]) -> Classes:
     """Numbers the labels that occur, so that ids and years can be labels, too.
 
     Args:
-        train: labels of one split, whole numbers [N]; negative: unlabelled.
-        test: of another, [M].
+        labels: of each split, whole numbers [N]; negative: unlabelled.
 
     Returns:
-        The Classes of both splits together.
+        The Classes of all splits together.
     """
-    both = np.concatenate([train, test])
-    labelled = both >= 0
-    values, places = np.unique(both[labelled], return_inverse=True)
-    numbered = np.full(both.shape, -1, np.int32)
+    together = np.concatenate(list(labels.values()))
+    labelled = together >= 0
+    values, places = np.unique(together[labelled], return_inverse=True)
+    numbered = np.full(together.shape, -1, np.int32)
     numbered[labelled] = places
-    return Classes(values, numbered[: len(train)], numbered[len(train) :])
+    ends = np.cumsum([len(own) for own in labels.values()])[:-1]
+    return Classes(values, dict(zip(labels, np.split(numbered, ends), strict=True)))
 
 
 def why_not_classes(classes: Classes, max_train: int) -> str | None:
     """Why a classifier of these labels would say nothing.
 
-    It needs two classes, labelled images in both splits, and on average
+    It needs two classes, labelled images to train on and to test with, and on average
     `IMAGES_PER_CLASS` labelled training images of a class.
 
     Args:
-        classes: of both splits.
+        classes: of the splits train and test, and perhaps others.
         max_train: how many training images it sees at the most.
 
     Returns:
         One line, or None if there is nothing against it.
     """
     num_classes = len(classes.values)
-    num_train = min(int((classes.train >= 0).sum()), max_train)
-    num_test = int((classes.test >= 0).sum())
+    num_train = min(int((classes.numbers["train"] >= 0).sum()), max_train)
+    num_test = int((classes.numbers["test"] >= 0).sum())
     if not num_train or not num_test:
         return f"{num_train} training and {num_test} test images have a label"
     if num_classes == 1:

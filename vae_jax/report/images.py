@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from vae_jax.errors import DataError
+from vae_jax.files import replace_file
 from vae_jax.paths import PathLike
-from vae_jax.storage.atomic import replace_file
 
 
 def check_images(images: np.ndarray, axes: str) -> np.ndarray:

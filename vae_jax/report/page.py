@@ -11,9 +11,9 @@ import jinja2
 from PIL import Image
 
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.files import replace_file, writing
 from vae_jax.report import compare, compare_plots, glossary, page_tables
 from vae_jax.report.compare import FAILED, Row, Setting, show
-from vae_jax.storage.atomic import replace_file, writing
 
 TEMPLATE = pathlib.Path(__file__).parent / "template"
 # Figures of a run that the report shows, in this order: file -> caption.

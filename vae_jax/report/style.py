@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from vae_jax.files import replace_file
 from vae_jax.paths import PathLike
 from vae_jax.report.images import image_grid
-from vae_jax.storage.atomic import replace_file
 
 # Ten colours that stay apart for colour-blind readers: Petroff, arXiv:2107.02270.
 PALETTE = (

@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset, to_unit_floats
-from vae_jax.data.labels import number_labels, why_not_classes
+from vae_jax.data.examples import Examples, Inputs, image_of, inputs, take
+from vae_jax.data.labels import why_not_classes
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.evaluation import latents, likelihood
 from vae_jax.evaluation.aggregate import Codes
@@ -44,7 +45,16 @@ class Evaluator:
 
     @functools.cached_property
     def model(self) -> Any:
-        return build.make_model(self.config, self.dataset.image_shape)
+        return build.make_model(self.config, self.dataset.spec)
+
+    @functools.cached_property
+    def inputs(self) -> Inputs:
+        """The parts of an example that the model is given."""
+        return inputs(self.model)
+
+    def examples(self, split: str) -> Examples:
+        """What the model is given of a split, before preprocessing."""
+        return self.dataset.examples(split, self.inputs)
 
     @functools.cached_property
     def _apply(self) -> Callable:
@@ -69,7 +79,7 @@ class Evaluator:
         return self.trained(params).prior(num).sample(key)[0]
 
     @functools.cached_property
-    def _draws(self) -> Mapping[str, Callable[[Array, Array], Array]]:
+    def _draws(self) -> Mapping[str, Callable[[Examples, Array], Examples]]:
         preprocess = build.make_preprocess(self.config)
         key = build.data_key(self.config)
         return {
@@ -77,21 +87,22 @@ class Evaluator:
             for split in ("train", "validation", "test")
         }
 
-    def x(self, split: str, rows: np.ndarray) -> Array:
-        """Model input of some images of a split, [len(rows), H, W, C].
+    def x(self, split: str, rows: np.ndarray) -> Examples:
+        """Model input of some examples of a split, [len(rows), ...].
 
         The same draw of binarisation or noise at every call.
         """
-        images = getattr(self.dataset, split).images[rows]
-        return self._draws[split](jnp.asarray(images), jnp.asarray(rows))
+        own = jax.tree.map(jnp.asarray, take(self.examples(split), rows))
+        return self._draws[split](own, jnp.asarray(rows))
 
     def shown(self, split: str, num: int) -> tuple[np.ndarray, Array]:
         """The first images of a split and what the model sees of them, for figures.
 
         Both [min(num, N), H, W, C] in [0, 1].
         """
-        images = getattr(self.dataset, split).images[:num]
-        return to_unit_floats(images), self.x(split, np.arange(len(images)))
+        images = self.dataset.splits[split].images[:num]
+        x = self.x(split, np.arange(len(images)))
+        return to_unit_floats(images), image_of(x)
 
     def statistics(
         self,
@@ -105,7 +116,7 @@ class Evaluator:
         return likelihood.evaluate_images(
             self._apply,
             params,
-            getattr(self.dataset, split).images,
+            self.examples(split),
             self._draws[split],
             key,
             num_samples=num_samples,
@@ -114,37 +125,34 @@ class Evaluator:
 
     def codes(self, params: Params, split: str) -> Codes:
         """Posterior means and standard deviations of a whole split, [N, D]."""
-        images = getattr(self.dataset, split).images
-        parts = []
-        for start in range(0, len(images), CODES_PER_CHUNK):
+        total, parts = len(self.dataset.splits[split]), []
+        for start in range(0, total, CODES_PER_CHUNK):
             # The last chunk repeats the last image: one shape, one compilation.
-            rows = np.arange(start, start + CODES_PER_CHUNK).clip(max=len(images) - 1)
+            rows = np.arange(start, start + CODES_PER_CHUNK).clip(max=total - 1)
             posterior = self.encode(params, self.x(split, rows))
             parts.append((posterior.mean, jnp.sqrt(posterior.variance)))
-        mean, std = (
-            np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True)
-        )
+        mean, std = (np.concatenate(part)[:total] for part in zip(*parts, strict=True))
         return Codes(mean=jnp.asarray(mean), std=jnp.asarray(std))
 
     @functools.cached_property
     def _classifier(self) -> Classifier | None:
         """Of the labels, trained once for all parameters; None where they can't be."""
-        train, test = self.dataset.train, self.dataset.test
-        if train.labels is None or test.labels is None:
+        classes = self.dataset.classes
+        if classes is None:
             return None
-        classes = number_labels(train.labels, test.labels)
         why_not = why_not_classes(classes, MAX_TRAIN)
         if why_not:
             logging.info("the numbers about labels are not defined: %s", why_not)
             return None
-        labelled = np.flatnonzero(classes.train >= 0)
+        train, test = classes.numbers["train"], classes.numbers["test"]
+        labelled = np.flatnonzero(train >= 0)
         rows = labelled[even_rows(len(labelled), MAX_TRAIN)]
-        test_rows = np.flatnonzero(classes.test >= 0)
+        test_rows = np.flatnonzero(test >= 0)
         return fit_classifier(
-            self.x("train", rows),
-            classes.train[rows],
-            self.x("test", test_rows),
-            classes.test[test_rows],
+            image_of(self.x("train", rows)),
+            train[rows],
+            image_of(self.x("test", test_rows)),
+            test[test_rows],
             stream(build.data_key(self.config), "classifier"),
             num_classes=len(classes.values),
         )
@@ -172,7 +180,7 @@ class Evaluator:
         return latents.summarize(
             statistics,
             num_samples=num_samples,
-            num_pixels=int(np.prod(self.dataset.image_shape)),
+            num_pixels=int(np.prod(self.dataset.spec.image_shape)),
             support=build.SUPPORTS[self.config.model.likelihood],
             dequantized=self.config.data.dequantize,
         )

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
+from vae_jax.data.examples import Examples, num_bytes, num_examples, zeros_x
 from vae_jax.errors import CheckpointError, ConfigError, NonFiniteLossError
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import processes, signals
@@ -85,8 +86,7 @@ def fit(
     """
     num_steps, batched = config.train.num_steps, members != "one"
     patience = config.train.patience
-    dataset = evaluator.dataset
-    x = jnp.zeros((1, *dataset.image_shape))
+    x = zeros_x(evaluator.dataset.spec, evaluator.inputs, 1)
     streams = jax.vmap(stream, in_axes=(0, None)) if batched else stream
     init_keys = streams(keys, "init")
     # Jitted, it is not traced again where `abstract_saved` was given this trainer.
@@ -126,7 +126,7 @@ def fit(
             return saved, meta
         what = f"{len(folders)} members" if members == "vmap" else "one run"
         logging.info("%s on %s", what, layout)
-        batches, max_chunk = make_batches(config, dataset.train.images, layout)
+        batches, max_chunk = make_batches(config, evaluator.examples("train"), layout)
         began = time.monotonic() - meta["train_seconds"]
         failed = {int(member): step for member, step in meta["failed"].items()}
         writers = [
@@ -239,13 +239,13 @@ def _with_params(state: TrainState, params: Params) -> TrainState:
 
 
 def make_batches(
-    config: ConfigDict, images: np.ndarray, layout: Layout
+    config: ConfigDict, examples: Examples, layout: Layout
 ) -> tuple[Batches, int | None]:
     """The training set on the devices if it fits, else a stream of it.
 
     Args:
         config: its data and train parts are read.
-        images: of the training split.
+        examples: of the training split.
         layout: of the training.
 
     Returns:
@@ -256,28 +256,29 @@ def make_batches(
     """
     data, budget = config.data, config.data.device_budget_mb * 1e6
     order = {"seed": data.seed, "batch_size": data.batch_size}
-    if images.nbytes <= budget:
+    total = num_bytes(examples)
+    if total <= budget:
         in_memory = InMemoryBatches(
-            images, **order, sharding=layout.shared, rows_sharding=layout.steps
+            examples, **order, sharding=layout.shared, rows_sharding=layout.steps
         )
         return in_memory, None
     from vae_jax.data import streaming  # grain delays the start of training
 
-    shards = layout.mesh.shape["data"]
-    chunk = streaming.max_chunk(images[0].nbytes, data.batch_size, shards, budget)
+    shards, each = layout.mesh.shape["data"], total // num_examples(examples)
+    chunk = streaming.max_chunk(each, data.batch_size, shards, budget)
     if not chunk:
         raise ConfigError(
             f"data.device_budget_mb={data.device_budget_mb:g}: must hold two batches of"
-            f" {data.batch_size // shards} images of {images[0].nbytes} bytes"
+            f" {data.batch_size // shards} images of {each} bytes"
         )
     logging.info(
         "streaming: the %.4g MB of images are more than data.device_budget_mb=%g",
-        images.nbytes / 1e6,
+        total / 1e6,
         data.device_budget_mb,
     )
     chunk = min(chunk, config.train.log_every, config.train.num_steps)
     streamed = streaming.StreamedBatches(
-        images,
+        examples,
         **order,
         num_steps=config.train.num_steps,
         read_ahead=chunk,

@@ -14,9 +14,11 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.sources import without_path
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.files import writing
 from vae_jax.runs.imported import check_imported
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import read_json, write_json
 
 FREE_FIELDS = (
@@ -24,8 +26,6 @@ FREE_FIELDS = (
     *("train.log_every", "train.checkpoint_every", "train.max_to_keep"),
 )
 LENGTH = "train.num_steps"
-# The sources whose name is a path; the fingerprint says whether the data are the same.
-PATHS = ("npz:", "folder:")
 
 
 def is_free(field: str) -> bool:
@@ -151,16 +151,14 @@ def read_data(workdir: pathlib.Path) -> dict[str, Any]:
     """The content of data.json.
 
     Raises:
-        DataError: it is missing, damaged, or names no image shape.
+        DataError: it is missing, damaged, or describes no data set.
     """
-    saved = read_json(workdir / "data.json")
-    shape = saved.get("image_shape")
-    sides = shape if isinstance(shape, list) else []
-    if len(sides) != 3 or not all(type(n) is int and n > 0 for n in sides):
-        raise DataError(
-            f"{workdir / 'data.json'}: image_shape is {shape!r}; it must be three whole"
-            " numbers above 0, [height, width, channels]"
-        )
+    path = workdir / "data.json"
+    saved = read_json(path)
+    try:
+        DataSpec.from_json(saved)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     return saved
 
 
@@ -210,11 +208,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """What data.json says of a data set."""
     return {
         "name": dataset.name,
-        "image_shape": list(dataset.image_shape),
-        "levels": dataset.levels,
-        "train": len(dataset.train),
-        "validation": len(dataset.validation),
-        "test": len(dataset.test),
+        **dataset.spec.to_json(),
+        "num_validation": len(dataset.validation),
+        "num_test": len(dataset.test),
         "fingerprint": dataset.fingerprint,
     }
 
@@ -246,8 +242,9 @@ def joint_digest(digests: Sequence[str]) -> str:
 def _what(name: str, flat: Mapping[str, Any]) -> Any:
     """The value of a field, without the path where it is one of data."""
     value = flat.get(name)
+    # The fingerprint says whether the data are the same.
     if name == "data.name" and isinstance(value, str):
-        return next((kind for kind in PATHS if value.startswith(kind)), value)
+        return without_path(value)
     return value
 
 

@@ -15,6 +15,7 @@ import jax
 from ml_collections import ConfigDict
 
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.runs.needs import Arrays, Need, needs, sizes
 
@@ -80,32 +81,28 @@ def check_memory(
     _refuse(found, "training", available_memory())
 
 
-def check_samples(
-    config: ConfigDict, image_shape: Sequence[int], name: str, num: int
-) -> None:
+def check_samples(config: ConfigDict, spec: DataSpec, name: str, num: int) -> None:
     """Refuses more draws than the memory of the host holds.
 
     Args:
         config: of the run.
-        image_shape: (H, W, C).
+        spec: of the data.
         name: of the flag.
         num: how many draws, each with its code, its mean and its pixels.
 
     Raises:
         ConfigError: as `check_memory`.
     """
-    numbers = config.model.latent_dim + 2 * math.prod(image_shape)
+    numbers = config.model.latent_dim + 2 * math.prod(spec.image_shape)
     found = [Need("the draws", num * numbers * FLOAT, [f"{name}={num}"])]
     _refuse(found, "drawing", host_memory())
 
 
-def check_annealing(
-    image_shape: Sequence[int], num_temperatures: int, num_chains: int
-) -> None:
+def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> None:
     """Refuses an annealing whose temperatures or chains are too many for the memory.
 
     Args:
-        image_shape: (H, W, C).
+        spec: of the data.
         num_temperatures: T.
         num_chains: per image.
 
@@ -114,7 +111,7 @@ def check_annealing(
     """
     steps = f"--num_temperatures={num_temperatures}"
     chains = f"--num_chains={num_chains}"
-    each = FLOAT * math.prod(image_shape)
+    each = FLOAT * math.prod(spec.image_shape)
     found = [
         Need("the temperatures", num_temperatures * 16, [steps]),
         Need("the chains", num_chains * each, [chains]),

@@ -14,6 +14,8 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.examples import abstract_x, inputs
+from vae_jax.data.spec import DataSpec
 from vae_jax.runs.opened import abstract_saved
 from vae_jax.training.step import Trainer
 
@@ -29,12 +31,12 @@ class Need(NamedTuple):
     fields: Sequence[str]  # what sets its size, as "model.latent_dim=16"
 
 
-def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> Arrays:
+def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
     """The arrays of a training of one member; computes none, so any size may be asked.
 
     Args:
         config: a config that `memory.check_numbers` has passed.
-        image_shape: (H, W, C).
+        spec: of the data.
         trainer: of this config; `fit` does not trace its `init` again.
 
     Returns:
@@ -42,9 +44,9 @@ def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> A
         large as the parameters, `layers/...` is what each layer that has parameters
         gives for a batch and one draw, `output/...` what the model gives for K draws.
     """
-    saved = abstract_saved(config, tuple(image_shape), trainer)
+    saved = abstract_saved(config, spec, trainer)
     params, state = saved.state.params, saved.state.model_state
-    model = build.make_model(config, image_shape)
+    model = build.make_model(config, spec)
 
     def forward(params: Any, x: Any, key: Any) -> tuple[Any, Any]:
         return model.apply(
@@ -56,7 +58,7 @@ def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> A
             mutable=["intermediates", *state],
         )
 
-    x = jax.ShapeDtypeStruct((config.data.batch_size, *image_shape), "float32")
+    x = abstract_x(spec, inputs(model), config.data.batch_size)
     output, kept = jax.eval_shape(forward, params.model, x, build.run_key(config))
     draws = (config.objective.num_samples,)
     output = jax.tree.map(lambda leaf: leaf.update(shape=draws + leaf.shape), output)

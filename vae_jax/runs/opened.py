@@ -15,7 +15,10 @@ from vae_jax import build
 from vae_jax.data import image_folders
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.sources import moved, read_arrays
+from vae_jax.data.examples import abstract_x, inputs, num_examples, take
+from vae_jax.data.npz import read_arrays
+from vae_jax.data.sources import moved
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, DataError
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
@@ -34,14 +37,14 @@ class Run:
 
     workdir: pathlib.Path
     config: ConfigDict
-    image_shape: tuple[int, int, int]
+    spec: DataSpec
     step: int
     params: Params
     meta: Mapping[str, Any]
 
     @functools.cached_property
     def model(self) -> Any:
-        return build.make_model(self.config, self.image_shape)
+        return build.make_model(self.config, self.spec)
 
     @functools.cached_property
     def trained(self) -> Trained:
@@ -92,30 +95,30 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     checkpoints = Checkpoints(
         workdir / "checkpoints", run=identity.digest(config.to_dict(), data)
     )
-    image_shape = tuple(data["image_shape"])
-    restored = checkpoints.restore(abstract_saved(config, image_shape))
+    spec = DataSpec.from_json(data)
+    restored = checkpoints.restore(abstract_saved(config, spec))
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
     _, saved, meta = restored
-    return Run(workdir, config, image_shape, int(saved.step), saved.params, meta)
+    return Run(workdir, config, spec, int(saved.step), saved.params, meta)
 
 
 def abstract_saved(
-    config: ConfigDict, image_shape: tuple[int, ...], trainer: Trainer | None = None
+    config: ConfigDict, spec: DataSpec, trainer: Trainer | None = None
 ) -> Saved:
     """Shapes and dtypes of what a checkpoint of this config holds.
 
     Args:
         config: all fields of configs/default.py.
-        image_shape: (H, W, C).
+        spec: of the data.
         trainer: of this config; None makes one.
 
     Returns:
         A `Saved` of shapes.
     """
     # `fit` asks for the same function, which is traced once.
-    init = jax.jit((trainer or build.make_trainer(config, image_shape)).init)
-    x = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
+    init = jax.jit((trainer or build.make_trainer(config, spec)).init)
+    x = abstract_x(spec, inputs(build.make_model(config, spec)), 1)
 
     def begin(key: Key, x: Any) -> Saved:
         return Saved.new(init(key, x), build.keeps_best(config))
@@ -176,11 +179,11 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
     Raises:
         DataError: there is no image, one can't be read, or has not the model's shape.
     """
-    height, width, channels = run.image_shape
+    height, width, channels = run.spec.image_shape
     shape = f"{height}x{width}x{channels}"
     if path.suffix.lower() == ".npz":
         arrays = read_arrays(path)
-        if arrays.shape[1:] != run.image_shape:
+        if arrays.shape[1:] != run.spec.image_shape:
             other = "x".join(map(str, arrays.shape[1:]))
             raise DataError(
                 f"{path}: images are {other}, but {run.workdir} was trained on {shape}"
@@ -193,7 +196,7 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
             f" with an array [N, {height}, {width}, {channels}]"
         )
     found = image_folders.read_images(path, (height, width), channels == 1)
-    pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.image_shape))
+    pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.spec.image_shape))
     return OwnImages(pixels, np.array([p.as_posix() for p in found.paths]), found.notes)
 
 
@@ -222,7 +225,8 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
         return {"x": x, "mean": mean, "code": code, "std": std}
 
     parts = []
-    for start in range(0, len(images), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(images)))
-        parts.append(jax.device_get(chunk(rows, images[rows])))
+    total = num_examples(images)
+    for start in range(0, total, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, total))
+        parts.append(jax.device_get(chunk(rows, take(images, rows))))
     return jax.tree.map(lambda *values: np.concatenate(values), *parts)

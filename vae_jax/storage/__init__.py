@@ -1,1 +1,1 @@
-"""What a run keeps on disk: checkpoints, records, locks and atomic files."""
+"""What a run keeps on disk: checkpoints, records and locks."""

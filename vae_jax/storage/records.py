@@ -21,8 +21,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from vae_jax.errors import DataError, StorageError
+from vae_jax.files import replace_file, writing
 from vae_jax.paths import PathLike
-from vae_jax.storage.atomic import replace_file, writing
 from vae_jax.storage.manifest import json_crc32
 
 FLUSH_SECONDS = 5.0

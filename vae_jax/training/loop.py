@@ -84,7 +84,8 @@ def compile_chunk(
     ) -> tuple[TrainState, dict[str, Array]]:
         data_key, key, hparams = rest
         x_key = jax.random.fold_in(data_key, start + i)
-        batch = images[i] if rows is None else images[rows[i]]
+        own = i if rows is None else rows[i]
+        batch = jax.tree.map(lambda leaf: leaf[own], images)
         if layout:
             batch = jax.lax.with_sharding_constraint(batch, layout.batch)
         return trainer.step(state, preprocess(batch, x_key), key, hparams)

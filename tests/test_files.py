@@ -1,11 +1,13 @@
 """Files that are either the old or the new version."""
 
+import sys
 import threading
 
+import numpy as np
 import pytest
 
 from vae_jax.errors import StorageError
-from vae_jax.storage.atomic import replace_file
+from vae_jax.files import locked, replace_file, replacing
 
 
 def names(folder):
@@ -45,3 +47,22 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"old"
     with pytest.raises(StorageError, match="missing/a can't be written"):
         replace_file(tmp_path / "missing" / "a", b"new")
+
+
+def test_an_archive_may_be_written_in_place(tmp_path):
+    """A zip goes back to fill in its sizes, which a file opened to append forbids."""
+    with replacing(tmp_path / "a.npz") as file:
+        np.savez(file, a=np.arange(5), b=np.ones(3))
+    with np.load(tmp_path / "a.npz") as archive:
+        np.testing.assert_array_equal(archive["a"], np.arange(5))
+        np.testing.assert_array_equal(archive["b"], np.ones(3))
+    assert names(tmp_path) == ["a.npz"]
+
+
+def test_a_system_without_flock_is_told_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    told = []
+    with locked(tmp_path / "a", without_locks=told.append) as file:
+        file.write(b"content")
+    assert isinstance(told[0], ImportError)
+    assert (tmp_path / "a").read_bytes() == b"content"

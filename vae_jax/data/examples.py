@@ -1,0 +1,96 @@
+"""Examples as a pytree of arrays [N, ...]: one array of images, or a dict of parts.
+
+A part is "image", [N, H, W, C]; "label", the class as a number [N], -1 where an image
+has none; or "factors", the values of the factors of variation, [N, F]. Which of them a
+model is given stands in `inputs` alone; whatever else handles examples maps over the
+arrays.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.data.spec import DataSpec
+from vae_jax.errors import ContractError
+
+Examples = Any  # an array [N, ...], or a dict of such arrays
+Inputs = tuple[str, ...]  # names of parts
+
+IMAGE: Inputs = ("image",)
+PARTS = ("image", "label", "factors")
+
+
+def inputs(model: Any) -> Inputs:
+    """The parts that a model is given: its attribute `inputs`; images without one.
+
+    A model with `inputs = ("image", "label")` is given a dict x of these two; one with
+    ("image",) is given the images themselves as x.
+
+    Args:
+        model: a module, or whatever takes its place.
+
+    Raises:
+        ContractError: a name is none of `PARTS`, or "image" is not among them.
+    """
+    names = tuple(getattr(model, "inputs", IMAGE))
+    if "image" not in names or not set(names) <= set(PARTS):
+        raise ContractError(
+            f"a model's inputs are {names!r}: they must be image, and label or factors"
+            " where the model is given those, too"
+        )
+    return names
+
+
+def join(parts: Mapping[str, Any]) -> Examples:
+    """The parts as they are handed on: the bare array where there are images only."""
+    return parts["image"] if tuple(parts) == IMAGE else dict(parts)
+
+
+def image_of(examples: Examples) -> Any:
+    """The images of examples, or of what a model is given."""
+    return examples["image"] if isinstance(examples, Mapping) else examples
+
+
+def with_image(examples: Examples, image: Any) -> Examples:
+    """The same examples with other images."""
+    return {**examples, "image": image} if isinstance(examples, Mapping) else image
+
+
+def take(examples: Examples, rows: Any) -> Examples:
+    """The examples in these rows."""
+    return jax.tree.map(lambda leaf: leaf[rows], examples)
+
+
+def num_examples(examples: Examples) -> int:
+    """N."""
+    return len(image_of(examples))
+
+
+def num_bytes(examples: Examples) -> int:
+    """Bytes of all arrays together."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(examples))
+
+
+def abstract_x(spec: DataSpec, names: Inputs, batch_size: int) -> Examples:
+    """Shapes and dtypes of what a model is given for a batch.
+
+    Args:
+        spec: of the data.
+        names: of the parts, from `inputs`.
+        batch_size: B.
+    """
+    parts = {
+        "image": ((batch_size, *spec.image_shape), np.float32),
+        "label": ((batch_size,), np.int32),
+        "factors": ((batch_size, len(spec.factor_sizes or ())), np.int32),
+    }
+    return join({name: jax.ShapeDtypeStruct(*parts[name]) for name in names})
+
+
+def zeros_x(spec: DataSpec, names: Inputs, batch_size: int) -> Examples:
+    """Zeros of the shapes of `abstract_x`, to initialise a model with."""
+    shapes = abstract_x(spec, names, batch_size)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

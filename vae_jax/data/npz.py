@@ -1,0 +1,175 @@
+"""Arrays of a user's own: an npz file to splits, or to the images for a model."""
+
+import contextlib
+import pathlib
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit
+from vae_jax.data.source import Loaded, Options, Source
+from vae_jax.errors import DataError
+from vae_jax.paths import local_path
+
+
+def read_splits(path: str) -> dict[str, Split]:
+    """The splits of an npz file: `x_train`, and optionally `x_validation`, `x_test`.
+
+    Images are [N, H, W] or [N, H, W, C] with C from 1 to 4; uint8, bool, or float in
+    [0, 1]. Floats that are all multiples of 1/255 become uint8, which loses nothing;
+    other floats float32. Labels are the whole numbers `y_train`, ..., [N].
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: the file is missing or damaged, or an array of a wrong name, shape,
+            dtype or range.
+    """
+    file = local_path(path)
+    where = f"npz:{path}"
+    with _open_npz(file, where) as archive:
+        found = archive.files
+        keys = [f"{letter}_{split}" for split in SPLITS for letter in "xy"]
+        arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
+    if "x_train" not in arrays:
+        raise DataError(
+            f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
+        )
+    images = {}
+    for split in SPLITS:
+        if f"x_{split}" in arrays:
+            images[split] = _check_images(f"{where}: x_{split}", arrays[f"x_{split}"])
+        elif f"y_{split}" in arrays:
+            raise DataError(f"{where}: y_{split} without x_{split}")
+    for split, x in images.items():
+        first = images["train"]
+        if x.shape[1:] != first.shape[1:] or x.dtype.kind != first.dtype.kind:
+            raise DataError(
+                f"{where}: x_{split} has {x.dtype} images of shape {x.shape[1:]}, but"
+                f" x_train {first.dtype} of {first.shape[1:]}"
+            )
+    return {
+        split: Split(x, _check_labels(where, f"y_{split}", arrays, len(x)))
+        for split, x in _to_bytes_or_float32(images).items()
+    }
+
+
+def read_arrays(file: pathlib.Path) -> np.ndarray:
+    """The images of an npz file that is no data set: `x_test`, or the only array.
+
+    Args:
+        file: its path.
+
+    Returns:
+        Array [N, H, W, C], uint8 or float32, as `load_dataset` gives it.
+
+    Raises:
+        DataError: no such array, or one that `load_dataset` would refuse.
+    """
+    with _open_npz(file, str(file)) as archive:
+        names = ["x_test"] if "x_test" in archive.files else archive.files
+        if len(names) != 1:
+            raise DataError(
+                f"{file}: must hold the images as x_test, or as its only array; it has"
+                f" {', '.join(names) or 'none at all'}"
+            )
+        array = np.asarray(archive[names[0]])
+    images = {"train": _check_images(f"{file}: {names[0]}", array)}
+    return binary_to_8bit(_to_bytes_or_float32(images))["train"]
+
+
+@contextlib.contextmanager
+def _open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
+    """NumPy's NpzFile; whatever fails while it is read is a DataError."""
+    if not file.is_file():
+        raise DataError(f"{where}: there is no file {file}")
+    if not zipfile.is_zipfile(file):
+        raise DataError(f"{where}: not an npz file (numpy.savez writes them)")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            yield archive
+    except DataError:
+        raise
+    except Exception as error:  # a damaged zip raises a dozen types
+        raise DataError(f"{where}: can't be read ({error})") from error
+
+
+def _check_images(where: str, images: np.ndarray) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
+        channels_first = images.ndim == 4 and 1 <= images.shape[1] <= 4
+        hint = (
+            "; for PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)"
+            if channels_first
+            else ""
+        )
+        raise DataError(
+            f"{where} has shape {images.shape}; it must be [N, H, W] or [N, H, W, C]"
+            f" with C from 1 to 4{hint}"
+        )
+    if not images.size:
+        raise DataError(f"{where} is empty: shape {images.shape}")
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise DataError(
+            f"{where} has dtype {images.dtype}; it must be uint8, bool, or float in"
+            " [0, 1]"
+        )
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # false for NaN too
+        raise DataError(
+            f"{where} has values from {low:g} to {high:g}; floats must lie in [0, 1]"
+            " (or store uint8)"
+        )
+    return images
+
+
+def _to_bytes_or_float32(images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """uint8 stays; floats become uint8 if they are k/255 in every split."""
+    if images["train"].dtype == np.uint8:
+        return images
+    images = {split: x.astype(np.float32) for split, x in images.items()}
+    if all(_is_8bit(x) for x in images.values()):
+        return {split: np.rint(x * 255).astype(np.uint8) for split, x in images.items()}
+    return images
+
+
+def _is_8bit(images: np.ndarray) -> bool:
+    """Multiples of 1/255, up to the rounding of float32."""
+    scaled = images * np.float32(255)
+    return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
+
+
+def _check_labels(
+    where: str, key: str, arrays: dict[str, np.ndarray], size: int
+) -> np.ndarray | None:
+    if key not in arrays:
+        return None
+    labels = arrays[key]
+    if labels.shape == (size, 1):
+        labels = labels[:, 0]
+    if labels.shape != (size,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: {key} is {labels.dtype} of shape {labels.shape}; it must hold"
+            f" {size} integers, one for each image"
+        )
+    if labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise DataError(
+            f"{where}: {key} goes up to {labels.max()}; labels must be below 2**63"
+        )
+    return labels.astype(np.int64)
+
+
+def _load(name: str, options: Options) -> Loaded:
+    del options
+    return Loaded(read_splits(name.partition(":")[2]))
+
+
+SOURCE = Source(_load, path="file")
