@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from benchmarks.common import make_parser, save, take_turns
 from configs import default
 from vae_jax import build
+from vae_jax.data.spec import DataSpec
 from vae_jax.storage.checkpoints import Checkpoints
 
 WIDTHS = (400, 1_600, 4_000)
@@ -30,8 +31,8 @@ SHAPE = (28, 28, 1)
 def make_state(width: int) -> Any:
     """The state before the first step."""
     config = default.get_config()
-    config.model.hidden_dims = (width, width)
-    trainer = build.make_trainer(config, SHAPE)
+    config.mlp.hidden_dims = (width, width)
+    trainer = build.make_trainer(config, DataSpec(SHAPE, "8bit", num_train=1))
     return jax.jit(trainer.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)))
 
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
+from vae_jax.data.spec import DataSpec
 from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import Members, compile_chunk
 from vae_jax.training.mesh import make_layout, place
@@ -102,7 +103,8 @@ def make_chunk(
         A function that gives the seconds per step; it has been called once.
     """
     shape = images.shape[1:]
-    trainer = build.make_trainer(config, shape)
+    spec = DataSpec(tuple(shape), "8bit", len(images))
+    trainer = build.make_trainer(config, spec)
     batch_size = config.data.batch_size
     is_ensemble = members != "one"
     layout = make_layout(

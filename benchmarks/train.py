@@ -59,14 +59,14 @@ def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
     config = default.get_config()
     config.data.name = f"npz:{path}"
     config.model.network = "mlp" if model == "mlp" else "conv"
-    config.model.hidden_dims = (400,)
+    config.mlp.hidden_dims = (400,)
     config.model.latent_dim = 20
     if model == "cifar":
         config.data.binarize = "none"
-        config.model.channels = (32, 64, 128)
+        config.conv.channels = (32, 64, 128)
         config.model.latent_dim = 64
         config.model.likelihood = "normal"
-        config.model.scale = "fixed"
+        config.normal.scale = "fixed"
     config.train.num_steps = num_steps
     config.train.log_every = min(config.train.log_every, num_steps // 5)
     config.train.eval_every = 0
@@ -95,7 +95,7 @@ def real(config: ConfigDict) -> Callable[[], float]:
             fit(
                 config,
                 evaluator,
-                build.make_trainer(config, evaluator.dataset.image_shape),
+                build.make_trainer(config, evaluator.dataset.spec),
                 build.run_key(config),
                 build.make_hparams_of(config),
                 folder=folder,
@@ -114,7 +114,7 @@ def real(config: ConfigDict) -> Callable[[], float]:
 def bare(config: ConfigDict) -> Callable[[], float]:
     """Steps per second of the step alone, data on the device."""
     dataset, steps = build.make_dataset(config), config.train.num_steps
-    trainer = build.make_trainer(config, dataset.image_shape)
+    trainer = build.make_trainer(config, dataset.spec)
     preprocess = build.make_preprocess(config)
     hparams, key = build.make_hparams_of(config), build.run_key(config)
     images = jnp.asarray(dataset.train.images)
@@ -136,10 +136,10 @@ def bare(config: ConfigDict) -> Callable[[], float]:
 
 def flops_per_step(config: ConfigDict) -> float:
     """Of the gradient of the ELBO of one batch."""
-    shape = build.make_dataset(config).image_shape
-    functions = model_functions(build.make_model(config, shape))
+    dataset = build.make_dataset(config)
+    functions = model_functions(build.make_model(config, dataset.spec))
     key, hparams = jax.random.key(0), build.make_hparams_of(config)
-    x = jnp.zeros((config.data.batch_size, *shape))
+    x = jnp.zeros((config.data.batch_size, *dataset.image_shape))
 
     def loss(params: Any) -> Any:
         return elbo(apply_samples(functions.apply, params, x, key, 1), x, hparams)[0]

@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config = default.get_config()
     config.data.name = "binarized_mnist"
     config.data.binarize = "none"
-    config.model.hidden_dims = (500,)
+    config.mlp.hidden_dims = (500,)
     config.model.activation = "relu"
     config.model.latent_dim = 20
     config.train.num_steps = 20 * 390

@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config.data.name = "cifar10"
     config.data.binarize = "none"
     config.model.network = "conv"
-    config.model.channels = (32, 64, 128)
+    config.conv.channels = (32, 64, 128)
     config.model.latent_dim = 64
     config.model.likelihood = "logistic"
     config.optimizer.clip_norm = 1_000.0

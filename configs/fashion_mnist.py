@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     """784-512-256-20-256-512-784."""
     config = default.get_config()
     config.data.name = "fashion_mnist"
-    config.model.hidden_dims = (512, 256)
+    config.mlp.hidden_dims = (512, 256)
     config.model.latent_dim = 20
     config.train.num_steps = 10_000
     return config

@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     """One hidden layer of 400 units on each side, 20 latent dimensions."""
     config = default.get_config()
     config.data.name = "mnist"
-    config.model.hidden_dims = (400,)
+    config.mlp.hidden_dims = (400,)
     config.model.activation = "relu"
     config.model.latent_dim = 20
     config.train.num_steps = 10_000

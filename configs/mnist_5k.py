@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     """The default network, with a larger learning rate and averaged parameters."""
     config = default.get_config()
     config.data.name = "mnist_5k"
-    config.optimizer.learning_rate = 2e-3
+    config.hparams.learning_rate = 2e-3
     config.optimizer.ema_decay = 0.99
     config.train.eval_every = 500
     return config

@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.data.batch_size = 32
     config.data.image_size = 64
     config.model.network = "conv"
-    config.model.channels = (32, 64, 128, 128)
+    config.conv.channels = (32, 64, 128, 128)
     config.model.latent_dim = 64
     config.model.likelihood = "logistic"
     config.optimizer.clip_norm = 1_000.0

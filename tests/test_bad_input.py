@@ -74,7 +74,7 @@ def files(tmp_path_factory) -> pathlib.Path:
 
     single.train(small_config(**FIELDS), folder / "run")
     two_steps = small_config(**{**FIELDS, "train.num_steps": 2})
-    grid.train_grid(two_steps, folder / "grid", ["objective.kl_weight=1,2"], 1)
+    grid.train_grid(two_steps, folder / "grid", ["hparams.kl_weight=1,2"], 1)
     on_arrays = small_config(**FIELDS, **{"data.name": f"npz:{folder}/gone.npz"})
     np.savez(folder / "gone.npz", x_train=grey // 128)
     single.train(on_arrays, folder / "without_data")
@@ -134,7 +134,7 @@ NPZ = "--config.data.name=npz:FILES"
 FOLDER = "--config.data.name=folder:FILES"
 MNIST = "--config.data.name=mnist"
 GREY = "--config.data.binarize=none"
-SWEEP = "--sweep=objective.kl_weight"
+SWEEP = "--sweep=hparams.kl_weight"
 
 # (program, flags) and what its line must hold: the place, the value, what is valid.
 CASES = [
@@ -145,10 +145,10 @@ CASES = [
     ("train", ["--config=FILES/bad_config.py"], "no field 'latent_dims'", "latent_dim"),
     ("train", ["--config.model.latent_dim=two"], "latent_dim=two", "whole number"),
     ("train", ["--config.train.num_steps=1e3"], "num_steps=1e3", "whole number"),
-    ("train", ["--config.objective.kl_weight=x"], "kl_weight=x", "must be a number"),
+    ("train", ["--config.hparams.kl_weight=x"], "kl_weight=x", "must be a number"),
     ("train", ["--config.data.dequantize=x"], "dequantize=x", "true or false"),
-    ("train", ["--config.model.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
-    ("train", ["--config.model.channels=(0,)"], "channels=", "0)", "above 0"),
+    ("train", ["--config.mlp.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
+    ("train", ["--config.conv.channels=(0,)"], "channels=", "0)", "above 0"),
     ("train", ["--config=configs/digit.py"], "digit.py", "configs/digits.py"),
     ("train", ["--config=FILES/file"], "config file", "NameError", "'text'"),
     ("train", ["config.seed=1"], "'config.seed=1'", "start with --"),
@@ -157,7 +157,7 @@ CASES = [
     ("train", ["--config.model.likelihood=norml"], "'norml'", "laplace", "'normal'?"),
     ("train", ["--config.model.network=cnv"], "'cnv'", "'conv'?"),
     ("train", ["--config.optimizer.name=sdg"], "'sdg'", "'sgd'?"),
-    ("train", ["--config.objective.warmup_steps=9"], "warmup_steps=9", "choose linear"),
+    ("train", ["--config.hparams.warmup_steps=9"], "warmup_steps=9", "choose linear"),
     ("train", [f"--config.seed={2**32}"], f"seed={2**32}", "below 2**32"),
     ("train", [f"--config.data.seed={2**70}"], f"seed={2**70}", "below 2**32"),
     # Data.
@@ -183,11 +183,16 @@ CASES = [
     ("train", ["--config.data.image_size=28"], "data.image_size", "not for digits"),
     ("train", ["--config.data.image_size=4x8"], "image_size=4x8", "height,width"),
     ("train", ["--config.data.name=FILES/photos"], "mean 'folder:FILES/photos'?"),
-    ("train", [f"{NPZ}/grey.npz", GREY], "bernoulli needs binary", "binarize=dynamic"),
+    (
+        "train",
+        [f"{NPZ}/grey.npz", GREY],
+        "bernoulli is over binary",
+        "binarize=dynamic",
+    ),
     (
         "train",
         [f"{NPZ}/binary.npz", GREY, "--config.model.likelihood=normal"],
-        "model.likelihood=normal is over grey",
+        "model.likelihood=normal is over real",
         "set model.likelihood=bernoulli",
     ),
     (
@@ -228,8 +233,8 @@ CASES = [
     ("train", ["--workdir=FILES/grid"], "FILES/grid holds a grid", "another workdir"),
     (
         "train",
-        ["--workdir=FILES/run", "--config.seed=1", "--config.objective.kl_weight=2"],
-        "objective.kl_weight (1.0 there, 2.0 here), seed (0 there, 1 here)",
+        ["--workdir=FILES/run", "--config.seed=1", "--config.hparams.kl_weight=2"],
+        "hparams.kl_weight (1.0 there, 2.0 here), seed (0 there, 1 here)",
         "another workdir",
     ),
     *(
@@ -298,16 +303,16 @@ CASES = [
         "raw_dir builds mnist",
     ),
     # Sweeps.
-    ("ablate", [f"{SWEEP}s=1,2"], "no field 'objective.kl_weights'", "kl_weight'?"),
-    ("ablate", [f"{SWEEP}="], "expected objective.kl_weight=VALUE"),
-    ("ablate", [SWEEP], "expected objective.kl_weight=VALUE"),
-    ("ablate", [f"{SWEEP}=1,,2"], "=1,,2", "expected objective.kl_weight=VALUE"),
+    ("ablate", [f"{SWEEP}s=1,2"], "no field 'hparams.kl_weights'", "kl_weight'?"),
+    ("ablate", [f"{SWEEP}="], "expected hparams.kl_weight=VALUE"),
+    ("ablate", [SWEEP], "expected hparams.kl_weight=VALUE"),
+    ("ablate", [f"{SWEEP}=1,,2"], "=1,,2", "expected hparams.kl_weight=VALUE"),
     ("ablate", [f"{SWEEP}=1,x"], "'x' is not of type float"),
     ("ablate", ["--sweep=model.latent_dim=2.5"], "'2.5' is not of type int"),
-    ("ablate", ["--sweep=model.hidden_dims=1,2"], "model.hidden_dims", "can't be"),
+    ("ablate", ["--sweep=mlp.hidden_dims=1,2"], "mlp.hidden_dims", "can't be"),
     ("ablate", [f"{SWEEP}=1,2,1.0"], "1.0 stands there twice"),
     ("ablate", [f"{SWEEP}=1", f"{SWEEP}=2"], "swept twice", "all its values at once"),
-    ("ablate", [f"{SWEEP}=1,-2"], "objective.kl_weight=-2.0", "above 0"),
+    ("ablate", [f"{SWEEP}=1,-2"], "hparams.kl_weight=-2.0", "above 0"),
     ("ablate", ["--sweep=seed=1,2", "--seeds=2"], "exclude each other"),
     ("ablate", [f"{SWEEP}=1,2", "--seeds=0"], "--seeds=0", "at least 1"),
     ("ablate", ["--members_per_program=-1"], "--members_per_program=-1", "0 or more"),
@@ -327,7 +332,7 @@ CASES = [
     (
         "ablate",
         ["--sweep=model.likelihood=bernoulli,normal", "--members_per_program=1"],
-        "model.likelihood=normal is over grey",
+        "model.likelihood=normal is over real",
     ),
 ]
 
@@ -352,26 +357,30 @@ NUMBERS = {
     "data.validation_fraction": SHARE,
     "data.test_fraction": SHARE,
     "data.image_size": FROM_0,
-    "model.conv_hidden_dim": ABOVE_0,
+    "conv.hidden_dim": ABOVE_0,
     "model.latent_dim": ABOVE_0,
-    "model.flow_layers": ABOVE_0,
-    "model.prior_components": ABOVE_0,
-    "model.scale_value": ABOVE_0,
-    "model.num_components": ABOVE_0,
+    "coupling_flow.num_layers": ABOVE_0,
+    "coupling_flow.hidden_dim": ABOVE_0,
+    "mixture.num_components": ABOVE_0,
+    "vamp.num_components": ABOVE_0,
+    "normal.scale_value": ABOVE_0,
+    "laplace.scale_value": ABOVE_0,
+    "logistic_mixture.num_components": ABOVE_0,
     "objective.num_samples": ABOVE_0,
-    "objective.kl_weight": FROM_0,
-    "objective.warmup_steps": FROM_0,
-    "objective.free_nats": FROM_0,
-    "objective.capacity": FROM_0,
-    "objective.num_groups": ABOVE_0,
-    "objective.elbo_share": ("1.5", "-0.1"),
-    "objective.alpha": ("inf",),
-    "optimizer.learning_rate": ABOVE_0,
+    "hparams.kl_weight": FROM_0,
+    "hparams.warmup_steps": FROM_0,
+    "hparams.free_nats": FROM_0,
+    "hparams.capacity": FROM_0,
+    "miwae.num_groups": ABOVE_0,
+    "piwae.num_groups": ABOVE_0,
+    "ciwae.elbo_share": ("1.5", "-0.1"),
+    "renyi.alpha": ("inf",),
+    "hparams.learning_rate": ABOVE_0,
     "optimizer.b1": SHARE,
     "optimizer.b2": SHARE,
     "optimizer.eps": ABOVE_0,
     "optimizer.second_moment": FROM_0,
-    "optimizer.weight_decay": FROM_0,
+    "adamw.weight_decay": FROM_0,
     "optimizer.clip_norm": FROM_0,
     "optimizer.ema_decay": SHARE,
     "train.num_steps": ABOVE_0,
@@ -412,7 +421,7 @@ def test_pickled_objects_would_have_sprung_the_trap(files):
 
 def test_loss_that_is_not_finite(tmp_path):
     """Stops, names the step, and keeps the last checkpoint before it."""
-    own = ["--config.optimizer.name=sgd", "--config.optimizer.learning_rate=1e3"]
+    own = ["--config.optimizer.name=sgd", "--config.hparams.learning_rate=1e3"]
     own += ["--config.train.checkpoint_every=1", "--config.train.max_to_keep=1"]
     status, _, err = run_program("train", *_arguments("train", own, tmp_path))
     assert status == 1
@@ -420,7 +429,7 @@ def test_loss_that_is_not_finite(tmp_path):
     assert len(said) == 1, err
     found = re.match(r"error: the loss became (nan|-?inf) at step (\d+);", said[0])
     assert found
-    assert "optimizer.learning_rate" in said[0]
+    assert "hparams.learning_rate" in said[0]
     assert not (tmp_path / "new" / "results.json").exists()
     run = opened.open_run(tmp_path / "new")
     assert 0 < run.step <= int(found[2])

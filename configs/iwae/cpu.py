@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = one_layer.get_config()
     config.data.batch_size = 100
     config.optimizer.schedule = "cosine"
-    config.optimizer.learning_rate = 2e-3
+    config.hparams.learning_rate = 2e-3
     config.optimizer.b1 = 0.9
     config.optimizer.eps = 1e-8
     config.optimizer.second_moment = 0.0

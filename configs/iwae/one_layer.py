@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.data.name = "mnist"
     config.data.batch_size = 20
     config.data.validation_fraction = 400 / 60_000
-    config.model.hidden_dims = (200, 200)
+    config.mlp.hidden_dims = (200, 200)
     config.model.activation = "tanh"
     config.model.latent_dim = 50
     config.objective.name = "elbo_mc"  # the ELBO with its KL estimated by the draws

@@ -13,7 +13,8 @@ def get_config() -> ConfigDict:
     """q: 784-200-200-100 and 100-100-100-50; p the other way round."""
     config = one_layer.get_config()
     config.model.latent_dim = 100
-    config.model.upper_latent_dims = (50,)
-    config.model.upper_hidden_dims = (100, 100)
+    config.model.name = "hierarchical"
+    config.hierarchical.latent_dims = (50,)
+    config.hierarchical.hidden_dims = (100, 100)
     config.eval.regularity = False  # measured on one latent layer
     return config

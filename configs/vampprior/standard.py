@@ -10,7 +10,7 @@ gated layers of 300 units on each side, 40 latent dimensions, batches of 100, le
 rate 5e-4 with each parameter's gradient divided by its norm before Adam, and a KL
 weight that grows over 100 epochs. They train for up to 2,000 epochs and stop when 50 of
 them bring nothing; `train.num_steps` is the field that cuts this short, together with
-`objective.warmup_steps`. What was run, and its result: docs/results.md.
+`hparams.warmup_steps`. What was run, and its result: docs/results.md.
 """
 
 from ml_collections import ConfigDict
@@ -27,11 +27,11 @@ def get_config() -> ConfigDict:
     config.data.binarize = "none"
     config.data.batch_size = 100
     config.model.network = "gated"
-    config.model.hidden_dims = (300, 300)
+    config.gated.hidden_dims = (300, 300)
     config.model.latent_dim = 40
     config.objective.schedule = "linear"
-    config.objective.warmup_steps = 100 * STEPS_PER_EPOCH
-    config.optimizer.learning_rate = 5e-4
+    config.hparams.warmup_steps = 100 * STEPS_PER_EPOCH
+    config.hparams.learning_rate = 5e-4
     config.optimizer.normalize = True
     config.train.num_steps = 2_000 * STEPS_PER_EPOCH
     config.train.log_every = STEPS_PER_EPOCH

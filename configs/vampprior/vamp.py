@@ -13,5 +13,5 @@ def get_config() -> ConfigDict:
     """configs/vampprior/standard.py with 500 pseudo-inputs."""
     config = standard.get_config()
     config.model.prior = "vamp"
-    config.model.prior_components = 500
+    config.vamp.num_components = 500
     return config

@@ -11,6 +11,7 @@ from tests.torture import snapshot
 from tests.torture.outcome import Outcome
 from tests.torture.programs import Ended
 from tests.torture.world import World
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import VAEJaxError
 from vae_jax.runs import identity
 from vae_jax.runs.opened import abstract_saved
@@ -131,7 +132,8 @@ def _restore(workdir: pathlib.Path) -> Any:
     with snapshot.READING:
         config, data = identity.read_config(workdir), identity.read_data(workdir)
         run = identity.digest(config.to_dict(), data)
-        abstract = abstract_saved(config, tuple(data["image_shape"]))
+        spec = DataSpec(tuple(data["image_shape"]), data["levels"], data["train"])
+        abstract = abstract_saved(config, spec)
         return Checkpoints(workdir / "checkpoints", run=run).restore(abstract)
 
 

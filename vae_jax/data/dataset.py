@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import DataError, one_line
 
 # Keeps the draw of the splits apart from every other use of the same seed.
@@ -61,6 +62,11 @@ class Dataset:
         """(H, W, C)."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
+
+    @property
+    def spec(self) -> DataSpec:
+        """What a model needs to know of it."""
+        return DataSpec(self.image_shape, self.levels, len(self.train))
 
     @functools.cached_property
     def levels(self) -> Literal["binary", "8bit", "float"]:

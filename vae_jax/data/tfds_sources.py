@@ -5,7 +5,6 @@ file beside the set, or in the user's cache where that folder can't be written.
 """
 
 import contextlib
-import difflib
 import io
 import os
 import pathlib
@@ -23,7 +22,7 @@ from vae_jax.data.dataset import Split
 from vae_jax.data.image_files import Size, fit
 from vae_jax.data.originals import records
 from vae_jax.data.recipes import RECIPES
-from vae_jax.errors import DataError
+from vae_jax.errors import DataError, nearest
 from vae_jax.paths import local_path
 
 _BATCH = 1024  # reading record by record is several times slower
@@ -151,15 +150,13 @@ def unknown_name(name: str) -> DataError:
     own = ["digits", "mnist_5k", "npz:PATH", "folder:PATH"]
     names = {text.partition(":")[0]: text for text in own}
     names |= {text: text for text in tfds.list_builders(with_community_datasets=False)}
-    nearest = [
-        names[near]
-        for near in difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
-    ]
+    near = nearest(name.lower(), names, cutoff=0.7)
+    meant = None if near is None else names[near]
     if name and pathlib.Path(name).expanduser().is_dir():
-        nearest = [f"folder:{name}"]
+        meant = f"folder:{name}"
     elif name.endswith(".npz"):
-        nearest = [f"npz:{name}"]
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        meant = f"npz:{name}"
+    hint = f" Did you mean {meant!r}?" if meant else ""
     return DataError(
         f"no data set is called {name!r}.{hint} Valid are {', '.join(own)} and image"
         " sets of TFDS: mnist, fashion_mnist, binarized_mnist, cifar10, ..."

@@ -214,7 +214,7 @@ def _check_density(joint: Joint, params: Params) -> None:
     if not getattr(likelihood, "normalized", True):
         raise ConfigError(
             f"p(x | z) is a {type(likelihood).__name__}, which is no density, so there"
-            " is no log p(x) to estimate: train with another model.scale"
+            " is no log p(x) to estimate: train with another normal.scale"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.compatibility import num_layers
 from vae_jax.distributions import LOG_STD_BOUND
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
@@ -108,10 +109,10 @@ def check_model(run: Run) -> None:
         ConfigError: names the field.
     """
     model = run.config.model
-    if model.upper_latent_dims:
+    if num_layers(run.model) > 1:
         raise ConfigError(
-            f"model.upper_latent_dims={tuple(model.upper_latent_dims)}: only models"
-            " with one latent layer can be exported; the prior of z1 is a network here"
+            f"model.name={model.name}: only models with one latent layer can be"
+            " exported; the prior of z1 is a network here"
         )
     if model.posterior == "coupling_flow":
         raise ConfigError(

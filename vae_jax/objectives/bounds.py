@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from vae_jax.errors import ConfigError
 from vae_jax.objectives.elbo import Objective
 from vae_jax.outputs import SplitOutput, Terms, VAEOutput, terms
+from vae_jax.ranges import COUNT, FINITE, SHARE, require
 from vae_jax.types import Array, Hparams, Metrics
 
 Bound = Callable[[Array], Array]  # log-weights [K, B] -> nats [B]
@@ -39,10 +40,11 @@ def log_mean_weight(log_w: Array) -> Array:
 
 def grouped_bound(num_groups: int) -> Bound:
     """Mean of the IWAE bounds of `num_groups` groups of K / num_groups samples."""
+    require(COUNT, num_groups=num_groups)
 
     def bound(log_w: Array) -> Array:
         num_samples, batch_size = log_w.shape
-        if num_groups < 1 or num_samples % num_groups:
+        if num_samples % num_groups:
             raise ConfigError(
                 f"num_groups={num_groups}: must divide num_samples={num_samples}"
             )
@@ -54,8 +56,7 @@ def grouped_bound(num_groups: int) -> Bound:
 
 def mixed_bound(elbo_share: float) -> Bound:
     """elbo_share * mean log-weight + (1 - elbo_share) * IWAE bound."""
-    if not 0.0 <= elbo_share <= 1.0:
-        raise ConfigError(f"elbo_share={elbo_share}: must be in [0, 1]")
+    require(SHARE, elbo_share=elbo_share)
 
     def bound(log_w: Array) -> Array:
         elbo, iwae = mean_log_weight(log_w), log_mean_weight(log_w)
@@ -66,6 +67,7 @@ def mixed_bound(elbo_share: float) -> Bound:
 
 def renyi_bound(alpha: float) -> Bound:
     """1 / (1 - alpha) * log 1/K sum_k w_k^(1 - alpha); mean log-weight at alpha = 1."""
+    require(FINITE, alpha=alpha)
     power = 1.0 - alpha
     if power == 0.0:
         return mean_log_weight

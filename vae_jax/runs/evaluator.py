@@ -42,7 +42,7 @@ class Evaluator:
 
     @functools.cached_property
     def model(self) -> Any:
-        return build.make_model(self.config, self.dataset.image_shape)
+        return build.make_model(self.config, self.dataset.spec)
 
     @functools.cached_property
     def _apply(self) -> Callable:
@@ -174,6 +174,6 @@ class Evaluator:
             statistics,
             num_samples=num_samples,
             num_pixels=int(np.prod(self.dataset.image_shape)),
-            support=build.SUPPORTS[self.config.model.likelihood],
+            support=build.make_likelihood(self.config).support,
             dequantized=self.config.data.dequantize,
         )

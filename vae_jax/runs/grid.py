@@ -156,9 +156,9 @@ def _train_program(
     with processes.together():
         for folder in folders:
             identity.check_same_data(folder, dataset)
-        first_params = parameters_to_begin_with(config, dataset.image_shape)
+        first_params = parameters_to_begin_with(config, dataset.spec)
     evaluator = Evaluator(config, dataset)
-    trainer = build.make_trainer(config, dataset.image_shape)
+    trainer = build.make_trainer(config, dataset.spec)
     keys = jnp.stack([build.run_key(entry.config) for entry in part])
     data = identity.describe(dataset)
     digests = [identity.digest(entry.config.to_dict(), data) for entry in part]
@@ -257,8 +257,8 @@ def _members_per_program(
     for group in sweep.programs(grid, len(grid)):
         config = group[0].config
         dataset = _dataset(config, datasets)
-        trainer = build.make_trainer(config, dataset.image_shape)
-        arrays = trace(config, dataset.image_shape, trainer)
+        trainer = build.make_trainer(config, dataset.spec)
+        arrays = trace(config, dataset.spec, trainer)
         params = [n for name, n in arrays.items() if name.startswith("state/params/")]
         largest = max(largest, STATE_COPIES * sum(map(num_bytes, params)))
         traced.append((len(group), config, dataset, arrays))

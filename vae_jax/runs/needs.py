@@ -14,10 +14,12 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.spec import DataSpec
 from vae_jax.runs.opened import abstract_saved
 from vae_jax.training.step import Trainer
 
-SIZING = ("data", "model", "objective")  # the parts of a config that set sizes
+# The sections of a config that set no sizes, and what sets none in the others.
+NO_SIZES = ("seed", "hparams", "optimizer", "train", "eval")
 Arrays = Mapping[str, jax.ShapeDtypeStruct]
 
 
@@ -29,12 +31,12 @@ class Need(NamedTuple):
     fields: Sequence[str]  # what sets its size, as "model.latent_dim=16"
 
 
-def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> Arrays:
+def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
     """The arrays of a training of one member; computes none, so any size may be asked.
 
     Args:
         config: a config that `memory.check_numbers` has passed.
-        image_shape: (H, W, C).
+        spec: of the data.
         trainer: of this config; `fit` does not trace its `init` again.
 
     Returns:
@@ -42,8 +44,8 @@ def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> A
         large as the parameters, `layers/...` is what each layer that has parameters
         gives for a batch and one draw, `output/...` what the model gives for K draws.
     """
-    saved = abstract_saved(config, tuple(image_shape), trainer)
-    params, model = saved.state.params, build.make_model(config, image_shape)
+    saved = abstract_saved(config, spec, trainer)
+    params, model = saved.state.params, build.make_model(config, spec)
 
     def forward(params: Any, x: Any, key: Any) -> tuple[Any, Any]:
         return model.apply(
@@ -54,7 +56,7 @@ def trace(config: ConfigDict, image_shape: Sequence[int], trainer: Trainer) -> A
             mutable=["intermediates"],
         )
 
-    x = jax.ShapeDtypeStruct((config.data.batch_size, *image_shape), "float32")
+    x = jax.ShapeDtypeStruct((config.data.batch_size, *spec.image_shape), "float32")
     output, kept = jax.eval_shape(forward, params, x, build.run_key(config))
     draws = (config.objective.num_samples,)
     output = jax.tree.map(lambda leaf: leaf.update(shape=draws + leaf.shape), output)
@@ -101,7 +103,7 @@ def sizes(config: ConfigDict) -> Iterator[tuple[str, int]]:
     A field that holds several comes once for each.
     """
     for field, value in build.flatten(config.to_dict()).items():
-        if field.split(".")[0] in SIZING and field != "data.seed":
+        if field.split(".")[0] not in NO_SIZES and field != "data.seed":
             text = f"{field}={value}"
             for number in value if isinstance(value, tuple | list) else [value]:
                 if type(number) is int:

@@ -16,6 +16,7 @@ from vae_jax.data import image_folders
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.sources import moved, read_arrays
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, DataError
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
@@ -33,14 +34,19 @@ class Run:
 
     workdir: pathlib.Path
     config: ConfigDict
-    image_shape: tuple[int, int, int]
+    spec: DataSpec
     step: int
     params: Params
     meta: Mapping[str, Any]
 
     @functools.cached_property
     def model(self) -> Any:
-        return build.make_model(self.config, self.image_shape)
+        return build.make_model(self.config, self.spec)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.spec.image_shape
 
     def key(self, name: str) -> Key:
         """The run's key for a named purpose."""
@@ -86,30 +92,31 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     checkpoints = Checkpoints(
         workdir / "checkpoints", run=identity.digest(config.to_dict(), data)
     )
-    image_shape = tuple(data["image_shape"])
-    restored = checkpoints.restore(abstract_saved(config, image_shape))
+    height, width, channels = data["image_shape"]
+    spec = DataSpec((height, width, channels), data["levels"], data["train"])
+    restored = checkpoints.restore(abstract_saved(config, spec))
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
     _, saved, meta = restored
-    return Run(workdir, config, image_shape, int(saved.step), saved.params, meta)
+    return Run(workdir, config, spec, int(saved.step), saved.params, meta)
 
 
 def abstract_saved(
-    config: ConfigDict, image_shape: tuple[int, ...], trainer: Trainer | None = None
+    config: ConfigDict, spec: DataSpec, trainer: Trainer | None = None
 ) -> Saved:
     """Shapes and dtypes of what a checkpoint of this config holds.
 
     Args:
         config: all fields of configs/default.py.
-        image_shape: (H, W, C).
+        spec: of the data.
         trainer: of this config; None makes one.
 
     Returns:
         A `Saved` of shapes.
     """
     # `fit` asks for the same function, which is traced once.
-    init = jax.jit((trainer or build.make_trainer(config, image_shape)).init)
-    x = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
+    init = jax.jit((trainer or build.make_trainer(config, spec)).init)
+    x = jax.ShapeDtypeStruct((1, *spec.image_shape), np.float32)
 
     def begin(key: Key, x: Any) -> Saved:
         return Saved.new(init(key, x), build.keeps_best(config))

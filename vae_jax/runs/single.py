@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.paths import local_path
 from vae_jax.report.progress import ProgressBar
@@ -75,8 +76,8 @@ def train(
         return identity.read_results(workdir)
     with processes.together():
         dataset = build.make_dataset(config)
-        trainer = build.make_trainer(config, dataset.image_shape)
-        check_memory(config, dataset, trace(config, dataset.image_shape, trainer))
+        trainer = build.make_trainer(config, dataset.spec)
+        check_memory(config, dataset, trace(config, dataset.spec, trainer))
         if not standing.is_new:
             identity.check_same_data(workdir, dataset)
     with contextlib.ExitStack() as stack:
@@ -88,7 +89,7 @@ def train(
                 identity.claim(workdir, config, dataset, standing)
         with processes.together():
             identity.check_same_data(workdir, dataset)
-            first_params = parameters_to_begin_with(config, dataset.image_shape)
+            first_params = parameters_to_begin_with(config, dataset.spec)
         return _train(config, workdir, dataset, trainer, layout, first_params, started)
 
 
@@ -140,9 +141,7 @@ def _owner(workdir: pathlib.Path) -> pathlib.Path:
     return grid if is_member else workdir
 
 
-def parameters_to_begin_with(
-    config: ConfigDict, image_shape: tuple[int, int, int]
-) -> Params | None:
+def parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | None:
     """The parameters of the run that `config.train.init_from` names, None without.
 
     Raises:
@@ -152,7 +151,7 @@ def parameters_to_begin_with(
     if not config.train.init_from:
         return None
     run = opened.open_run(config.train.init_from)
-    wanted = opened.abstract_saved(config, image_shape).state.params
+    wanted = opened.abstract_saved(config, spec).state.params
     found, expected = manifest.describe(run.params), manifest.describe(wanted)
     if misfit := manifest.misfit(found, expected):
         raise ConfigError(
