@@ -1,8 +1,8 @@
 """Every field with its default; the other configs start from this one.
 
 Command: `python -m experiments.train --config=configs/default.py --workdir=DIR`
-trains on scikit-learn's handwritten digits (8x8), which need no download. Run time:
-15 s on two CPU cores, evaluation and figures included. Expected: as configs/digits.py.
+trains on scikit-learn's handwritten digits (8x8), which need no download. Source, run
+time and expected result: those of configs/digits.py.
 
 A part of a model, an objective and an optimiser are chosen by their names. What only
 one of them needs stands in a section of that name, and its numbers have no effect where
