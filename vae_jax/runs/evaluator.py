@@ -174,6 +174,6 @@ class Evaluator:
             statistics,
             num_samples=num_samples,
             num_pixels=int(np.prod(self.dataset.image_shape)),
-            support=build.make_likelihood(self.config).support,
+            support=getattr(build.make_likelihood(self.config), "support", "real"),
             dequantized=self.config.data.dequantize,
         )
