@@ -43,8 +43,9 @@ lesson: install
 	$(BIN)/python -m experiments.lesson \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
-# A file's tests share what they train, so a file stays with one worker.
-PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile
+# A file's tests share what they train, so a file stays with one worker. Files come in the
+# order of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 test: install-dev
 	$(PYTEST)
@@ -55,7 +56,7 @@ test-fast: install-dev
 # The extra `onnx` needs an older orbax: what depends on either, in a place of its own.
 test-onnx: $(VENV)-onnx/.installed
 	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
-	    tests/test_export.py tests/workdir/test_checkpoints.py
+	    tests/test_export.py tests/storage/test_checkpoints.py
 
 lint: install-dev
 	$(BIN)/ruff check .

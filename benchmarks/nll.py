@@ -26,7 +26,7 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
-from vae_jax.training.step import ModelFunctions, model_functions
+from vae_jax.training.functions import ModelFunctions, model_functions
 from vae_jax.types import Array, Params
 
 DECODER_MULTIPLICATIONS = 50 * 200 + 200 * 200 + 200 * 784  # per decoded image

@@ -43,11 +43,11 @@ from benchmarks.common import (
 )
 from configs import default
 from vae_jax import build
-from vae_jax.objectives.elbo import elbo
+from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
+from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.training.mesh import make_layout
-from vae_jax.training.step import apply_samples, model_functions
 from vae_jax.types import stream
 
 MODELS = {"mlp": 4_000, "conv": 400, "cifar": 200}  # steps
@@ -142,7 +142,9 @@ def flops_per_step(config: ConfigDict) -> float:
     x = jnp.zeros((config.data.batch_size, *dataset.image_shape))
 
     def loss(params: Any) -> Any:
-        return elbo(apply_samples(functions.apply, params, x, key, 1), x, hparams)[0]
+        return elbo_loss(apply_samples(functions.apply, params, x, key, 1), x, hparams)[
+            0
+        ]
 
     params = functions.init(key, x)
     return jax.jit(jax.grad(loss)).lower(params).cost_analysis()["flops"]

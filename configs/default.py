@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     """All fields; lengths are in steps, sizes in numbers, KL in nats."""
     config = ConfigDict()
     config.seed = 0  # initialisation and latent noise
+    config.imports = ()  # modules with parts of your own; --import=NAME fills it
 
     # Traced: runs that differ in these numbers and the seed only are members of one
     # compiled program. Anything else makes another program.

@@ -97,7 +97,7 @@ def main() -> dict[str, float]:
     results = {}
     for name, use_label in (("conditional", True), ("unconditional", False)):
         model = ConditionalVAE(use_label)
-        trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(2e-3))
+        trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(2e-3))
         step = jax.jit(trainer.step, donate_argnums=0)
         state = trainer.init(jax.random.key(0), train)
         numbers = np.random.default_rng(1)
@@ -106,13 +106,13 @@ def main() -> dict[str, float]:
             x = {part: value[rows] for part, value in train.items()}
             hparams = vae_jax.make_hparams(kl_weight=1.0)
             state, _ = step(state, x, jax.random.key(1), hparams)
-        found = vae_jax.evaluate(model, state.params, test, jax.random.key(2))
+        found = vae_jax.evaluate(model, state.eval_params, test, jax.random.key(2))
         results |= {f"{name}_elbo": found["elbo"], f"{name}_log_px": -found["nll"]}
         print(f"{name:13}: ELBO {found['elbo']:.2f}, log p(x) {-found['nll']:.2f} nats")
         if use_label:
             wanted = np.repeat(np.arange(10), 10)
             drawn = model.apply(
-                {"params": state.params}, wanted, jax.random.key(3), method="draw"
+                {"params": state.eval_params}, wanted, jax.random.key(3), method="draw"
             )
             judge = LogisticRegression(max_iter=1000)
             judge.fit(train["image"], train["label"])

@@ -83,7 +83,7 @@ def main() -> dict[str, float]:
     """Trains the Equinox model and compares it with the best linear one."""
     x, test = load()
     model = as_functions(x.shape[1])
-    trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(3e-3))
+    trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(3e-3))
     hparams = vae_jax.make_hparams(kl_weight=1.0)
     key = jax.random.key(1)
 
@@ -95,7 +95,7 @@ def main() -> dict[str, float]:
         return jax.lax.scan(one_step, state, length=NUM_STEPS)[0]
 
     state = fit(trainer.init(jax.random.key(0), x))
-    found = vae_jax.evaluate(model, state.params, test, jax.random.key(2))
+    found = vae_jax.evaluate(model, state.eval_params, test, jax.random.key(2))
     linear = float(PCA(LATENT_DIM).fit(x).score(test))
     print(f"held-out ELBO {found['elbo']:.2f}, linear {linear:.2f} nats per tumour")
     return {"elbo": found["elbo"], "best_linear": linear}

@@ -44,7 +44,7 @@ def main() -> dict[str, list[float] | int]:
     digits = (load_digits().data > 7).astype(np.float32)  # [1797, 64], 0 or 1
     train, test = jnp.asarray(digits[:1500]), jnp.asarray(digits[1500:])
     model = make_model()
-    trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(3e-3))
+    trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(3e-3))
     many = vae_jax.ensemble(trainer)
     traces = 0
 

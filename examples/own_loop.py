@@ -59,7 +59,7 @@ def main() -> dict[str, float]:
     model = LinearVAE(data_dim=x.shape[1])
     rate = optax.cosine_decay_schedule(0.02, NUM_STEPS)
     tx = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(rate))
-    trainer = vae_jax.vae_trainer(model, vae_jax.elbo, tx, num_samples=4)
+    trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, tx, num_samples=4)
 
     step = jax.jit(trainer.step, donate_argnums=0)
     state = trainer.init(jax.random.key(0), x)

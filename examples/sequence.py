@@ -79,7 +79,7 @@ def main() -> dict[str, float]:
     """Trains on fresh signals and compares with the exact likelihood of others."""
     model = SequenceVAE()
     tx = optax.adam(optax.cosine_decay_schedule(5e-3, NUM_STEPS))
-    trainer = vae_jax.vae_trainer(model, vae_jax.elbo, tx)
+    trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, tx)
     step = jax.jit(trainer.step, donate_argnums=0)
     state = trainer.init(jax.random.key(0), draw(BATCH_SIZE, seed=0))
     hparams = vae_jax.make_hparams(kl_weight=1.0)
@@ -91,7 +91,9 @@ def main() -> dict[str, float]:
     padded = {**test, "value": np.nan_to_num(test["value"], nan=1e6)}
     functions = vae_jax.model_functions(model)
     found, again = (
-        vae_jax.evaluate(functions, state.params, x, jax.random.key(2), num_samples=200)
+        vae_jax.evaluate(
+            functions, state.eval_params, x, jax.random.key(2), num_samples=200
+        )
         for x in (test, padded)
     )
     results = {

@@ -163,7 +163,7 @@ def main() -> dict[str, float]:
         ("gaussian", gaussian(restricted=False), gaussian(restricted=True)),
     ):
         model = make_model(parts, moments)
-        trainer = vae_jax.vae_trainer(model, vae_jax.elbo, optax.adam(3e-3))
+        trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.adam(3e-3))
         step = jax.jit(trainer.step, donate_argnums=0)
         state = trainer.init(jax.random.key(0), train)
         for _ in range(NUM_STEPS):
@@ -171,7 +171,7 @@ def main() -> dict[str, float]:
                 state, train, jax.random.key(1), vae_jax.make_hparams(kl_weight=1.0)
             )
         found = vae_jax.evaluate(
-            make_model(at_test, moments), state.params, test, jax.random.key(2)
+            make_model(at_test, moments), state.eval_params, test, jax.random.key(2)
         )
         results |= {f"{name}_elbo": found["elbo"], f"{name}_log_px": -found["nll"]}
         print(

@@ -24,6 +24,12 @@ _CACHE = flags.DEFINE_string(
     "Folder of compiled programs, for a quick start; empty: none. By default"
     " JAX_COMPILATION_CACHE_DIR or ~/.cache/vae_jax/xla.",
 )
+_IMPORT = flags.DEFINE_multi_string(
+    "import",
+    [],
+    "Name of a Python module with parts of your own, which it adds to the tables of"
+    " vae_jax; may be given several times.",
+)
 # The flags that this module defines for a program are that program's, also in --help.
 flags.disclaim_key_flags()
 _PARTING_S = 3.0
@@ -50,6 +56,7 @@ def run(main: Callable[[], None]) -> None:
             fail(f"unexpected argument {argv[1]!r}: flags start with --")
         _keep_compiled_programs()
         try:
+            _import_parts()
             main()
         except VAEJaxError as error:
             fail(error)
@@ -82,6 +89,20 @@ def run(main: Callable[[], None]) -> None:
             sys.exit(stop.status)
 
     app.run(_parting(stoppable), flags_parser=_parse)
+
+
+def _import_parts() -> None:
+    """Imports what --import names, and notes it in the config of the program."""
+    if not _IMPORT.value:
+        return
+    from vae_jax.runs.imported import import_parts  # slow to import
+
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the current folder, which a command does not look into
+    import_parts(_IMPORT.value)
+    config = flags.FLAGS["config"].value if "config" in flags.FLAGS else None
+    if config is not None:
+        config.imports = tuple(dict.fromkeys([*config.imports, *_IMPORT.value]))
 
 
 def _parting(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:

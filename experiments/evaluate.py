@@ -23,14 +23,13 @@ from vae_jax.errors import ConfigError
 from vae_jax.evaluation import ais, likelihood
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.chunks import even_rows
-from vae_jax.evaluation.joint import joint_functions
 from vae_jax.report import terminal
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import memory, opened
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import write_json
-from vae_jax.training.step import model_functions
+from vae_jax.training.functions import model_functions
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -125,12 +124,11 @@ def annealed(run: opened.Run, evaluator: Evaluator) -> dict[str, Any]:
     """Results of annealing on images of the split and on simulated ones."""
     split = _SPLIT.value
     annealing = Annealing(_NUM_TEMPERATURES.value, _NUM_CHAINS.value)
-    joint = joint_functions(evaluator.model)
+    trained = evaluator.trained(run.params)
     rows = even_rows(len(getattr(evaluator.dataset, split)), _NUM_IMAGES.value or 50)
     with ProgressBar(f"anneal {split}", len(rows), unit="images") as bar:
         real = ais.annealed_likelihood(
-            joint,
-            run.params,
+            trained,
             evaluator.x(split, rows),
             run.key("annealing"),
             annealing,
@@ -138,8 +136,7 @@ def annealed(run: opened.Run, evaluator: Evaluator) -> dict[str, Any]:
         )
     with ProgressBar("anneal simulated", len(rows), unit="images") as bar:
         simulated = ais.bounds_on_simulated(
-            joint,
-            run.params,
+            trained,
             len(rows),
             run.key("annealing simulated"),
             annealing,

@@ -23,8 +23,8 @@ from vae_jax import build, objectives, parts
 from vae_jax.data.spec import DataSpec
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
+from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import ModelFunctions, apply_samples, model_functions
 from vae_jax.types import Array, Params
 
 B, K = 3, 2

@@ -1,7 +1,8 @@
 """The programs without their start-up: forks of a process that has imported everything.
 
-A fork is what `python -m experiments.NAME` would be after its imports: it has flags and
-a JAX backend of its own. `run_program` is that of `runs_helpers`, two seconds faster.
+A fork is what `python -m experiments.NAME` would be after its imports, which take
+longer than most of what tests ask for: it has flags and a JAX backend of its own. That
+both come to the same is asserted by `tests/torture/world.py`.
 """
 
 import functools
@@ -9,16 +10,18 @@ import multiprocessing
 import os
 import pathlib
 import runpy
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import context, forkserver, process
 
+import jax
 import pytest
 
 from tests.runs_helpers import REPOSITORY
 
-TIMEOUT_S = 180
+TIMEOUT_S = 300
 PRELOADED = [
     "sklearn.datasets",
     "tensorflow_datasets",
@@ -28,17 +31,57 @@ PRELOADED = [
 ]
 
 
-def run_program(name: str, *arguments: object) -> tuple[int, str, str]:
+def run_program(
+    name: str, *arguments: object, **environment: str
+) -> tuple[int, str, str]:
     """Runs a program to its end: exit status, stdout, stderr."""
-    with tempfile.TemporaryDirectory() as folder:
-        child = start_program(folder, name, *arguments)
-        child.join(TIMEOUT_S)
-        if child.exitcode is None:
-            child.kill()
-            child.join()
-        out, err = (pathlib.Path(folder, file).read_text() for file in ("out", "err"))
-    assert child.exitcode is not None
-    return child.exitcode, out, err
+    program = Program(name, *arguments, **environment)
+    try:
+        out, err = program.communicate()
+    finally:
+        program.kill()
+    assert program.returncode is not None
+    return program.returncode, out, err
+
+
+class Program:
+    """A program that runs; what it has of `subprocess.Popen` means the same.
+
+    Args:
+        name: of the program.
+        arguments: its flags.
+        environment: what is added to the variables of this process.
+    """
+
+    def __init__(self, name: str, *arguments: object, **environment: str) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        set_up = functools.partial(_set, environment)
+        for file in ("out", "err"):  # a killed one may never come to it
+            pathlib.Path(self._folder.name, file).touch()
+        self._child = start_program(self._folder.name, name, *arguments, prepare=set_up)
+        self.terminate, self.kill = self._child.terminate, self._child.kill
+
+    @property
+    def returncode(self) -> int | None:
+        return self._child.exitcode
+
+    def poll(self) -> int | None:
+        return self._child.exitcode
+
+    def communicate(self, timeout: float = TIMEOUT_S) -> tuple[str, str]:
+        """Waits for its end, then gives stdout and stderr."""
+        self._child.join(timeout)
+        if self._child.exitcode is None:
+            raise subprocess.TimeoutExpired(self._child.name, timeout)
+        folder = pathlib.Path(self._folder.name)
+        return (folder / "out").read_text(), (folder / "err").read_text()
+
+
+def _set(environment: Mapping[str, str]) -> None:
+    """Sets what a new process finds there; JAX has read one variable already."""
+    os.environ.update(environment)
+    if platforms := environment.get("JAX_PLATFORMS"):
+        jax.config.update("jax_platforms", platforms)
 
 
 def start_program(

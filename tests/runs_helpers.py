@@ -1,11 +1,9 @@
-"""Small configs and the programs as subprocesses, for end-to-end tests."""
+"""Small configs, flags and signals, for end-to-end tests."""
 
 import contextlib
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,20 +63,7 @@ def sigterm_after(num_chunks: int) -> Iterator[None]:
             yield
 
 
-def program(name: str, *arguments: str, **environment: str) -> subprocess.Popen:
-    """Starts `python -m experiments.NAME`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run_program(name: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Runs a program to its end: exit status, stdout, stderr."""
-    process = program(name, *arguments, **environment)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+def devices(count: int) -> str:
+    """XLA_FLAGS for so many simulated devices, with what is in it already."""
+    own = f"--xla_force_host_platform_device_count={count}"
+    return f"{os.environ.get('XLA_FLAGS', '')} {own}"

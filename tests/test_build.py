@@ -265,7 +265,7 @@ def test_an_objective_gets_the_numbers_it_declares_or_that_no_other_one_claims(
     assert names("elbo") == names("iwae") == common
     assert names("elbo", free_nats=0.5) == common | {"free_nats"}
     assert names("capacity") == common | {"capacity"}
-    loss = objectives.elbo.elbo
+    loss = objectives.elbo.elbo_loss
     declared = objective(loss, hparams=("kl_weight", "tc_weight"))
     monkeypatch.setitem(objectives.BY_NAME, "tc", lambda: declared)
     monkeypatch.setitem(objectives.BY_NAME, "own", lambda: objective(loss))

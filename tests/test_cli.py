@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests import forked_programs
-from tests.runs_helpers import REPOSITORY, flags, run_program
+from tests.forked_programs import run_program
+from tests.runs_helpers import REPOSITORY, flags
 from vae_jax.errors import ConfigError, StorageError
 from vae_jax.paths import local_path
 from vae_jax.storage.atomic import writing
@@ -40,7 +40,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
 
 def test_addresses_are_refused_by_the_flags():
     arguments = ["--workdir=x", "--out=s3://bucket/x.png"]
-    status, out, err = forked_programs.run_program("sample", *arguments)
+    status, out, err = run_program("sample", *arguments)
     assert (status, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert err.startswith("error: ") and "s3://bucket/x.png: only folders of" in err

@@ -54,6 +54,19 @@ def test_rate_falls_with_the_weight_and_the_step_is_traced_once():
     assert results["traces"] == 1
 
 
+def test_nnx_module_comes_close_to_the_exact_likelihood_in_one_trace():
+    results = run("nnx_model")
+    assert results["exact_log_px"] - 1 < results["log_px"] < results["exact_log_px"]
+    assert results["traces"] == 1
+
+
+def test_full_covariance_of_another_library_is_exact_where_a_diagonal_is_not():
+    pytest.importorskip("numpyro")
+    results = run("numpyro_posterior")
+    assert abs(results["full"] - results["exact"]) < 0.02
+    assert results["diagonal"] < results["full"] - 0.01
+
+
 def test_equinox_model_beats_the_best_linear_one():
     pytest.importorskip("equinox")
     results = run("equinox_model")
@@ -71,6 +84,7 @@ def test_sharded_steps_equal_those_on_one_device():
         check=True,
     )
     results = ast.literal_eval(found.stdout.splitlines()[-1])
+    assert results["relative_difference_mapped"] < 1e-5
     assert results["relative_difference"] < 1e-5
     assert results["last"] < 0.9 * results["first"]
 

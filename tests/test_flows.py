@@ -16,8 +16,8 @@ from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.objectives import bounds
 from vae_jax.posteriors import CouplingFlowPosterior
 from vae_jax.priors import StandardNormal
+from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import apply_samples, model_functions
 
 B = 4
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-import pytest
+import vae_jax
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "vae_jax"
@@ -39,6 +39,7 @@ OF_MODELS = {
     "objectives",
     "training",
     "evaluation",
+    "trained",
 }
 
 
@@ -98,11 +99,16 @@ def test_every_file_has_its_place_in_the_list() -> None:
     assert {part(name) for name in FILES} - {""} == listed
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if part(name)])
-def test_imports_point_upwards_only(name: str) -> None:
+def test_imports_point_upwards_only() -> None:
     rank = {entry: i for i, layer in enumerate(LAYERS) for entry in layer}
-    below = {m for m in inner_imports(name) if rank[part(m)] > rank[part(name)]}
-    assert not below
+    wrong = {
+        (name, imported)
+        for name in FILES
+        if part(name)
+        for imported in inner_imports(name)
+        if rank[part(imported)] > rank[part(name)]
+    }
+    assert not wrong
 
 
 def test_no_circles() -> None:
@@ -112,91 +118,68 @@ def test_no_circles() -> None:
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
 
 
-@pytest.mark.parametrize(
-    ("importers", "forbidden"),
-    [
-        ({"models"}, {"objectives"}),
-        ({"objectives"}, {"models"}),
-        ({"data", "storage", "report"}, OF_MODELS),
-    ],
-    ids=lambda parts: "+".join(sorted(parts)),
-)
-def test_parts_that_do_not_know_each_other(
-    importers: set[str], forbidden: set[str]
-) -> None:
-    wrong = {
-        (name, module)
+def inner_by(importers: set[str], forbidden: set[str]) -> set[tuple[str, str]]:
+    """Which files of some parts import which of other parts."""
+    return {
+        (name, imported)
         for name in FILES
         if part(name) in importers
-        for module in inner_imports(name)
-        if part(module) in forbidden
+        for imported in inner_imports(name)
+        if part(imported) in forbidden
     }
-    assert not wrong
 
 
-@pytest.mark.parametrize(
-    ("packages", "allowed"),
-    [
-        (HEAVY, {"data", "storage", "report"}),
-        (CONFIG, {"build", "runs", "export"}),
-        ({"experiments", "configs", "tests", "benchmarks"}, set()),
-    ],
-    ids=["heavy", "config", "programs"],
-)
-def test_packages_that_only_some_may_import(
-    packages: set[str], allowed: set[str]
-) -> None:
-    wrong = {
-        (name, module)
+def test_parts_that_do_not_know_each_other() -> None:
+    assert not inner_by({"models"}, {"objectives"})
+    assert not inner_by({"objectives"}, {"models"})
+    assert not inner_by({"data", "storage", "report"}, OF_MODELS)
+
+
+def outer_by_others(packages: set[str], allowed: set[str]) -> set[tuple[str, str]]:
+    """Which files import which packages, but for the parts that may."""
+    return {
+        (name, imported)
         for name in FILES
         if part(name) not in allowed
-        for module in IMPORTS[name]
-        if module.split(".")[0] in packages
+        for imported in IMPORTS[name]
+        if imported.split(".")[0] in packages
     }
-    assert not wrong
+
+
+def test_packages_that_only_some_may_import() -> None:
+    assert not outer_by_others(HEAVY, {"data", "storage", "report"})
+    assert not outer_by_others(CONFIG, {"build", "runs", "export"})
+    programs = {"experiments", "configs", "tests", "benchmarks"}
+    assert not outer_by_others(programs, set())
+
+
+def loaded_by(*lines: str) -> list[str]:
+    """Packages that lines bring in, in a fresh process with jax, flax and optax."""
+    program = ["import sys, importlib", "import flax.linen, jax, optax"]
+    program += ["before = set(sys.modules)", *lines]
+    program += ["new = set(sys.modules) - before"]
+    program += ["print(*sorted({name.split('.')[0] for name in new}))"]
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    return run.stdout.split()
 
 
 def test_importing_the_core_loads_nothing_heavy() -> None:
     """In a fresh process; what flax and optax load themselves is not ours to mend."""
     outside = {"data", "storage", "report", "build", "runs", "export", "__main__"}
     core = [n for n in FILES if part(n) not in outside]
-    program = f"""
-import sys, importlib
-import flax.linen, jax, optax
-before = set(sys.modules)
-for name in {core}:
-    importlib.import_module(name)
-print(*sorted({{name.split(".")[0] for name in set(sys.modules) - before}}))
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=REPOSITORY,
-    )
-    loaded = set(run.stdout.split())
+    loaded = set(loaded_by(f"for name in {core}: importlib.import_module(name)"))
     assert "vae_jax" in loaded
     assert not loaded & (HEAVY | CONFIG | {"absl"})
 
 
 def test_import_vae_jax_brings_in_itself_only() -> None:
     """Beyond jax, flax and optax, which a project that imports it has anyway."""
-    program = """
-import sys
-import flax.linen, jax, optax
-before = set(sys.modules)
-import vae_jax
-print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
-print(*sorted(vae_jax.__all__))
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=REPOSITORY,
-    )
-    loaded, names = (line.split() for line in run.stdout.splitlines())
+    loaded = loaded_by("import vae_jax")
     assert set(loaded) - set(sys.stdlib_module_names) == {"vae_jax"}
-    assert len(names) <= 40  # what one can hold in the head
+    assert len(vae_jax.__all__) <= 40  # what one can hold in the head

@@ -14,7 +14,8 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.gated import GatedDense, GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
 from vae_jax.priors import MixturePrior, VampPrior
-from vae_jax.training.step import model_functions
+from vae_jax.trained import Trained, first_posterior
+from vae_jax.training.functions import model_functions
 
 C, D, B = 6, 3, 50
 
@@ -117,7 +118,7 @@ def test_vamp_prior_is_the_mean_of_posteriors_of_its_pseudo_inputs():
     output = functions.apply(params, x, jax.random.key(2))
     (latent,) = output.latents
     pseudo = params["prior"]["pseudo_inputs"]
-    q = model.apply({"params": params}, jnp.clip(pseudo, 0, 1), method="encode")
+    q = first_posterior(Trained(model, params), jnp.clip(pseudo, 0, 1))
     per_component = jnp.stack(
         [
             jax.tree.map(lambda f, c=c: jnp.broadcast_to(f[c], (B, D)), q).log_prob(
@@ -129,7 +130,7 @@ def test_vamp_prior_is_the_mean_of_posteriors_of_its_pseudo_inputs():
     expected = jax.nn.logsumexp(per_component, axis=0) - np.log(5)
     np.testing.assert_allclose(latent.prior.log_prob(latent.z), expected, rtol=1e-4)
     assert not latent.has_closed_form_kl
-    draws = model.apply({"params": params}, jax.random.key(3), 9, method="sample_prior")
+    (draws,) = Trained(model, params).prior(9).sample(jax.random.key(3))
     assert draws.shape == (9, D)
 
 

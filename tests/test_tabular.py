@@ -268,7 +268,7 @@ def test_a_dict_trains_evaluates_and_ensembles():
         losses.append(np.asarray(metrics["loss"]))
     assert np.isfinite(losses).all()
     assert (np.mean(losses[-5:], axis=0) < np.mean(losses[:5], axis=0)).all()
-    params = jax.tree.map(lambda leaf: leaf[1], states.params)
+    params = jax.tree.map(lambda leaf: leaf[1], states.eval_params)
     found = vae_jax.evaluate(model, params, x, KEY, num_samples=20, batch_size=7)
     assert found["elbo"] == pytest.approx(-(found["rate"] + found["distortion"]))
     assert -found["nll"] > found["elbo"]

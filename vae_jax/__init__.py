@@ -10,12 +10,14 @@ imported by name.
   any module of your own; or a `ModelFunctions` pair made with another library.
 - Distributions are frozen pytrees: `distributions`, and `tabular` for classes, counts,
   missing values and data of several parts.
-- Objectives are functions `(output, x, hparams) -> (loss, metrics)`: `elbo`,
-  `capacity` and those in `bounds`; `terms` gives what they are made of.
-- `vae_trainer` makes two pure functions of a model, an objective and an optimiser;
+- Objectives are functions `(output, x, hparams) -> (loss, metrics)`: `elbo_loss`,
+  `capacity_loss` and those in `bounds`; `terms` gives what they are made of, and an
+  `Objective` may have parameters of its own.
+- `vae_trainer` makes pure functions of a model, an objective and an optimiser;
   `ensemble` makes them train many members at once; `schedules` change a traced number
   over time.
-- `evaluate` gives ELBO, NLL and a summary of the latents.
+- `Trained` is a model with its parameters. `evaluate` gives ELBO, NLL and a summary of
+  the latents.
 - `errors` are what all of them raise.
 """
 
@@ -28,13 +30,20 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.objectives import bounds, schedules
-from vae_jax.objectives.elbo import capacity, elbo
+from vae_jax.objectives.base import Objective, objective, with_gradient_of
+from vae_jax.objectives.elbo import capacity_loss, elbo_loss
 from vae_jax.outputs import Latent, VAEOutput, terms
+from vae_jax.trained import Trained
 from vae_jax.training.checks import check_support
 from vae_jax.training.ensemble import ensemble
-from vae_jax.training.split import split_model
-from vae_jax.training.state import TrainState, make_hparams, scale_by_hparam
-from vae_jax.training.step import ModelFunctions, Trainer, model_functions, vae_trainer
+from vae_jax.training.functions import (
+    ModelFunctions,
+    StatefulModel,
+    model_functions,
+    separate_encoder,
+)
+from vae_jax.training.state import Learned, TrainState, make_hparams, scale_by_hparam
+from vae_jax.training.step import Trainer, vae_trainer
 
 __version__ = "0.1.0"
 
@@ -43,18 +52,22 @@ __all__ = [
     "ConvEncoder",
     "HierarchicalVAE",
     "Latent",
+    "Learned",
     "MLPDecoder",
     "MLPEncoder",
     "ModelFunctions",
+    "Objective",
+    "StatefulModel",
     "TrainState",
+    "Trained",
     "Trainer",
     "VAE",
     "VAEOutput",
     "bounds",
-    "capacity",
+    "capacity_loss",
     "check_support",
     "distributions",
-    "elbo",
+    "elbo_loss",
     "ensemble",
     "errors",
     "evaluate",
@@ -62,12 +75,14 @@ __all__ = [
     "likelihoods",
     "make_hparams",
     "model_functions",
+    "objective",
     "posteriors",
     "priors",
     "scale_by_hparam",
     "schedules",
-    "split_model",
+    "separate_encoder",
     "tabular",
     "terms",
     "vae_trainer",
+    "with_gradient_of",
 ]

@@ -23,7 +23,6 @@ from vae_jax.objectives import schedules
 from vae_jax.objectives.base import Objective
 from vae_jax.parts import TABLES, call, make, names_of
 from vae_jax.training.optimizers import SCHEDULES, normalize_each
-from vae_jax.training.split import split_model
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
 from vae_jax.types import Hparams
@@ -137,7 +136,7 @@ def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
     model, shape = parts["model"], config.objective.schedule
     compatibility.check_parts(names_of(config), parts, model, objective)
     return vae_trainer(
-        split_model(model) if objective.splits_encoder else model,
+        model,
         objective,
         make_optimizer(config),
         num_samples=config.objective.num_samples,

@@ -87,7 +87,7 @@ def check_regularity(names: Mapping[str, str], posterior: Any, model: Any) -> No
 
 def has_density(posterior: Any) -> bool:
     """Whether the posterior is a density, and no point."""
-    return not issubclass(_distribution(posterior), Deterministic)
+    return _distribution(posterior).has_density
 
 
 def num_layers(model: Any) -> int:
@@ -202,7 +202,7 @@ def check_evaluation(evaluation: Mapping[str, Any], dataset: Dataset) -> None:
         )
 
 
-def _distribution(posterior: Any) -> type:
+def _distribution(posterior: Any) -> Any:
     return getattr(posterior, "distribution", DiagonalNormal)
 
 

@@ -1,48 +1,48 @@
 """What a model returns: the one thing that models and objectives both know."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions import (
-    Deterministic,
-    DiagonalNormal,
-    Distribution,
-    Posterior,
-    kl_divergence,
-)
+from vae_jax.distributions.base import Distribution, Posterior, flatten_event
+from vae_jax.distributions.kl import closed_form, kl_divergence
+from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.errors import ContractError
-from vae_jax.types import Array
+from vae_jax.types import Array, Codes
 
 
 @struct.dataclass
 class Latent:
     """One stochastic layer.
 
-    `prior_sees_z` says that the prior was computed from draws that depend on this
+    `prior_depends_on_z` says that the prior was computed from draws that depend on this
     layer's own z, as p(z1 | z2) with z2 ~ q(z2 | z1) is. KL(q, p) in closed form then
     isn't this layer's part of the rate: it holds p fixed where the rate does not.
     """
 
-    z: Array  # [B, D], drawn from the posterior
-    posterior: Posterior  # q(z | x), fields [B, D]
-    prior: Distribution  # p(z), or p(z | the layers above), fields [B, D]
-    prior_sees_z: bool = struct.field(pytree_node=False, default=False)
+    z: Array  # [B, ...], drawn from the posterior
+    posterior: Posterior  # q(z | x), of codes [B, ...]
+    prior: Distribution  # p(z), or p(z | the layers above), of codes [B, ...]
+    prior_depends_on_z: bool = struct.field(pytree_node=False, default=False)
+    # Axes of z for one draw per example. `note_axes` sets it before a sample axis is
+    # added: the shape alone does not tell [K, B, D] from codes with a spatial form.
+    axes: int | None = struct.field(pytree_node=False, default=None)
 
     @property
     def has_density(self) -> bool:
         """False for the point mass of a plain autoencoder."""
-        return not isinstance(self.posterior, Deterministic)
+        return self.posterior.has_density
 
     @property
     def has_closed_form_kl(self) -> bool:
         """Whether `kl` is exact given the layers below, or a one-sample estimate."""
-        normal = isinstance(self.posterior, DiagonalNormal) and isinstance(
-            self.prior, DiagonalNormal
-        )
-        return not self.has_density or (normal and not self.prior_sees_z)
+        if not self.has_density:
+            return True
+        known = closed_form(self.posterior, self.prior) is not None
+        return known and not self.prior_depends_on_z
 
     def log_ratio(self) -> Array:
         """log p(z) - log q(z | x), nats, [B]."""
@@ -53,12 +53,14 @@ class Latent:
         """The layer's part of the rate, KL(q || p), nats.
 
         In closed form where there is one, else the estimate log q(z) - log p(z) from
-        the one draw, which is unbiased and can be negative. [B, D] for two normals;
-        [B, 1] for distributions whose dimensions don't separate.
+        the one draw, which is unbiased and can be negative. [B, E] with the E numbers
+        of a code where its dimensions separate, as for two normals; [B, 1] where they
+        don't.
         """
         _refuse_sample_axis((self,), "kl()")
         if self.has_closed_form_kl:
-            return kl_divergence(self.posterior, self.prior)
+            kl = kl_divergence(self.posterior, self.prior)
+            return kl.reshape(kl.shape[0], -1)
         if isinstance(self.posterior, DiagonalNormal) and isinstance(
             self.prior, DiagonalNormal
         ):
@@ -78,6 +80,11 @@ class VAEOutput:
 
     likelihood: Distribution  # p(x | z), fields [B, ...]
     latents: tuple[Latent, ...]  # L of them
+
+    @property
+    def codes(self) -> Codes:
+        """z of each layer."""
+        return tuple(latent.z for latent in self.latents)
 
     @property
     def has_density(self) -> bool:
@@ -133,8 +140,8 @@ def terms(output: VAEOutput, x: Any) -> Terms:
     """The terms of an output that has a sample axis, as an objective is given it.
 
     Args:
-        output: with a leading sample axis K.
-        x: [B, ...], or whatever the likelihood is of.
+        output: what the model returned, with a leading sample axis K.
+        x: the batch, [B, ...], or whatever the likelihood is a distribution of.
 
     Returns:
         log_lik, rate and log_ratio, each [K, B].
@@ -147,12 +154,28 @@ def terms(output: VAEOutput, x: Any) -> Terms:
     return jax.vmap(of_one_sample)(output)
 
 
+def flat_moments(posterior: Posterior) -> tuple[Array, Array]:
+    """Mean and variance of a posterior, one row per example, both [B, E]."""
+    return flatten_event(posterior.mean), flatten_event(posterior.variance)
+
+
+def note_axes(output: Any) -> Any:
+    """The output of one draw per example, which remembers how many axes its codes have.
+
+    Once `vmap` has added a sample axis, its methods can tell that it is there.
+    """
+    if isinstance(output, SplitOutput):
+        return SplitOutput(note_axes(output.encoder), note_axes(output.decoder))
+    noted = tuple(dataclasses.replace(lat, axes=lat.z.ndim) for lat in output.latents)
+    return dataclasses.replace(output, latents=noted)
+
+
 def _refuse_sample_axis(latents: tuple[Latent, ...], method: str) -> None:
     """Raises where a method of one draw would take the axis K for that of examples."""
     for latent in latents:
-        if latent.z.ndim > 2:
+        if latent.axes is not None and latent.z.ndim > latent.axes:
             raise ContractError(
                 f"{method} of an output with a sample axis (z has the shape"
-                f" {latent.z.shape}, [K, B, D]): use vae_jax.terms(output, x), or"
+                f" {latent.z.shape}, K samples first): use vae_jax.terms(output, x), or"
                 f" jax.vmap(lambda out: out.{method})(output)"
             )

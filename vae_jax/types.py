@@ -8,6 +8,8 @@ import jax
 Array = jax.Array
 Key = jax.Array  # a typed key, as made by jax.random.key(seed)
 Params = Any  # the pytree that model.init(...)["params"] returns
+ModelState = Any  # what a model keeps beside its parameters, {} for most
+Codes = tuple[Array, ...]  # z of each latent layer, the one next to the data first
 Metrics = dict[str, Array]
 Hparams = dict[str, Array]  # traced numbers: kl_weight, learning_rate, ...
 

@@ -18,28 +18,36 @@ from vae_jax.distributions import OptimalNormal
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation import ais, hmc
 from vae_jax.evaluation.annealing import NUM_PILOTS, Annealing, forward_chains
-from vae_jax.evaluation.joint import Joint, joint_functions
 from vae_jax.likelihoods import NormalLikelihood
+from vae_jax.models.base import LayeredPrior
 from vae_jax.models.hierarchical import HierarchicalVAE
 from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal, VampPrior
 from vae_jax.runs import single
-from vae_jax.training.step import model_functions
+from vae_jax.trained import Trained
+from vae_jax.training.functions import model_functions
 
 KEY = jax.random.key(11)
-LINEAR = Joint(lambda params, rows: lg.prior(rows), lg.decode)
+
+
+class Linear(nn.Module):
+    """The exact model of `linear_gaussian`, whose parameters are no linen module's."""
+
+    def decode(self, codes, given=None):
+        return lg.decode(self.variables["params"], codes[0])
+
+    def joint_prior(self, num, given=None):
+        return LayeredPrior(lg.prior(num))
+
+
+def linear_model(params):
+    return Trained(Linear(), params)
+
+
 PARAMS = lg.make_params()
 X_DIM, Z_DIM, TOP_DIM, STD = 4, 3, 2, 0.6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast_compilation():
-    """Nothing here runs long."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def exact(x, params=PARAMS):
@@ -125,7 +133,7 @@ def test_overshooting_is_refused(tempered):
 def test_one_temperature_is_importance_sampling_from_the_prior():
     x = lg.draw_x(PARAMS, 1)
     annealing = Annealing(num_temperatures=1, num_chains=5)
-    result = forward_chains(LINEAR, PARAMS, x[0], KEY, annealing)
+    result = forward_chains(linear_model(PARAMS), x[0], KEY, annealing)
     z = lg.prior(5 + NUM_PILOTS).sample(jax.random.split(KEY)[0])[:5]
     expected = lg.decode(PARAMS, z).log_prob(jnp.broadcast_to(x, (5, lg.DATA_DIM)))
     np.testing.assert_allclose(result["log_w"], expected, rtol=1e-6)
@@ -138,7 +146,7 @@ def test_weights_are_unbiased_both_ways():
     params["decoder"]["log_std"] = jnp.log(1.5)  # less to learn, so no heavy tails
     annealing = Annealing(num_temperatures=12, num_chains=2)
     found = ais.bounds_on_simulated(
-        LINEAR, params, count, KEY, annealing, batch_size=count
+        linear_model(params), count, KEY, annealing, batch_size=count
     )
     log_px = exact(found["x"], params)
     for ratio in (np.exp(found["lower"] - log_px), np.exp(log_px - found["upper"])):
@@ -151,8 +159,7 @@ def test_exact_likelihood_of_given_images():
     x = lg.draw_x(PARAMS, 30)
     seen = []
     found = ais.annealed_likelihood(
-        LINEAR,
-        PARAMS,
+        linear_model(PARAMS),
         x,
         KEY,
         Annealing(num_temperatures=500),
@@ -173,7 +180,9 @@ def test_chunks_change_nothing():
     x = lg.draw_x(PARAMS, 5)
     annealing = Annealing(num_temperatures=20, num_chains=3)
     whole, parts = (
-        ais.annealed_likelihood(LINEAR, PARAMS, x, KEY, annealing, batch_size=size)
+        ais.annealed_likelihood(
+            linear_model(PARAMS), x, KEY, annealing, batch_size=size
+        )
         for size in (5, 2)
     )
     for name, values in whole.items():
@@ -236,8 +245,7 @@ def test_sandwich(name):
     if name == "vamp":  # components that differ
         params["prior"]["pseudo_inputs"] = jax.random.uniform(KEY, (3, X_DIM))
     found = ais.bounds_on_simulated(
-        joint_functions(model),
-        params,
+        Trained(model, params),
         100,
         KEY,
         Annealing(num_temperatures=150, num_chains=8, num_leapfrog=5),
@@ -302,12 +310,17 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ConfigError, match="'cosine': must be one of sigmoid, linear"):
         Annealing(schedule="cosine")
     with pytest.raises(ConfigError, match="num_images=0"):
-        ais.bounds_on_simulated(LINEAR, PARAMS, 0, KEY, Annealing())
+        ais.bounds_on_simulated(linear_model(PARAMS), 0, KEY, Annealing())
     with pytest.raises(ConfigError, match="batch_size=0"):
-        ais.bounds_on_simulated(LINEAR, PARAMS, 1, KEY, Annealing(), batch_size=0)
-    profile = Joint(LINEAR.prior, lambda params, z: OptimalNormal(z))
-    with pytest.raises(ConfigError, match="OptimalNormal, which is no density"):
-        ais.annealed_likelihood(profile, PARAMS, jnp.zeros((2, 3)), KEY, Annealing())
+        ais.bounds_on_simulated(linear_model(PARAMS), 1, KEY, Annealing(), batch_size=0)
+
+    class Profile(Linear):
+        def decode(self, codes, given=None):
+            return OptimalNormal(codes[0])
+
+    profile = Trained(Profile(), PARAMS)
+    with pytest.raises(ConfigError, match="OptimalNormal, which is not normalised"):
+        ais.annealed_likelihood(profile, jnp.zeros((2, 3)), KEY, Annealing())
 
 
 # The program.

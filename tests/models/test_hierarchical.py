@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from tests.battery import FAST_COMPILE, random_params, without_gradient
+from vae_jax.distributions import DiagonalNormal
 from vae_jax.evaluation.likelihood import importance_statistics
 from vae_jax.likelihoods import NormalLikelihood
 from vae_jax.models.hierarchical import HierarchicalVAE
@@ -18,7 +19,8 @@ from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
-from vae_jax.training.step import apply_samples, model_functions
+from vae_jax.trained import Trained
+from vae_jax.training.functions import apply_samples, model_functions
 
 X_DIM, Z1_DIM, Z2_DIM = 4, 3, 2
 B = 4
@@ -96,7 +98,8 @@ def test_rate_is_the_expectation_of_the_log_ratio(linear):
 
     assert_same_mean(rate, -log_ratio)
     blind = tuple(
-        dataclasses.replace(latent, prior_sees_z=False) for latent in output.latents
+        dataclasses.replace(latent, prior_depends_on_z=False)
+        for latent in output.latents
     )
     _, wrong = ratio_and_rate(dataclasses.replace(output, latents=blind))
     with pytest.raises(AssertionError):
@@ -119,24 +122,24 @@ def test_ancestral_samples_have_the_model_covariance(linear):
 
     @jit
     def draw(temperature):
-        return model.apply(
-            {"params": params},
-            jax.random.key(5),
-            50_000,
-            temperature,
-            method="sample_prior",
+        return (
+            Trained(model, params).prior(50_000).sample(jax.random.key(5), temperature)
         )
 
     to_z1 = np.asarray(params["decoders_1"]["layers_1"]["mean"]["kernel"])
     expected = to_z1.T @ to_z1 + np.exp(-0.6) * np.eye(Z1_DIM)
-    np.testing.assert_allclose(np.cov(draw(1.0).T), expected, atol=0.05)
-    np.testing.assert_allclose(np.cov(draw(0.5).T), expected / 4, atol=0.02)
-    assert model.apply(
-        {"params": params}, draw(1.0)[:3], method="decode"
-    ).mean.shape == (
-        3,
-        X_DIM,
+    codes = draw(1.0)
+    np.testing.assert_allclose(np.cov(codes[0].T), expected, atol=0.05)
+    np.testing.assert_allclose(np.cov(draw(0.5)[0].T), expected / 4, atol=0.02)
+    few = tuple(z[:3] for z in codes)
+    trained = Trained(model, params)
+    assert trained.decode(few).mean.shape == (3, X_DIM)
+    # log p(z1 | z2) + log p(z2), with the layers' own distributions.
+    below = trained._call(lambda m, z: m.decoders[1](z), few[1])
+    expected = below.log_prob(few[0]) + DiagonalNormal.standard_like(few[1]).log_prob(
+        few[1]
     )
+    np.testing.assert_allclose(trained.prior(3).log_prob(few), expected, rtol=1e-5)
 
 
 def test_one_layer_is_the_plain_vae():
@@ -149,8 +152,8 @@ def test_one_layer_is_the_plain_vae():
     one = deep.apply({"params": params}, x, key)
     other = flat.apply({"params": flat_params}, x, jax.random.split(key, 1)[0])
     jax.tree.map(np.testing.assert_array_equal, one, other)
-    encode = deep.apply({"params": params}, x, method="encode")
-    np.testing.assert_array_equal(encode.mean, one.latents[0].posterior.mean)
+    latents = Trained(deep, params).encode(x, key)
+    jax.tree.map(np.testing.assert_array_equal, latents, one.latents)
 
 
 def test_three_layers_train_every_parameter():

@@ -14,11 +14,12 @@ from vae_jax.distributions import LOG_STD_BOUND, kl_divergence
 from vae_jax.likelihoods import BernoulliLikelihood, NormalLikelihood
 from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
-from vae_jax.objectives.elbo import elbo
+from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
+from vae_jax.trained import Trained
+from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import apply_samples, model_functions
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 B, D = 5, 2
@@ -85,7 +86,7 @@ def test_elbo_of_another_posterior_falls_short_by_its_kl_to_the_exact_one():
     output = jit(apply_samples, static_argnums=(0, 4))(
         model_functions(model).apply, params, x, KEY, 20_000
     )
-    _, metrics = elbo(output, x, make_hparams(kl_weight=1.0))
+    _, metrics = elbo_loss(output, x, make_hparams(kl_weight=1.0))
     exact = lg.exact(lg.make_params()).logpdf(np.asarray(x)).mean()
     moved, best = (lg.encode(lg.make_params(shift), x) for shift in (0.4, 0.0))
     gap = float(kl_divergence(moved, best).sum(axis=1).mean())
@@ -98,11 +99,14 @@ def test_parts_are_those_of_the_whole(small):
     model, params, x = small
     output = model.apply(params, x, KEY)
     (latent,) = output.latents
-    q = model.apply(params, x, method="encode")
-    jax.tree.map(np.testing.assert_array_equal, q, latent.posterior)
+    trained = Trained(model, params["params"])
+    latents = trained.encode(x, KEY)
+    jax.tree.map(np.testing.assert_array_equal, latents, output.latents)
+    q = latents[0].posterior
     eps = jax.random.normal(KEY, (B, D))
     np.testing.assert_allclose(latent.z, q.mean + q.std * eps, rtol=1e-5, atol=1e-6)
-    p = model.apply(params, latent.z, method="decode")
+    p = trained.decode(latent.z)
+    jax.tree.map(np.testing.assert_array_equal, p, trained.decode((latent.z,)))
     jax.tree.map(np.testing.assert_array_equal, p, output.likelihood)
     assert p.mean.shape == x.shape
     zeros = np.zeros((B, D))
@@ -139,7 +143,7 @@ def test_encoder_is_computed_once_for_all_samples():
     def flops(num_samples):
         def loss(params):
             output = apply_samples(functions.apply, params, x, KEY, num_samples)
-            return elbo(output, x, make_hparams(kl_weight=1.0))[0]
+            return elbo_loss(output, x, make_hparams(kl_weight=1.0))[0]
 
         lowered = jax.jit(jax.grad(loss)).lower(params)
         cost = lowered.compile().cost_analysis()
@@ -153,7 +157,8 @@ def test_prior_samples_and_their_temperature(small):
 
     @jit
     def draw(temperature):
-        return model.apply(params, KEY, 20_000, temperature, method="sample_prior")
+        prior = Trained(model, params["params"]).prior(20_000)
+        return prior.sample(KEY, temperature)[0]
 
     z = np.float64(draw(1.0))
     assert z.shape == (20_000, D)

@@ -12,7 +12,7 @@ from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
 from vae_jax.networks.convolution import convolve
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
-from vae_jax.training.step import ModelFunctions
+from vae_jax.training.functions import ModelFunctions
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 

@@ -7,7 +7,7 @@ import pytest
 
 from vae_jax.distributions import Bernoulli, Deterministic, DiagonalNormal
 from vae_jax.distributions.mixtures import NormalMixture
-from vae_jax.objectives.elbo import capacity, elbo, kl_per_dimension
+from vae_jax.objectives.elbo import capacity_loss, elbo_loss, kl_per_dimension
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.training.state import make_hparams
 
@@ -47,7 +47,7 @@ def by_hand(output):
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0, 4.0])
 def test_loss_is_distortion_plus_weight_times_rate(output, weight):
     kl, distortion = by_hand(output)
-    loss, metrics = elbo(output, X, make_hparams(kl_weight=weight))
+    loss, metrics = elbo_loss(output, X, make_hparams(kl_weight=weight))
     rate = kl.sum(axis=1).mean()
     np.testing.assert_allclose(loss, distortion.mean() + weight * rate, rtol=1e-5)
     np.testing.assert_allclose(metrics["rate"], rate, rtol=1e-5)
@@ -62,7 +62,7 @@ def test_free_nats_are_a_floor_per_dimension(output):
     means = kl.mean(axis=0)
     floor = means.mean()  # above one dimension and below the other
     hparams = make_hparams(kl_weight=2.0, free_nats=floor)
-    loss, _ = elbo(output, X, hparams)
+    loss, _ = elbo_loss(output, X, hparams)
     expected = distortion.mean() + 2 * np.maximum(means, floor).sum()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     assert (means < floor).sum() == 1
@@ -72,7 +72,7 @@ def test_below_the_floor_the_rate_has_no_gradient(output):
     def rate_part(posterior, free_nats):
         latent = output.latents[0].replace(posterior=posterior)
         whole = VAEOutput(output.likelihood, (latent,))
-        return elbo(whole, X, make_hparams(kl_weight=1.0, free_nats=free_nats))[0]
+        return elbo_loss(whole, X, make_hparams(kl_weight=1.0, free_nats=free_nats))[0]
 
     slopes = [
         jax.grad(rate_part)(output.latents[0].posterior, nats) for nats in (0.0, 99.0)
@@ -92,7 +92,7 @@ def test_without_free_nats_a_negative_estimate_of_the_kl_counts(output):
         batch_size=B,
     )
     estimated = VAEOutput(output.likelihood, (Latent(far, posterior, mixture),))
-    loss, metrics = elbo(estimated, X, make_hparams(kl_weight=2.0))
+    loss, metrics = elbo_loss(estimated, X, make_hparams(kl_weight=2.0))
     np.testing.assert_allclose(metrics["rate"], -D * 3.0**2 / 2, rtol=1e-4)
     np.testing.assert_allclose(loss, metrics["distortion"] + 2 * metrics["rate"])
 
@@ -100,7 +100,7 @@ def test_without_free_nats_a_negative_estimate_of_the_kl_counts(output):
 @pytest.mark.parametrize("nats", [0.0, 100.0])
 def test_capacity_is_the_distance_of_the_rate(output, nats):
     kl, distortion = by_hand(output)
-    loss, _ = capacity(output, X, make_hparams(kl_weight=10.0, capacity=nats))
+    loss, _ = capacity_loss(output, X, make_hparams(kl_weight=10.0, capacity=nats))
     gap = abs(kl.sum(axis=1).mean() - nats)
     np.testing.assert_allclose(loss, distortion.mean() + 10 * gap, rtol=1e-5)
 
@@ -110,14 +110,14 @@ def test_weight_zero_is_an_autoencoder(output):
     latent = output.latents[0]
     point = Latent(latent.z, Deterministic(latent.z), latent.prior)
     plain = VAEOutput(output.likelihood, (point,))
-    loss, metrics = elbo(plain, X, make_hparams(kl_weight=7.0))
-    assert loss == elbo(output, X, make_hparams(kl_weight=0.0))[0]
+    loss, metrics = elbo_loss(plain, X, make_hparams(kl_weight=7.0))
+    assert loss == elbo_loss(output, X, make_hparams(kl_weight=0.0))[0]
     assert "elbo" not in metrics and "rate" not in metrics
 
 
 def test_posterior_equal_to_the_prior_costs_nothing(output):
     latent = Latent(output.latents[0].z, normal(0.0, 1.0), normal(0.0, 1.0))
-    _, metrics = elbo(
+    _, metrics = elbo_loss(
         VAEOutput(output.likelihood, (latent,)), X, make_hparams(kl_weight=1.0)
     )
     assert metrics["rate"] == 0
@@ -128,5 +128,5 @@ def test_mean_over_the_batch_does_not_depend_on_its_size(output):
         return jnp.concatenate([leaf, leaf], axis=1)
 
     hparams = make_hparams(kl_weight=2.0)
-    double, _ = elbo(jax.tree.map(twice, output), jnp.concatenate([X, X]), hparams)
-    np.testing.assert_allclose(double, elbo(output, X, hparams)[0], rtol=1e-6)
+    double, _ = elbo_loss(jax.tree.map(twice, output), jnp.concatenate([X, X]), hparams)
+    np.testing.assert_allclose(double, elbo_loss(output, X, hparams)[0], rtol=1e-6)

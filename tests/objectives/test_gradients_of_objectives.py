@@ -20,9 +20,8 @@ from tests.battery import FAST_COMPILE
 from vae_jax import objectives
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.training.split import split_model
+from vae_jax.training.functions import ModelFunctions, model_functions, separate_encoder
 from vae_jax.training.state import make_hparams
-from vae_jax.training.step import ModelFunctions
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 N, K, B = 2000, 4, 2
@@ -130,7 +129,8 @@ def gradients(name):
     """Of the library's objective: a tree of arrays [weights, N, ...]."""
     model = ModelFunctions(lambda key, x: PARAMS, apply)
     objective = objectives.BY_NAME[name](**ARGUMENTS.get(name, {}))
-    model = split_model(model) if objective.splits_encoder else model
+    if objective.splits_encoder:
+        model = model_functions(separate_encoder(model))
 
     def loss(params, eps, weight):
         output = jax.vmap(lambda e: model.apply(params, X, e))(eps)

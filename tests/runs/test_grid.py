@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from tests.forked_programs import run_program
 from tests.runs.test_single import TIMES, same_outcome
-from tests.runs_helpers import flags, run_program, sigterm_after, small_config
+from tests.runs_helpers import devices, flags, sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, members, opened, single
 from vae_jax.storage.records import read_json, read_metrics, write_json
@@ -33,11 +34,9 @@ def trained(tmp_path_factory):
     """The same four as one program, and its rows and number of traces."""
     folder = tmp_path_factory.mktemp("grid")
     traces = []
-    original = step.apply_samples
+    original = step.draw_samples
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            step, "apply_samples", lambda *a: traces.append(1) or original(*a)
-        )
+        patch.setattr(step, "draw_samples", lambda *a: traces.append(1) or original(*a))
         rows = grid.train_grid(small_config(), folder, SWEEP, 2)
     return folder, rows, len(traces)
 
@@ -67,9 +66,9 @@ def test_one_program_for_the_group(trained, tmp_path):
     # members, weights and seeds there are.
     _, _, traces = trained
     calls = []
-    original = step.apply_samples
+    original = step.draw_samples
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "apply_samples", lambda *a: calls.append(1) or original(*a))
+        patch.setattr(step, "draw_samples", lambda *a: calls.append(1) or original(*a))
         single.train(small_config(), tmp_path)
     assert traces == len(calls)
 
@@ -151,7 +150,7 @@ def test_members_are_spread_over_devices(trained, tmp_path):
         *flags(),
         *(f"--sweep={sweep}" for sweep in SWEEP),
         "--seeds=2",
-        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+        XLA_FLAGS=devices(2),
     )
     assert status == 0, err
     assert "4 members on member=2 of 2" in err

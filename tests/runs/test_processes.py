@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from tests.forked_programs import Program, run_program
 from tests.runs.test_single import same_outcome
-from tests.runs_helpers import flags, program, run_program
+from tests.runs_helpers import devices, flags
 from vae_jax.storage.records import read_json
 
 pytestmark = pytest.mark.slow
@@ -27,14 +28,14 @@ def start(arguments, *, count=2, port=None, own=({}, {}), timeout_s=60):
     place = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
     place.append(f"--coordinator_timeout_s={timeout_s}")
     return [
-        program(
+        Program(
             "train",
             *arguments,
             *place,
             f"--process_id={i}",
             *(f"--config.{name}={value}" for name, value in own[i].items()),
             JAX_PLATFORMS="cpu",
-            XLA_FLAGS="--xla_force_host_platform_device_count=1",
+            XLA_FLAGS=devices(1),
         )
         for i in range(count)
     ]
@@ -64,13 +65,13 @@ def wait_for_checkpoint(workdir, step, processes):
 
 
 def test_kill_of_one_then_both_again_or_one_alone(tmp_path):
-    steps = {"train.num_steps": 800, "train.checkpoint_every": 50}
+    steps = {"train.num_steps": 400, "train.checkpoint_every": 50}
     straight, killed, alone = (tmp_path / n for n in ("straight", "killed", "alone"))
     for status, err in finish(start(arguments_for(straight, **steps))):
         assert status == 0, err
 
     processes = start(arguments_for(killed, **steps), timeout_s=30)
-    wait_for_checkpoint(killed, 100, processes)
+    wait_for_checkpoint(killed, 50, processes)
     processes[1].kill()
     (first, _), (second, _) = finish(processes)
     assert second == -signal.SIGKILL, "it was over before the kill"

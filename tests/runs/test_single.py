@@ -21,7 +21,8 @@ from configs import (
 )
 from configs.iwae import cpu, one_layer, two_layers
 from configs.vampprior import standard, vamp
-from tests.runs_helpers import flags, program, run_program, sigterm_after, small_config
+from tests.forked_programs import Program, run_program
+from tests.runs_helpers import flags, sigterm_after, small_config
 from vae_jax import likelihoods
 from vae_jax.errors import (
     CheckpointError,
@@ -262,13 +263,13 @@ def test_all_likelihoods_and_shapes(tmp_path):
 @pytest.mark.slow
 def test_kill_twice_equals_straight(tmp_path):
     """kill -9 at random moments; the outcome is bit for bit that of a straight run."""
-    steps = {"train.num_steps": 4000, "train.checkpoint_every": 100}
+    steps = {"train.num_steps": 2400, "train.checkpoint_every": 100}
     arguments = ["--config=configs/digits.py", *flags(**steps)]
     status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'a'}")
     assert status == 0, err
     rng = random.Random(0)
     for _ in range(2):
-        process = program("train", *arguments, f"--workdir={tmp_path / 'b'}")
+        process = Program("train", *arguments, f"--workdir={tmp_path / 'b'}")
         metrics = tmp_path / "b" / "checkpoints"
         known = set(metrics.iterdir()) if metrics.exists() else set()
         deadline = time.monotonic() + 120
@@ -277,7 +278,7 @@ def test_kill_twice_equals_straight(tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.3))
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "it was over before the kill"
     status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'b'}")

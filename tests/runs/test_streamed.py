@@ -1,14 +1,14 @@
 """A run whose images do not fit on the device is the same run."""
 
 import logging
-import os
 import signal
 import time
 
 import pytest
 
+from tests.forked_programs import Program, run_program
 from tests.runs.test_single import same_outcome
-from tests.runs_helpers import flags, program, run_program, sigterm_after, small_config
+from tests.runs_helpers import flags, sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import single
 
@@ -51,13 +51,13 @@ def test_kill_of_a_stream_equals_straight_in_memory(tmp_path):
     status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'a'}")
     assert status == 0, err
     arguments += [f"--workdir={tmp_path / 'b'}", "--config.data.device_budget_mb=0.02"]
-    process = program("train", *arguments)
+    process = Program("train", *arguments)
     deadline = time.monotonic() + 120
     while not (tmp_path / "b" / "checkpoints" / "200").exists():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "it was over before the kill"
     status, _, err = run_program("train", *arguments)

@@ -35,13 +35,13 @@ class Model(nn.Module):
         return vae_jax.VAEOutput(Bernoulli(nn.Dense(E)(h)), (latent,))
 
 
-def make(model=None, objective=vae_jax.elbo, tx=TX, **options):
+def make(model=None, objective=vae_jax.elbo_loss, tx=TX, **options):
     return vae_jax.vae_trainer(
         Model() if model is None else model, objective, tx, **options
     )
 
 
-def step_of(objective=vae_jax.elbo, hparams=HPARAMS, x=X, **options):
+def step_of(objective=vae_jax.elbo_loss, hparams=HPARAMS, x=X, **options):
     """One step, traced only."""
     trainer = make(objective=objective, **options)
     state = jax.eval_shape(trainer.init, KEY, x)

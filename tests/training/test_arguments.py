@@ -32,7 +32,10 @@ ARGUMENTS = {
     "optax.adam": ({"tx": optax.adam}, r"function adam: .*call it, as in optax.adam\("),
     "MultiSteps": ({"tx": optax.MultiSteps}, "tx is the class MultiSteps"),
     "no tx": ({"tx": None}, "tx is None: .*optax transformation"),
-    "swapped": ({"objective": TX, "tx": vae_jax.elbo}, r"\(model, objective, tx\)"),
+    "swapped": (
+        {"objective": TX, "tx": vae_jax.elbo_loss},
+        r"\(model, objective, tx\)",
+    ),
     "model last": ({"model": TX}, r"optax transformation.*\(model, objective, tx\)"),
     "miwae": ({"objective": bounds.miwae}, r"takes \(num_groups\).*miwae\(num_groups="),
     "name": ({"objective": "elbo"}, "objective is 'elbo': it must be a function"),
@@ -81,7 +84,11 @@ def test_arguments_that_are_all_right():
         multi.gradient_transformation(),
     ):
         make(tx=tx)
-    for objective in (vae_jax.elbo, bounds.renyi(0.5), functools.partial(vae_jax.elbo)):
+    for objective in (
+        vae_jax.elbo_loss,
+        bounds.renyi(0.5),
+        functools.partial(vae_jax.elbo_loss),
+    ):
         make(objective=objective)
     half = schedules.scale(
         "kl_weight", lambda step, _: optax.constant_schedule(0.5)(step)
@@ -133,7 +140,7 @@ def test_terms_are_the_methods_of_each_sample():
 
 def test_metrics_may_not_be_called_loss():
     def objective(output, x, hparams):
-        loss, _ = vae_jax.elbo(output, x, hparams)
+        loss, _ = vae_jax.elbo_loss(output, x, hparams)
         return loss, {"loss": 2 * loss}
 
     with pytest.raises(ContractError, match="metrics have the name 'loss'"):

@@ -1,5 +1,6 @@
-"""What a step carries: layers without state, and x of any structure."""
+"""What a step carries: layers with and without state, and x of any structure."""
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -11,34 +12,146 @@ from flax import struct
 
 import vae_jax
 from tests.training.small import HPARAMS, KEY, B, Model, X, jit, make
-from vae_jax.distributions import Bernoulli
+from vae_jax.distributions import BaseDistribution, Bernoulli
 from vae_jax.errors import ContractError
 from vae_jax.training.checks import check_output
 
-# What a Flax module may hold that a step does not carry.
+# What a Flax module may hold beside parameters, and what it may draw.
 
-LAYERS = {
+
+class Told(nn.Module):
+    """The small model with a layer that differs between training and evaluation."""
+
+    layer: object
+
+    @nn.compact
+    def __call__(self, x, key, train):
+        return Model(lambda h, k: self.layer(h, train))(x, key)
+
+
+STATEFUL = {
+    "batch": lambda h, train: nn.BatchNorm(use_running_average=not train)(h),
+    "spectral": lambda h, train: nn.SpectralNorm(nn.Dense(3))(h, update_stats=train),
+}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("num_samples", [1, 3])
+def test_state_of_a_model_is_carried(name, num_samples):
+    """As a loop by hand around Flax does it; over K draws the states are averaged."""
+    module = Told(STATEFUL[name])
+    trainer = make(module, num_samples=num_samples)
+    state = trainer.init(KEY, X)
+    assert jax.tree.leaves(state.model_state)
+    after, metrics = jit(trainer.step)(state, X, KEY, HPARAMS)
+    variables = {"params": state.params.model, **state.model_state}
+    keys = jax.random.split(jax.random.fold_in(KEY, 0), num_samples)
+    by_hand = [
+        module.apply(variables, X, k, True, mutable=list(state.model_state))[1]
+        for k in keys
+    ]
+    mean = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *by_hand)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
+        after.model_state,
+        mean,
+    )
+    changed = jax.tree.map(
+        lambda a, b: bool((a != b).any()), after.model_state, state.model_state
+    )
+    assert all(jax.tree.leaves(changed))
+    loss, _ = jit(trainer.loss)(
+        state.params, X, jax.random.fold_in(KEY, 0), HPARAMS, state.model_state
+    )
+    np.testing.assert_allclose(loss, metrics["loss"], rtol=1e-6)
+
+
+def test_state_is_evaluated_as_it_stands_and_trains_in_an_ensemble():
+    module = Told(STATEFUL["batch"])
+    trainer = make(module, ema_decay=0.5)
+    members = vae_jax.ensemble(trainer)
+    keys = jax.random.split(KEY, 2)
+    states = jit(members.init)(keys, X)
+    hparams = {name: jnp.stack([v, v]) for name, v in HPARAMS.items()}
+    states, _ = jit(members.step)(states, X, keys, hparams)
+    state = jax.tree.map(lambda leaf: leaf[1], states)
+    found = vae_jax.evaluate(module, state.eval_variables, X, KEY, num_samples=2)
+    again = vae_jax.evaluate(module, state.eval_variables, X[:2], KEY, num_samples=2)
+    rows = [
+        vae_jax.evaluate(module, state.eval_variables, X[i : i + 1], KEY, num_samples=2)
+        for i in range(2)
+    ]
+    # With averages over batches an example depends on itself alone.
+    each = np.mean([row["distortion"] for row in rows])
+    np.testing.assert_allclose(again["distortion"], each, rtol=0.2)
+    assert found["elbo"] is not None
+
+
+def test_dropout_draws_in_training_only():
+    module = Told(lambda h, train: nn.Dropout(0.5, deterministic=not train)(h))
+    trainer = make(module)
+    state = trainer.init(KEY, X)
+    loss = jit(trainer.loss)
+    losses = {
+        float(loss(state.params, X, k, HPARAMS)[0]) for k in jax.random.split(KEY)
+    }
+    assert len(losses) == 2
+    apply = vae_jax.model_functions(module).apply
+    without = Model(lambda h, key: h)
+    params = jax.tree.map(jnp.asarray, state.eval_params["Model_0"])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        apply(state.eval_params, X, KEY),
+        without.apply({"params": params}, X, KEY),
+    )
+
+
+def test_hparams_reach_a_model_that_takes_them():
+    class Tempered(nn.Module):
+        @nn.compact
+        def __call__(self, x, key, hparams):
+            return Model(lambda h, k: h * hparams["temperature"])(x, key)
+
+    trainer = make(Tempered())
+    state = trainer.init(KEY, X)
+    step = jit(trainer.step)
+    losses = [
+        float(
+            step(state, X, KEY, HPARAMS | vae_jax.make_hparams(temperature=t))[1][
+                "loss"
+            ]
+        )
+        for t in (0.1, 2.0)
+    ]
+    assert losses[0] != losses[1]
+    with pytest.raises(ContractError, match="'temperature', which the model reads"):
+        step(state, X, KEY, HPARAMS)
+    functions = vae_jax.model_functions(Tempered(), {"temperature": 2.0})
+    assert functions.apply(state.eval_params, X, KEY).log_lik(X).shape == (B,)
+
+
+UNTOLD = {
     "batch": (
         lambda h, key: nn.BatchNorm(use_running_average=False)(h),
-        "keeps 'batch_stats' .*LayerNorm or GroupNorm",
-    ),
-    "spectral": (
-        lambda h, key: nn.SpectralNorm(nn.Dense(3))(h, update_stats=True),
-        "keeps variables beside .*WeightNorm in that of SpectralNorm",
+        "changes 'batch_stats' in evaluation.*use_running_average=not train",
     ),
     "dropout": (
         lambda h, key: nn.Dropout(0.5, deterministic=False)(h),
-        r"Dropout_0 asks for the random stream 'dropout'.*Dropout\(.*rng=dropout_key",
+        "Dropout_0 draws in evaluation.*deterministic=not train",
     ),
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers_that_keep_more_than_parameters(name):
-    layer, message = LAYERS[name]
-    trainer = make(Model(layer))
+@pytest.mark.parametrize("name", UNTOLD)
+def test_layers_that_do_not_know_of_evaluation_are_refused_there(name):
+    layer, message = UNTOLD[name]
+    module = Model(layer)
+    trainer = make(module)
+    state = jax.eval_shape(trainer.init, KEY, X)
+    jax.eval_shape(trainer.step, state, X, KEY, HPARAMS)
+    apply = vae_jax.model_functions(module).apply
     with pytest.raises(ContractError, match=message) as found:
-        jax.eval_shape(trainer.init, KEY, X)
+        jax.eval_shape(apply, state.eval_variables, X, KEY)
     assert "\n" not in str(found.value)
 
 
@@ -77,7 +190,7 @@ class Record:
 
 
 @struct.dataclass
-class OfPairs:
+class OfPairs(BaseDistribution):
     """A likelihood over pairs, of the caller's own."""
 
     image: Bernoulli
@@ -100,7 +213,7 @@ def test_x_is_any_pytree(make_x):
         return output.replace(likelihood=OfPairs(output.likelihood, make_x))
 
     def image_only(output, x, hparams):
-        return vae_jax.elbo(output, jax.tree.leaves(x)[0], hparams)
+        return vae_jax.elbo_loss(output, jax.tree.leaves(x)[0], hparams)
 
     def init(key, x):
         return jax.jit(own.init)(key, X)
@@ -112,7 +225,7 @@ def test_x_is_any_pytree(make_x):
     np.testing.assert_allclose(loss, alone, rtol=1e-6)
     with pytest.raises(ContractError, match=r"x.* has the shape \(4, 3\)"):
         wrong = make_x(X[:, :3], np.zeros(B, np.float32))
-        check_output(jax.eval_shape(apply_to_pairs, state.params, x, KEY), wrong)
+        check_output(jax.eval_shape(apply_to_pairs, state.params.model, x, KEY), wrong)
 
     # The caller's objective may take one part of x, and the model another.
     def apply(params, x, key):

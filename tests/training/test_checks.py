@@ -14,7 +14,13 @@ from flax import struct
 import vae_jax
 from tests.battery import FAST_COMPILE
 from vae_jax import likelihoods as lik
-from vae_jax.distributions import Bernoulli, DiagonalNormal, OptimalNormal, tabular
+from vae_jax.distributions import (
+    BaseDistribution,
+    Bernoulli,
+    DiagonalNormal,
+    OptimalNormal,
+    tabular,
+)
 from vae_jax.errors import ContractError, DataError, VAEJaxError
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -39,49 +45,78 @@ def make_model(shape=SHAPE, prior_dim=D, likelihood=None):
     )
 
 
-def trainer_of(model, objective=vae_jax.elbo):
+def trainer_of(model, objective=vae_jax.elbo_loss):
     return vae_jax.vae_trainer(model, objective, optax.sgd(0.1))
 
 
 def doors(model):
     """Every public function that is given a model and data, as calls without them."""
-    params = vae_jax.model_functions(model).init(KEY, X)
-    trainer = trainer_of(model)
-    state = vae_jax.TrainState(jnp.zeros((), jnp.int32), params, optax.EmptyState())
-    many = vae_jax.ensemble(trainer)
     functions = vae_jax.model_functions(model)
+    trainer = trainer_of(model)
+    many = vae_jax.ensemble(trainer)
+
+    def of_params(call):
+        # Shapes alone: the parameters come from a program that is only traced.
+        return lambda x: jax.eval_shape(call, jax.eval_shape(functions.init, KEY, x), x)
+
+    def step(params, x):
+        step = jnp.zeros((), jnp.int32)
+        learned = vae_jax.Learned(params, {})
+        state = vae_jax.TrainState(step, learned, optax.EmptyState())
+        return trainer.step(state, x, KEY, HPARAMS)
+
     return {
         "init": lambda x: trainer.init(KEY, x),
-        "init traced": lambda x: jit(trainer.init)(KEY, x),
-        "step": lambda x: jit(trainer.step)(state, x, KEY, HPARAMS),
+        "init traced": lambda x: jax.eval_shape(trainer.init, KEY, x),
+        "step": of_params(step),
         "ensemble": lambda x: many.init(jax.random.split(KEY, 2), x),
-        "evaluate": lambda x: vae_jax.evaluate(model, params, x, KEY),
-        "statistics": lambda x: vae_jax.importance_statistics(
-            functions.apply, params, x, KEY, 2
+        "evaluate": lambda x: vae_jax.evaluate(model, params_of(model), x, KEY),
+        "statistics": of_params(
+            lambda params, x: vae_jax.importance_statistics(
+                functions.apply, params, x, KEY, 2
+            )
         ),
     }
+
+
+def params_of(model):
+    """Zeros in the shapes of a model's parameters: nothing is compiled for them."""
+    shapes = jax.eval_shape(vae_jax.model_functions(model).init, KEY, X)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 DOORS = ["init", "init traced", "step", "ensemble", "evaluate", "statistics"]
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 3), (4, 3), (1,), (12,), (4, 1, 1)])
-@pytest.mark.parametrize("door", DOORS)
-def test_decoder_of_another_shape_than_the_data(door, shape):
+def shapes_of_decoders(door, *shapes):
+    for shape in shapes:
+        with pytest.raises(ContractError) as found:
+            doors(make_model(shape))[door](X)
+        assert str((B, *shape)) in str(found.value)
+        assert "output_shape=(4, 3, 1)" in str(found.value)
+
+
+def sizes_of_priors(door, *sizes):
+    for size in sizes:
+        with pytest.raises(ContractError, match="latent_dim") as found:
+            doors(make_model(prior_dim=size))[door](X)
+        assert "(6, 2)" in str(found.value) and f"(6, {size})" in str(found.value)
+
+
+def test_decoder_of_another_shape_than_the_data():
     """(4, 1, 1) and (1,) would broadcast, (12,) would be reshaped, without a word."""
-    with pytest.raises(ContractError) as found:
-        doors(make_model(shape))[door](X)
-    assert str((B, *shape)) in str(found.value)
-    assert "output_shape=(4, 3, 1)" in str(found.value)
+    shapes_of_decoders("init traced", (4, 3, 3), (4, 3), (1,), (12,), (4, 1, 1))
 
 
-@pytest.mark.parametrize("prior_dim", [1, 3])
-@pytest.mark.parametrize("door", DOORS)
-def test_latent_size_that_is_not_the_priors(door, prior_dim):
+def test_latent_size_that_is_not_the_priors():
     """A prior of one dimension would broadcast."""
-    with pytest.raises(ContractError, match="latent_dim") as found:
-        doors(make_model(prior_dim=prior_dim))[door](X)
-    assert "(6, 2)" in str(found.value) and f"(6, {prior_dim})" in str(found.value)
+    sizes_of_priors("init traced", 1, 3)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_asks_for_the_shapes(door):
+    shapes_of_decoders(door, (4, 1, 1))
+    sizes_of_priors(door, 1)
 
 
 BAD_VALUES = {
@@ -96,9 +131,7 @@ BAD_VALUES = {
 }
 
 
-@pytest.mark.parametrize("door", ["init", "ensemble", "evaluate"])
-@pytest.mark.parametrize("name", BAD_VALUES)
-def test_values_outside_the_support(name, door):
+def values_outside(name, door):
     likelihood, value, message = BAD_VALUES[name]
     x = X.copy()
     x[2, 1, 0, 0] = value
@@ -107,6 +140,16 @@ def test_values_outside_the_support(name, door):
     with pytest.raises(DataError, match=message) as found:
         call(x)
     assert str(found.value).startswith(f"x[2, 1, 0, 0] is {x[2, 1, 0, 0]}")
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_values_outside_the_support(name):
+    values_outside(name, "init")
+
+
+@pytest.mark.parametrize("door", ["ensemble", "evaluate"])
+def test_every_door_that_sees_values_asks_for_the_support(door):
+    values_outside("8bit", door)
 
 
 def test_what_is_in_the_support_passes():
@@ -153,7 +196,7 @@ def test_traced_values_are_passed_over():
 
 def elbo_of(result):
     """An objective whose result is changed by a function."""
-    return lambda output, x, hparams: result(*vae_jax.elbo(output, x, hparams))
+    return lambda output, x, hparams: result(*vae_jax.elbo_loss(output, x, hparams))
 
 
 BAD_OBJECTIVES = {
@@ -173,9 +216,17 @@ BAD_OBJECTIVES = {
 def test_objective_that_returns_the_wrong_thing(name):
     change, message = BAD_OBJECTIVES[name]
     trainer = trainer_of(make_model(), elbo_of(change))
-    state = trainer.init(KEY, X)
+    state = jax.eval_shape(trainer.init, KEY, X)
     with pytest.raises(ContractError, match=message):
-        jit(trainer.step)(state, X, KEY, HPARAMS)
+        jax.eval_shape(trainer.step, state, X, KEY, HPARAMS)
+
+
+@struct.dataclass
+class Silent:
+    """A likelihood that does not inherit the facts about distributions."""
+
+    def log_prob(self, x):
+        return x.sum(axis=(1, 2, 3))
 
 
 class Returned(NamedTuple):
@@ -196,11 +247,19 @@ BAD_OUTPUTS = {
     "bare code": Returned(
         lambda out: out.replace(latents=(out.latents[0].z,)), "layer 1 is an array"
     ),
-    "image code": Returned(
+    "code of another form": Returned(
         lambda out: out.replace(
             latents=(out.latents[0].replace(z=jnp.zeros((B, 2, 2))),)
         ),
-        r"\(6, 2, 2\): it must be \[B, D\]",
+        r"\(6, 2, 2\), but the posterior is of codes of shape \(6, 2\)",
+    ),
+    "code without a batch": Returned(
+        lambda out: out.replace(latents=(out.latents[0].replace(z=jnp.zeros(B)),)),
+        r"\(6,\): it must be \[B, D\]",
+    ),
+    "distribution that says nothing of itself": Returned(
+        lambda out: out.replace(likelihood=Silent()),
+        "the likelihood is of type Silent, which has no 'support': .*BaseDistribution",
     ),
     "second layer": Returned(
         lambda out: out.replace(
@@ -229,7 +288,7 @@ def test_model_that_returns_the_wrong_thing(name):
 
     model = vae_jax.ModelFunctions(functions.init, apply)
     with pytest.raises(ContractError, match=BAD_OUTPUTS[name].message):
-        trainer_of(model).init(KEY, X)
+        jax.eval_shape(trainer_of(model).init, KEY, X)
 
 
 def test_part_that_the_data_do_not_have():
@@ -240,21 +299,22 @@ def test_part_that_the_data_do_not_have():
         return output.replace(likelihood=tabular.Product({"imgae": output.likelihood}))
 
     model = vae_jax.ModelFunctions(lambda key, x: functions.init(key, X), apply)
+    x = {"image": X, "label": np.zeros(B)}
     with pytest.raises(ContractError, match=r"no part 'imgae'.*\['image', 'label'\]"):
-        trainer_of(model).init(KEY, {"image": X, "label": np.zeros(B)})
+        jax.eval_shape(trainer_of(model).init, KEY, x)
 
 
 def test_likelihoods_without_draws_are_checked_by_their_mean_or_not_at_all():
     """The optimal normal can't be drawn from; one of the caller's own need not be."""
     model = make_model((4, 3, 3), likelihood=lik.NormalLikelihood("optimal"))
     with pytest.raises(ContractError, match="output_shape"):
-        trainer_of(model).init(KEY, X)
+        jax.eval_shape(trainer_of(model).init, KEY, X)
     assert not OptimalNormal.normalized
 
     functions = vae_jax.model_functions(make_model())
 
     @struct.dataclass
-    class Own:
+    class Own(BaseDistribution):
         def log_prob(self, x):
             return -(x**2).sum(axis=(1, 2, 3))
 
@@ -270,7 +330,7 @@ def test_likelihoods_without_draws_are_checked_by_their_mean_or_not_at_all():
 def test_nothing_of_the_checks_is_left_in_the_compiled_step(monkeypatch):
     def compiled():
         trainer = trainer_of(make_model())
-        state = trainer.init(KEY, X)
+        state = jax.eval_shape(trainer.init, KEY, X)
         return str(jax.make_jaxpr(trainer.step)(state, X, KEY, HPARAMS))
 
     checked = compiled()

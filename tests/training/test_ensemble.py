@@ -10,10 +10,11 @@ import pytest
 
 from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE
-from vae_jax.objectives.elbo import elbo
+from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.training.ensemble import ensemble
+from vae_jax.training.functions import ModelFunctions
 from vae_jax.training.state import make_hparams, scale_by_hparam
-from vae_jax.training.step import ModelFunctions, vae_trainer
+from vae_jax.training.step import vae_trainer
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 M, STEPS = 3, 4
@@ -29,7 +30,7 @@ def init(key, x):
 
 TRAINER = vae_trainer(
     ModelFunctions(init, lg.apply),
-    elbo,
+    elbo_loss,
     optax.chain(optax.scale_by_adam(), scale_by_hparam()),
     num_samples=2,
     ema_decay=0.5,
@@ -80,7 +81,7 @@ def test_members_with_equal_keys_and_numbers_are_equal(x):
     hparams = make_hparams(kl_weight=[1.0, 1.0, 1.0], learning_rate=[0.1, 0.1, 0.1])
     states, _ = steps(MANY, MANY.init(keys, x), x, keys, hparams)
     assert_same(of_member(states.params, 0), of_member(states.params, 1))
-    for leaf in jax.tree.leaves(states.params["encoder"]):
+    for leaf in jax.tree.leaves(states.params.model["encoder"]):
         assert (leaf[0] != leaf[2]).any()
 
 

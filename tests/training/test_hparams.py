@@ -68,7 +68,7 @@ def test_all_ways_to_read_hparams_count():
     hparams = vae_jax.make_hparams(kl_weight=1.0, mine=2.0)
 
     def objective(change):
-        return lambda output, x, h: vae_jax.elbo(output, x, change(h))
+        return lambda output, x, h: vae_jax.elbo_loss(output, x, change(h))
 
     @jax.jit
     def through_jit(h):

@@ -10,10 +10,11 @@ import pytest
 
 from tests import linear_gaussian as lg
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.objectives.elbo import elbo
+from vae_jax.objectives.elbo import elbo_loss
+from vae_jax.training.functions import ModelFunctions
 from vae_jax.training.loop import Pause, compile_chunk, train_loop
 from vae_jax.training.state import make_hparams, scale_by_hparam
-from vae_jax.training.step import ModelFunctions, vae_trainer
+from vae_jax.training.step import vae_trainer
 
 N, B, STEPS = 23, 4, 10
 DATA_KEY, KEY = jax.random.key(1), jax.random.key(2)
@@ -27,7 +28,7 @@ def init(key, x):
 
 TRAINER = vae_trainer(
     ModelFunctions(init, lg.apply),
-    elbo,
+    elbo_loss,
     optax.chain(optax.scale_by_adam(), scale_by_hparam()),
     ema_decay=0.9,
 )

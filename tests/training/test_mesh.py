@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.runs_helpers import REPOSITORY
+from tests.runs_helpers import REPOSITORY, devices
 from vae_jax.errors import ConfigError
 from vae_jax.training.mesh import parse_mesh
 
@@ -24,7 +24,7 @@ def eight():
         env={
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+            "XLA_FLAGS": devices(8),
         },
         capture_output=True,
         text=True,

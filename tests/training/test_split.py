@@ -10,12 +10,11 @@ import pytest
 from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE
 from vae_jax.errors import ConfigError
-from vae_jax.training.split import split_model
-from vae_jax.training.step import ModelFunctions
+from vae_jax.training.functions import ModelFunctions, model_functions, separate_encoder
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 MODEL = ModelFunctions(lambda key, x: lg.make_params(shift=0.3), lg.apply)
-SPLIT = split_model(MODEL)
+SPLIT = model_functions(separate_encoder(MODEL))
 KEY = jax.random.key(1)
 
 
@@ -63,7 +62,9 @@ def test_every_name_with_the_prefix_belongs_to_the_encoder():
     def apply(params, x, key):
         return params
 
-    split = split_model(ModelFunctions(lambda key, x: None, apply))
+    split = model_functions(
+        separate_encoder(ModelFunctions(lambda key, x: None, apply))
+    )
     names = ("encoders_0", "encoders_1", "decoders_0", "prior")
     params = {name: jnp.ones(()) for name in names}
 
@@ -81,4 +82,4 @@ def test_every_name_with_the_prefix_belongs_to_the_encoder():
 def test_prefix_that_tells_nothing_apart_is_refused(halves, prefix):
     params, x, _, _ = halves
     with pytest.raises(ConfigError, match=f"encoder_prefix='{prefix}'.*'encoder'"):
-        split_model(MODEL, prefix).apply(params, x, KEY)
+        model_functions(separate_encoder(MODEL, prefix)).apply(params, x, KEY)

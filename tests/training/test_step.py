@@ -11,8 +11,8 @@ import pytest
 
 import vae_jax
 from tests.battery import FAST_COMPILE
-from vae_jax.training.state import scale_by_hparam
-from vae_jax.training.step import model_functions
+from vae_jax.training.functions import model_functions
+from vae_jax.training.state import Learned, scale_by_hparam
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 SHAPE, B = (4, 4, 1), 6
@@ -39,7 +39,7 @@ def make_model(latent_dim=2):
 
 def make_trainer(tx=None, **options):
     tx = optax.sgd(0.1) if tx is None else tx
-    return vae_jax.vae_trainer(make_model(), vae_jax.elbo, tx, **options)
+    return vae_jax.vae_trainer(make_model(), vae_jax.elbo_loss, tx, **options)
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +131,11 @@ def test_samples_are_averaged(x):
     @jit
     def single(key):
         output = jax.tree.map(lambda a: a[None], model.apply(params, x, key))
-        return vae_jax.elbo(output, x, hparams())[0]
+        return vae_jax.elbo_loss(output, x, hparams())[0]
 
     singles = [single(k) for k in jax.random.split(key, 4)]
     trainer = make_trainer(num_samples=4)
-    state = trainer.init(KEY, x).replace(params=params)
+    state = trainer.init(KEY, x).replace(params=Learned(params, {}))
     _, metrics = jit(trainer.step)(state, x, KEY, hparams())
     np.testing.assert_allclose(metrics["loss"], np.mean(singles), rtol=1e-5)
 

@@ -4,6 +4,7 @@ from vae_jax.distributions.base import (
     LEVELS,
     LOG_2PI,
     LOG_STD_BOUND,
+    BaseDistribution,
     Distribution,
     Posterior,
     absolute,
@@ -12,7 +13,7 @@ from vae_jax.distributions.base import (
     sum_event,
 )
 from vae_jax.distributions.flows import CouplingFlow
-from vae_jax.distributions.kl import kl_divergence
+from vae_jax.distributions.kl import kl_divergence, register_kl
 from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.distributions.normal import (
     Deterministic,
@@ -30,6 +31,7 @@ from vae_jax.distributions.pixels import (
 )
 
 __all__ = [
+    "BaseDistribution",
     "Bernoulli",
     "ContinuousBernoulli",
     "CouplingFlow",
@@ -51,5 +53,6 @@ __all__ = [
     "discretized_logistic_log_prob",
     "flatten_event",
     "kl_divergence",
+    "register_kl",
     "sum_event",
 ]

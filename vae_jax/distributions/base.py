@@ -1,4 +1,4 @@
-"""Probability distributions as frozen pytrees.
+"""What a distribution is: a frozen pytree with a few methods.
 
 One contract for all. The first axis of every field is the batch axis B and all other
 axes are the event. A distribution has
@@ -6,17 +6,21 @@ axes are the event. A distribution has
 - `mean`: the mean, shape of an event batch [B, ...];
 - `sample(key)`: one draw per row, [B, ...];
 - `log_prob(x)`: nats, **summed over the event**, [B];
-- `support`: where x may lie: "real", "unit" ([0, 1]), "binary" ({0, 1}) or "8bit"
-  (multiples of 1/255 in [0, 1], a probability mass over 256 levels); `tabular` adds
-  "count" and "class".
+- `support`: where x may lie: "real", "unit" ([0, 1]), "binary" ({0, 1}), "8bit"
+  (multiples of 1/255 in [0, 1], a probability mass over 256 levels), "count" or
+  "class";
+- `has_density`: False for a point mass, whose `log_prob` raises;
+- `normalized`: False where exp(log_prob) does not sum to one, so that nothing can be
+  drawn and values can't be compared with those of another distribution.
 
-Posteriors also have `variance` [B, D], and `kl_divergence(q, p)` gives the KL of two of
-them per dimension. More axes in front (the sample axis K, the ensemble axis M) are
-added with `jax.vmap`.
+The last three are facts about a class. `BaseDistribution` gives them the usual values,
+and a distribution of your own inherits from it. Posteriors also have `variance`
+[B, ...]. More axes in front (the sample axis K, the ensemble axis M) are added with
+`jax.vmap`.
 """
 
 import math
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -31,22 +35,37 @@ LOG_STD_BOUND = 10.0
 class Distribution(Protocol):
     """What every distribution offers; see the module's docstring."""
 
-    support: ClassVar[str]
+    @property
+    def support(self) -> str: ...
 
     @property
-    def mean(self) -> Array: ...
+    def has_density(self) -> bool: ...
 
-    def sample(self, key: Key) -> Array: ...
+    @property
+    def normalized(self) -> bool: ...
 
-    def log_prob(self, x: Array) -> Array: ...
+    @property
+    def mean(self) -> Any: ...
+
+    def sample(self, key: Key) -> Any: ...
+
+    def log_prob(self, x: Any) -> Array: ...
 
 
 @runtime_checkable
 class Posterior(Distribution, Protocol):
-    """A distribution of codes [B, D] that also knows its variance per dimension."""
+    """A distribution of codes [B, ...] that also knows its variance per dimension."""
 
     @property
     def variance(self) -> Array: ...
+
+
+class BaseDistribution:
+    """The facts about a distribution, unless its class says otherwise."""
+
+    support: ClassVar[str] = "real"
+    has_density: ClassVar[bool] = True
+    normalized: ClassVar[bool] = True
 
 
 def flatten_event(values: Array) -> Array:

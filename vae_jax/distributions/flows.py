@@ -1,11 +1,10 @@
 """A normal bent by a normalising flow, with a density that is cheap everywhere."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from vae_jax.distributions.base import BaseDistribution
 from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.types import Array, Key
 
@@ -13,7 +12,7 @@ MOMENT_PAIRS = 32
 
 
 @struct.dataclass
-class CouplingFlow:
+class CouplingFlow(BaseDistribution):
     """z = f_T(... f_1(z_0)) with z_0 ~ N(mean, diag(std^2)) and affine couplings f_t.
 
     Layer t leaves the even dimensions (the odd ones for odd t) as they are, and from
@@ -34,8 +33,6 @@ class CouplingFlow:
     weights_in: Array  # [T, D, H]
     weights_out: Array  # [T, H, 2 D]
     bias_out: Array  # [T, 2 D]
-
-    support: ClassVar[str] = "real"
 
     def _scale_and_shift(self, z: Array, layer: int) -> tuple[Array, Array]:
         """Log scale and shift of a layer, zero where it leaves z as it is, [B, D]."""

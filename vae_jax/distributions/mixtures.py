@@ -1,17 +1,15 @@
 """A mixture of normals as a prior: the same components for every row of a batch."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions.base import LOG_2PI
+from vae_jax.distributions.base import LOG_2PI, BaseDistribution
 from vae_jax.types import Array, Key
 
 
 @struct.dataclass
-class NormalMixture:
+class NormalMixture(BaseDistribution):
     """sum_c weight_c N(mean_c, diag(std_c^2)).
 
     Unlike the other distributions, its parameters have no batch axis: `batch_size` says
@@ -22,8 +20,6 @@ class NormalMixture:
     component_mean: Array  # [C, D]
     component_log_std: Array  # [C, D]
     batch_size: int = struct.field(pytree_node=False)
-
-    support: ClassVar[str] = "real"
 
     @property
     def mean(self) -> Array:  # [B, D]

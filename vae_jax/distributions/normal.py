@@ -7,18 +7,27 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions.base import LOG_2PI, absolute, flatten_event, sum_event
+from vae_jax.distributions.base import (
+    LOG_2PI,
+    BaseDistribution,
+    absolute,
+    flatten_event,
+    sum_event,
+)
 from vae_jax.types import Array, Key
 
 
 @struct.dataclass
-class DiagonalNormal:
+class DiagonalNormal(BaseDistribution):
     """Normal with independent dimensions, N(mean, exp(log_std)^2)."""
 
     mean: Array  # [B, ...]
     log_std: Array  # [B, ...]
 
-    support: ClassVar[str] = "real"
+    @classmethod
+    def standard_like(cls, z: Array) -> "DiagonalNormal":
+        """N(0, I) for codes of the shape of z."""
+        return cls(mean=jnp.zeros_like(z), log_std=jnp.zeros_like(z))
 
     @property
     def std(self) -> Array:
@@ -45,7 +54,7 @@ class DiagonalNormal:
 
 
 @struct.dataclass
-class Deterministic:
+class Deterministic(BaseDistribution):
     """A point mass at `mean`: the code of a plain autoencoder.
 
     It has no density: `log_prob` raises, and its KL divergence to any density is
@@ -53,9 +62,9 @@ class Deterministic:
     zero; evaluation reports neither a rate nor an ELBO for it.
     """
 
-    mean: Array  # [B, D]
+    mean: Array  # [B, ...]
 
-    support: ClassVar[str] = "real"
+    has_density: ClassVar[bool] = False
 
     @property
     def std(self) -> Array:
@@ -74,7 +83,7 @@ class Deterministic:
 
 
 @struct.dataclass
-class OptimalNormal:
+class OptimalNormal(BaseDistribution):
     """Normal whose scale is the best one for each example (sigma-VAE).
 
     log N(x; mean, s^2) at s^2 = mean squared error of that example, which is
@@ -86,7 +95,6 @@ class OptimalNormal:
 
     mean: Array  # [B, ...]
 
-    support: ClassVar[str] = "real"
     normalized: ClassVar[bool] = False
 
     # A perfect fit would make the density infinite: half an 8-bit level at the least.
@@ -108,13 +116,11 @@ class OptimalNormal:
 
 
 @struct.dataclass
-class Laplace:
+class Laplace(BaseDistribution):
     """Independent Laplace values with density exp(-|x - mean| / scale) / (2 scale)."""
 
     mean: Array  # [B, ...]
     log_scale: Array  # [B, ...]
-
-    support: ClassVar[str] = "real"
 
     def sample(self, key: Key) -> Array:
         draws = jax.random.laplace(key, self.mean.shape, self.mean.dtype)

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions.base import LEVELS, flatten_event, sum_event
+from vae_jax.distributions.base import (
+    LEVELS,
+    BaseDistribution,
+    flatten_event,
+    sum_event,
+)
 from vae_jax.types import Array, Key
 
 
@@ -45,7 +50,7 @@ _cross_entropy.defjvps(
 
 
 @struct.dataclass
-class Bernoulli:
+class Bernoulli(BaseDistribution):
     """Independent binary values with P(x = 1) = sigmoid(logits)."""
 
     logits: Array  # [B, ...]
@@ -66,7 +71,7 @@ class Bernoulli:
 
 
 @struct.dataclass
-class ContinuousBernoulli:
+class ContinuousBernoulli(BaseDistribution):
     """Density on [0, 1] proportional to p^x (1 - p)^(1 - x), p = sigmoid(logits).
 
     With logit l the normaliser is C(l) = l / tanh(l / 2) (2 at l = 0). It is the
@@ -152,7 +157,7 @@ def _to_level(values: Array) -> Array:
 
 
 @struct.dataclass
-class DiscretizedLogistic:
+class DiscretizedLogistic(BaseDistribution):
     """Independent 8-bit pixels, each a logistic distribution cut into 256 levels."""
 
     loc: Array  # [B, H, W, C], in units of x, which is in [0, 1]
@@ -175,7 +180,7 @@ class DiscretizedLogistic:
 
 
 @struct.dataclass
-class DiscretizedLogisticMixture:
+class DiscretizedLogisticMixture(BaseDistribution):
     """8-bit pixels whose channels share a mixture of N logistics (PixelCNN++).
 
     Given the component n, channel c is a discretised logistic around

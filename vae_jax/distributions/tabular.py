@@ -13,7 +13,12 @@ import jax.numpy as jnp
 from flax import struct
 from jax.scipy.special import gammaln
 
-from vae_jax.distributions.base import Distribution, flatten_event, sum_event
+from vae_jax.distributions.base import (
+    BaseDistribution,
+    Distribution,
+    flatten_event,
+    sum_event,
+)
 from vae_jax.types import Array, Key, stream
 
 # From here on three terms of Stirling's series have all the digits of float32.
@@ -21,7 +26,7 @@ _LARGE = 8.0
 
 
 @struct.dataclass
-class Categorical:
+class Categorical(BaseDistribution):
     """Independent values of C classes, P(x = c) = softmax(logits)_c.
 
     A value is the class's number, an integer (or a float that holds one). There is no
@@ -49,7 +54,7 @@ class Categorical:
 
 
 @struct.dataclass
-class NegativeBinomial:
+class NegativeBinomial(BaseDistribution):
     """Independent counts with a variance above their mean.
 
     With m = exp(log_mean) and r = exp(log_concentration) the variance is m + m^2 / r,
@@ -111,7 +116,7 @@ def _stirling_tail(a: Array) -> Array:
 
 
 @struct.dataclass
-class Product:
+class Product(BaseDistribution):
     """Independent named parts: x is a dict, and log p(x) the sum over the parts.
 
     Names of x that have no part (a label that the model is given, say) are not
@@ -121,6 +126,16 @@ class Product:
     parts: Mapping[str, Distribution]
 
     support: ClassVar[str] = "product"
+
+    @property
+    def has_density(self) -> bool:  # type: ignore[override]
+        """Whether all parts have one."""
+        return all(part.has_density for part in self.parts.values())
+
+    @property
+    def normalized(self) -> bool:  # type: ignore[override]
+        """Whether all parts are."""
+        return all(part.normalized for part in self.parts.values())
 
     @property
     def mean(self) -> dict[str, Any]:
@@ -138,7 +153,7 @@ class Product:
 
 
 @struct.dataclass
-class Masked:
+class Masked(BaseDistribution):
     """The observed part of x = {"value": [B, E, ...], "observed": [B, E]}.
 
     E counts the columns of a table or the steps of a sequence. What is not observed is
@@ -151,6 +166,16 @@ class Masked:
     base: Distribution  # fields [B, E, ...]
 
     support: ClassVar[str] = "masked"
+
+    @property
+    def has_density(self) -> bool:  # type: ignore[override]
+        """Whether `base` has one."""
+        return self.base.has_density
+
+    @property
+    def normalized(self) -> bool:  # type: ignore[override]
+        """Whether `base` is."""
+        return self.base.normalized
 
     @property
     def mean(self) -> Any:

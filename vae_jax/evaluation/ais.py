@@ -25,8 +25,8 @@ from vae_jax.evaluation.annealing import (
     backward_chains,
     forward_chains,
 )
-from vae_jax.evaluation.joint import Joint
-from vae_jax.types import Array, Key, Params
+from vae_jax.trained import Trained
+from vae_jax.types import Array, Key
 
 ROWS_PER_CHUNK = 200  # decoded at once: a CPU gains nothing from more
 
@@ -34,8 +34,7 @@ Progress = Callable[[int, int], None]
 
 
 def annealed_likelihood(
-    joint: Joint,
-    params: Params,
+    trained: Trained,
     x: Array,
     key: Key,
     annealing: Annealing,
@@ -46,8 +45,7 @@ def annealed_likelihood(
     """A stochastic lower bound of log p(x) for each image.
 
     Args:
-        joint: from `joint_functions`.
-        params: of the model.
+        trained: a model with its parameters.
         x: images as the model sees them, [N, ...].
         key: of the chains; image i gets `fold_in(key, i)`, so that its chains don't
             depend on the chunks.
@@ -66,17 +64,16 @@ def annealed_likelihood(
         ConfigError: p(x | z) is no density (`normalized = False`), or batch_size is
             below 1.
     """
-    _check_density(joint, params)
+    _check_density(trained)
 
     def batch(rows: np.ndarray) -> Any:
-        return _forward(joint, annealing, params, x[rows], _keys(key, rows))
+        return _forward(trained, x[rows], _keys(key, rows), annealing)
 
     return _in_batches(batch, len(x), annealing, batch_size, progress)
 
 
 def bounds_on_simulated(
-    joint: Joint,
-    params: Params,
+    trained: Trained,
     num_images: int,
     key: Key,
     annealing: Annealing,
@@ -92,8 +89,7 @@ def bounds_on_simulated(
     like simulated ones.
 
     Args:
-        joint: from `joint_functions`.
-        params: of the model.
+        trained: a model with its parameters.
         num_images: N, how many to draw.
         key: of images and chains, folded with the number of the image.
         annealing: temperatures, chains, leapfrog steps.
@@ -108,10 +104,10 @@ def bounds_on_simulated(
         ConfigError: p(x | z) is no density (`normalized = False`), or num_images or
             batch_size is below 1.
     """
-    _check_density(joint, params)
+    _check_density(trained)
 
     def batch(rows: np.ndarray) -> Any:
-        return _both_ways(joint, annealing, params, _keys(key, rows))
+        return _both_ways(trained, _keys(key, rows), annealing)
 
     return _in_batches(batch, num_images, annealing, batch_size, progress)
 
@@ -159,25 +155,23 @@ def log_mean_exp(values: Array) -> Array:
     return jax.nn.logsumexp(values, axis=-1) - jnp.log(values.shape[-1])
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnames="annealing")
 def _forward(
-    joint: Joint, annealing: Annealing, params: Params, x: Array, keys: Key
+    trained: Trained, x: Array, keys: Key, annealing: Annealing
 ) -> dict[str, Array]:
-    chains = jax.vmap(lambda x, key: forward_chains(joint, params, x, key, annealing))
+    chains = jax.vmap(lambda x, key: forward_chains(trained, x, key, annealing))
     return _summary(chains(x, keys))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _both_ways(
-    joint: Joint, annealing: Annealing, params: Params, keys: Key
-) -> dict[str, Array]:
+@partial(jax.jit, static_argnames="annealing")
+def _both_ways(trained: Trained, keys: Key, annealing: Annealing) -> dict[str, Array]:
     def one_image(key: Key) -> dict[str, Array]:
         z_key, x_key, forward_key, backward_key = jax.random.split(key, 4)
-        z = joint.prior(params, 1).sample(z_key)
-        x = joint.decode(params, z).sample(x_key)[0]
-        forward = forward_chains(joint, params, x, forward_key, annealing)
+        codes = trained.prior(1).sample(z_key)
+        x = trained.decode(codes).sample(x_key)[0]
+        forward = forward_chains(trained, x, forward_key, annealing)
         log_w = backward_chains(
-            joint, params, x, z[0], forward["step_sizes"], backward_key, annealing
+            trained, x, codes, forward["step_sizes"], backward_key, annealing
         )
         summary = _summary(forward)
         return {
@@ -206,15 +200,16 @@ def _keys(key: Key, rows: np.ndarray) -> Key:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows))
 
 
-def _check_density(joint: Joint, params: Params) -> None:
+def _check_density(trained: Trained) -> None:
     """Refuses a likelihood that changes with x, which nothing can be drawn from."""
     likelihood = jax.eval_shape(
-        lambda: joint.decode(params, joint.prior(params, 1).sample(jax.random.key(0)))
+        lambda trained: trained.decode(trained.prior(1).sample(jax.random.key(0))),
+        trained,
     )
-    if not getattr(likelihood, "normalized", True):
+    if not likelihood.normalized:
         raise ConfigError(
-            f"p(x | z) is a {type(likelihood).__name__}, which is no density, so there"
-            " is no log p(x) to estimate: train with another normal.scale"
+            f"p(x | z) is a {type(likelihood).__name__}, which is not normalised, so"
+            " log p(x) is not defined: train with another scale than 'optimal'"
         )
 
 

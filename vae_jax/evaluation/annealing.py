@@ -15,6 +15,8 @@ each transition with the size of the way forwards: both equations hold exactly.
 """
 
 import dataclasses
+import itertools
+import math
 from typing import Any, Literal
 
 import jax
@@ -23,8 +25,8 @@ import numpy as np
 
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation import hmc
-from vae_jax.evaluation.joint import Joint
-from vae_jax.types import Array, Key, Params
+from vae_jax.trained import Trained
+from vae_jax.types import Array, Codes, Key
 
 NUM_PILOTS = 4
 FIRST_STEP_SIZE = 0.1
@@ -68,14 +70,56 @@ class Annealing:
         return (sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])
 
 
+class CodeSpace:
+    """The codes of all layers side by side: p(z) p(x | z) of one image on arrays."""
+
+    def __init__(self, trained: Trained, x: Array, rows: int) -> None:
+        """Computes what does not change from one transition to the next.
+
+        Args:
+            trained: a model with its parameters.
+            x: one image, [...].
+            rows: number of chains C.
+        """
+        self._trained = trained
+        self._prior = trained.prior(rows)
+        self._x = jnp.broadcast_to(x, (rows, *x.shape))
+        codes = jax.eval_shape(self._prior.sample, jax.random.key(0))
+        self._shapes = [z.shape[1:] for z in codes]
+
+    def flat(self, codes: Codes) -> Array:
+        """L arrays [C, ...] -> [C, D], with D numbers in all layers together."""
+        return jnp.concatenate([z.reshape(z.shape[0], -1) for z in codes], axis=1)
+
+    def codes(self, z: Array) -> Codes:
+        """The inverse of `flat`."""
+        sizes = [math.prod(shape) for shape in self._shapes]
+        parts = jnp.split(z, list(itertools.accumulate(sizes))[:-1], axis=1)
+        return tuple(
+            part.reshape(-1, *shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        )
+
+    def sample(self, key: Key) -> Array:
+        """Draws from p(z), [C, D]."""
+        return self.flat(self._prior.sample(key))
+
+    def log_prob(self, x: Array) -> Array:
+        """log p(z), nats, [C]."""
+        return self._prior.log_prob(self.codes(x))
+
+    def log_lik(self, z: Array) -> Array:
+        """log p(x | z), nats, [C]."""
+        return self._trained.decode(self.codes(z)).log_prob(self._x)
+
+
 def forward_chains(
-    joint: Joint, params: Params, x: Array, key: Key, annealing: Annealing
+    trained: Trained, x: Array, key: Key, annealing: Annealing
 ) -> dict[str, Array]:
     """Anneals the chains of one image from the prior to the posterior.
 
     Args:
-        joint: p(z) and p(x | z).
-        params: of the model.
+        trained: a model with its parameters: p(z) and p(x | z).
         x: one image, [...].
         key: of the chains.
         annealing: T temperatures, C chains.
@@ -84,7 +128,8 @@ def forward_chains(
         `log_w` [C], `step_sizes` [T] of the transitions, `acceptance` [].
     """
     chains = annealing.num_chains
-    at, prior = _points(joint, params, x, chains + NUM_PILOTS)
+    space = CodeSpace(trained, x, chains + NUM_PILOTS)
+    at = hmc.points(space, space.log_lik)
     start_key, chain_key = jax.random.split(key)
 
     def anneal(carry: Any, step: Any) -> tuple[Any, Any]:
@@ -99,7 +144,7 @@ def forward_chains(
         log_size = log_size + GAIN * (acceptance[chains:].mean() - ACCEPTANCE)
         return (point, log_w, log_size), (size, acceptance[:chains].mean())
 
-    start = at(prior.sample(start_key))
+    start = at(space.sample(start_key))
     carry = (start, jnp.zeros_like(start.log_lik), jnp.log(FIRST_STEP_SIZE))
     (_, log_w, _), (sizes, acceptance) = jax.lax.scan(anneal, carry, _steps(annealing))
     return {
@@ -110,10 +155,9 @@ def forward_chains(
 
 
 def backward_chains(
-    joint: Joint,
-    params: Params,
+    trained: Trained,
     x: Array,
-    z: Array,
+    codes: Codes,
     step_sizes: Array,
     key: Key,
     annealing: Annealing,
@@ -121,10 +165,9 @@ def backward_chains(
     """Takes the chains of one image from an exact posterior draw to the prior.
 
     Args:
-        joint: p(z) and p(x | z).
-        params: of the model.
+        trained: a model with its parameters: p(z) and p(x | z).
         x: one image, [...].
-        z: a draw of p(z | x), [D], where all chains start.
+        codes: a draw of p(z | x), [1, ...] per layer, where all chains start.
         step_sizes: of `forward_chains` on the same image, [T].
         key: of the chains.
         annealing: the same as forwards.
@@ -132,9 +175,10 @@ def backward_chains(
     Returns:
         log w [C], nats, with E[1 / w] = 1 / p(x).
     """
-    at, _ = _points(joint, params, x, annealing.num_chains)
+    space = CodeSpace(trained, x, annealing.num_chains)
+    at = hmc.points(space, space.log_lik)
 
-    def melt(carry: Any, step: Any) -> tuple[Any, None]:
+    def step_back(carry: Any, step: Any) -> tuple[Any, None]:
         point, log_w = carry
         (number, beta, rise), size = step
         step_key = jax.random.fold_in(key, number)
@@ -143,22 +187,15 @@ def backward_chains(
         )
         return (point, log_w + rise * point.log_lik), None
 
-    start = at(jnp.broadcast_to(z, (annealing.num_chains, *z.shape)))
+    z = space.flat(codes)
+    start = at(jnp.broadcast_to(z, (annealing.num_chains, z.shape[1])))
     (_, log_w), _ = jax.lax.scan(
-        melt,
+        step_back,
         (start, jnp.zeros_like(start.log_lik)),
         (_steps(annealing), step_sizes),
         reverse=True,
     )
     return log_w
-
-
-def _points(
-    joint: Joint, params: Params, x: Array, rows: int
-) -> tuple[hmc.At, hmc.Prior]:
-    prior = joint.prior(params, rows)  # here, so that no transition computes it again
-    x = jnp.broadcast_to(x, (rows, *x.shape))
-    return hmc.points(prior, lambda z: joint.decode(params, z).log_prob(x)), prior
 
 
 def _steps(annealing: Annealing) -> tuple[Array, Array, Array]:

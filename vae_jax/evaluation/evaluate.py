@@ -9,7 +9,7 @@ from vae_jax.errors import DataError
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.likelihood import evaluate_images
 from vae_jax.training.checks import check_output, check_support
-from vae_jax.training.step import model_functions
+from vae_jax.training.functions import model_functions
 from vae_jax.types import Array, Key, Params
 
 
@@ -71,7 +71,7 @@ def evaluate(
     return summarize(
         statistics,
         num_pixels=int(np.prod(leaves[0].shape[1:])),
-        support=getattr(output.likelihood, "support", "real"),
+        support=output.likelihood.support,
         dequantized=False,
         num_samples=num_samples,
     )

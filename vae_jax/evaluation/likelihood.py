@@ -196,7 +196,7 @@ def _one_sample(output: VAEOutput, x: Any) -> tuple[Statistics, Array | None]:
         return values, None
     values["rate"] = output.rate()
     values["kl"] = tuple(latent.kl() for latent in latents)
-    if not getattr(output.likelihood, "normalized", True):
+    if not output.likelihood.normalized:
         return values, None
     log_w = output.log_w(x)
     values["elbo_mc"] = log_w

@@ -78,7 +78,7 @@ def regularity(
     """
     decode, encode = _as_pytree(decode), _as_pytree(encode)
     likelihood = jax.eval_shape(decode, codes.mean[:1])
-    drawable = getattr(likelihood, "normalized", True)
+    drawable = likelihood.normalized
     num_draws = min(num_draws, len(train), len(heldout))
     few_heldout = jnp.asarray(heldout[even_rows(len(heldout), num_draws)])
     _check(likelihood, few_heldout, num_draws)

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from vae_jax.compatibility import num_layers
-from vae_jax.distributions import LOG_STD_BOUND
+from vae_jax.distributions import LOG_STD_BOUND, DiagonalNormal, NormalMixture
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
+from vae_jax.models.base import LayeredPrior
+from vae_jax.outputs import Latent
 from vae_jax.runs.identity import read_data
 from vae_jax.runs.opened import Run
 from vae_jax.storage.atomic import writing
@@ -50,6 +51,10 @@ PREPROCESSING: Mapping[str, str] = {
     "dynamic": "x is drawn from Bernoulli(v / 255) for stored bytes v, at each visit",
 }
 DEQUANTIZED = "x = (v + u) / 256 for stored bytes v, with u drawn from Uniform[0, 1)"
+
+
+# A posterior of one layer depends on no draw, so any key will do.
+_NO_DRAW = jax.random.key(0)
 
 
 def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
@@ -106,18 +111,26 @@ def check_model(run: Run) -> None:
     """Refuses models whose codes two files and a prior can't describe.
 
     Raises:
-        ConfigError: names the field.
+        ConfigError: says which part can't be exported.
     """
-    model = run.config.model
-    if num_layers(run.model) > 1:
+    latents = _latents(run)
+    if len(latents) > 1:
         raise ConfigError(
-            f"model.name={model.name}: only models with one latent layer can be"
-            " exported; the prior of z1 is a network here"
+            f"model.name={run.config.model.name}: only models with one latent layer"
+            f" can be exported, and this one has {len(latents)}"
         )
-    if model.posterior == "coupling_flow":
+    posterior, prior = latents[0].posterior, latents[0].prior
+    unknown = set(parameters(posterior)) - set(MEANINGS)
+    if unknown:
         raise ConfigError(
-            "model.posterior=coupling_flow: only diagonal_normal and deterministic"
-            " posteriors can be exported, as others have no mean and log_std"
+            f"model.posterior={run.config.model.posterior}: only diagonal_normal and"
+            " deterministic posteriors can be exported, as others have no mean and"
+            " log_std"
+        )
+    if not isinstance(prior, DiagonalNormal | NormalMixture):
+        raise ConfigError(
+            f"model.prior={run.config.model.prior}: only normal priors and mixtures of"
+            f" normals can be exported, not a {type(prior).__name__}"
         )
 
 
@@ -135,13 +148,13 @@ def check_out(out: pathlib.Path) -> None:
 
 def functions(run: Run) -> tuple[formats.Function, formats.Function]:
     """x [B, H, W, C] -> parameters of q(z | x), and z [B, D] -> those of p(x | z)."""
-    variables = {"params": run.params}
+    trained = run.trained
 
     def encoder(x: Array) -> Mapping[str, Array]:
-        return parameters(run.model.apply(variables, x, method="encode"))
+        return parameters(trained.encode(x, _NO_DRAW)[0].posterior)
 
     def decoder(z: Array) -> Mapping[str, Array]:
-        likelihood = run.model.apply(variables, z, method="decode")
+        likelihood = trained.decode(z)
         return {"mean": likelihood.mean, **parameters(likelihood)}
 
     return encoder, decoder
@@ -158,7 +171,7 @@ def parameters(distribution: Any) -> dict[str, Array]:
 def describe_encoder(run: Run) -> dict[str, Any]:
     """Input and outputs of the encoder, for the JSON file."""
     x = jax.ShapeDtypeStruct((1, *run.image_shape), np.float32)
-    posterior = jax.eval_shape(lambda x: _apply(run, x, "encode"), x)
+    posterior = _latents(run)[0].posterior
     input_x = {**_array("x", x), "range": [0, 1], "values": VALUES[levels(run)]}
     return {
         "distribution": f"q(z | x). {_first_line(posterior)}",
@@ -170,8 +183,8 @@ def describe_encoder(run: Run) -> dict[str, Any]:
 def describe_decoder(run: Run) -> dict[str, Any]:
     """Input and outputs of the decoder, for the JSON file."""
     z = jax.ShapeDtypeStruct((1, run.config.model.latent_dim), np.float32)
-    likelihood = jax.eval_shape(lambda z: _apply(run, z, "decode"), z)
-    mean = jax.eval_shape(lambda z: _apply(run, z, "decode").mean, z)
+    likelihood = jax.eval_shape(run.trained.decode, z)
+    mean = jax.eval_shape(lambda z: run.trained.decode(z).mean, z)
     return {
         "distribution": f"p(x | z). {_first_line(likelihood)}",
         "inputs": [{**_array("z", z), "range": None}],
@@ -201,11 +214,10 @@ def describe_prior(run: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]
 
 def prior_arrays(run: Run) -> dict[str, np.ndarray]:
     """Parameters of a mixture prior, [C] and [C, D]; none for the standard normal."""
-    if run.config.model.prior == "standard_normal":
+    prior = run.trained.prior(1)
+    mixture = prior.top if isinstance(prior, LayeredPrior) else None
+    if not isinstance(mixture, NormalMixture):
         return {}
-    mixture = run.model.apply(
-        {"params": run.params}, 1, method=lambda model, rows: model.prior(rows)
-    )
     return jax.device_get(
         {
             "log_weights": mixture.log_weights,
@@ -236,8 +248,10 @@ def levels(run: Run) -> str:
     return "float" if data.dequantize else stored
 
 
-def _apply(run: Run, x: Array, method: str) -> Any:
-    return run.model.apply({"params": run.params}, x, method=method)
+def _latents(run: Run) -> tuple[Latent, ...]:
+    """Shapes of the latent layers for one image."""
+    x = jax.ShapeDtypeStruct((1, *run.image_shape), np.float32)
+    return jax.eval_shape(run.trained.encode, x, _NO_DRAW)
 
 
 def _outputs(

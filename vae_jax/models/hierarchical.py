@@ -1,17 +1,19 @@
 """Variational autoencoders with several latent layers, encoded from the bottom up."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 
-from vae_jax.distributions import DiagonalNormal, Distribution
+from vae_jax.distributions.base import Distribution, Posterior
+from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.errors import ConfigError
+from vae_jax.models.base import LayeredPrior, call_part, refuse_given
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.ranges import MAX_LAYERS, require_widths
-from vae_jax.types import Array, Key
+from vae_jax.types import Array, Codes, Key
 
 
 class HierarchicalVAE(nn.Module):
@@ -35,8 +37,7 @@ class HierarchicalVAE(nn.Module):
             ],
         )
 
-    A code, for `encode`, `decode` and `sample_prior`, is z1: what the layers above know
-    of it is its prior. Source: Burda et al. 2016, sections 2 and 5.
+    Source: Burda et al. 2016, arXiv:1509.00519, sections 2 and 5.
     """
 
     needs_posterior: ClassVar[type] = DiagonalNormal
@@ -50,57 +51,55 @@ class HierarchicalVAE(nn.Module):
         """L."""
         return len(self.encoders)
 
-    def __call__(self, x: Array, key: Key) -> VAEOutput:
+    def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
         """Draws one code per layer and row of x.
 
         Args:
             x: a batch, [B, ...], or any pytree that the first encoder takes.
-            key: for the draws.
+            key: random key for the draws.
+            train: whether this is a training step; passed on to parts that take it.
 
         Returns:
             The likelihood p(x | z1) and L latent layers, z1 first.
         """
-        drawn: list[tuple[DiagonalNormal, Array]] = []
+        latents = self.encode(x, key, train)
+        likelihood = call_part(self.decoders[0], latents[0].z, train=train)
+        return VAEOutput(likelihood=likelihood, latents=latents)
+
+    def encode(self, x: Any, key: Key, train: bool = False) -> tuple[Latent, ...]:
+        """The L latent layers, z1 first."""
+        drawn: list[tuple[Posterior, Array]] = []
         below = x
         keys = jax.random.split(key, len(self.encoders))
         for encoder, layer_key in zip(self.encoders, keys, strict=True):
-            posterior = encoder(below)
+            posterior = call_part(encoder, below, train=train)
             below = posterior.sample(layer_key)
             drawn.append((posterior, below))
-        codes = [z for _, z in drawn]
         # p(z1 | z2), p(z2 | z3), ...: each sees, from above, draws made from its own z.
         priors = [
-            decoder(z) for decoder, z in zip(self.decoders[1:], codes[1:], strict=True)
+            call_part(decoder, z, train=train)
+            for decoder, (_, z) in zip(self.decoders[1:], drawn[1:], strict=True)
         ]
         top = self.prior(below.shape[0])
-        latents = tuple(
-            Latent(z=z, posterior=posterior, prior=prior, prior_sees_z=prior is not top)
+        return tuple(
+            Latent(
+                z=z,
+                posterior=posterior,
+                prior=prior,
+                prior_depends_on_z=prior is not top,
+            )
             for (posterior, z), prior in zip(drawn, [*priors, top], strict=True)
         )
-        return VAEOutput(likelihood=self.decoders[0](codes[0]), latents=latents)
 
-    def encode(self, x: Array) -> Distribution:
-        """q(z1 | x) with fields [B, D1]."""
-        return self.encoders[0](x)
+    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+        """p(x | z1): what the layers above know of it is its prior."""
+        refuse_given(self, given)
+        return self.decoders[0](codes[0])
 
-    def decode(self, z: Array) -> Distribution:
-        """p(x | z1) with fields [B, ...]."""
-        return self.decoders[0](z)
-
-    def sample_prior(
-        self, key: Key, batch_size: int, temperature: float = 1.0
-    ) -> Array:
-        """z1 drawn from the top down, [B, D1].
-
-        The temperature multiplies the standard deviation of every layer.
-        """
-        keys = jax.random.split(key, len(self.decoders))
-        z = self.prior(batch_size).sample(keys[0], temperature)
-        for decoder, layer_key in zip(
-            reversed(self.decoders[1:]), keys[1:], strict=True
-        ):
-            z = decoder(z).sample(layer_key, temperature)
-        return z
+    def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
+        """p(zL) ... p(z1 | z2) of `num` rows."""
+        refuse_given(self, given)
+        return LayeredPrior(self.prior(num), self.decoders[1:])
 
 
 def hierarchical_vae(

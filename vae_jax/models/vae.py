@@ -1,10 +1,13 @@
 """The variational autoencoder with one latent layer."""
 
+from typing import Any
+
 import flax.linen as nn
 
-from vae_jax.distributions import DiagonalNormal, Distribution
+from vae_jax.distributions.base import Distribution
+from vae_jax.models.base import LayeredPrior, call_part, refuse_given
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.types import Array, Key
+from vae_jax.types import Codes, Key
 
 
 class VAE(nn.Module):
@@ -22,39 +25,41 @@ class VAE(nn.Module):
             ),
         )
 
-    Source: Kingma and Welling 2014, algorithm 1.
+    Source: Kingma and Welling 2014, arXiv:1312.6114, algorithm 1.
     """
 
     encoder: nn.Module
     prior: nn.Module
     decoder: nn.Module
 
-    def __call__(self, x: Array, key: Key) -> VAEOutput:
+    def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
         """Draws one code per row of x and decodes it.
 
         Args:
             x: a batch, [B, ...], or any pytree that the encoder takes.
-            key: for the draw z = mean + std * eps.
+            key: random key for the draw z = mean + std * eps.
+            train: whether this is a training step; passed on to an encoder or decoder
+                whose `__call__` takes `train`.
 
         Returns:
             The likelihood p(x | z) and one latent layer.
         """
-        posterior = self.encoder(x)
+        latents = self.encode(x, key, train)
+        likelihood = call_part(self.decoder, latents[0].z, train=train)
+        return VAEOutput(likelihood=likelihood, latents=latents)
+
+    def encode(self, x: Any, key: Key, train: bool = False) -> tuple[Latent, ...]:
+        """The one latent layer: q(z | x), a draw from it, and p(z)."""
+        posterior = call_part(self.encoder, x, train=train)
         z = posterior.sample(key)
-        latent = Latent(z=z, posterior=posterior, prior=self.prior(z.shape[0]))
-        return VAEOutput(likelihood=self.decoder(z), latents=(latent,))
+        return (Latent(z=z, posterior=posterior, prior=self.prior(z.shape[0])),)
 
-    def encode(self, x: Array) -> Distribution:
-        """q(z | x) with fields [B, D]."""
-        return self.encoder(x)
-
-    def decode(self, z: Array) -> Distribution:
+    def decode(self, codes: Codes, given: Any = None) -> Distribution:
         """p(x | z) with fields [B, ...]."""
-        return self.decoder(z)
+        refuse_given(self, given)
+        return self.decoder(*codes)
 
-    def sample_prior(
-        self, key: Key, batch_size: int, temperature: float = 1.0
-    ) -> Array:
-        """Codes z ~ p(z), [B, D]; the temperature multiplies the standard deviation."""
-        prior: DiagonalNormal = self.prior(batch_size)
-        return prior.sample(key, temperature)
+    def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
+        """p(z) of `num` rows."""
+        refuse_given(self, given)
+        return LayeredPrior(self.prior(num))

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from vae_jax.types import Array, Hparams, Key, Metrics, Params
 
 Loss = Callable[[Any, Any, Hparams], tuple[Array, Metrics]]
-"""An objective without a network of its own: (output, x, hparams) -> (loss, metrics)."""
+"""A plain objective: (output, x, hparams) -> (loss, metrics)."""
 
 
 class Objective(NamedTuple):
@@ -39,7 +41,7 @@ class Objective(NamedTuple):
     """Whether it is right for models with one latent layer only."""
 
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
-        """The loss and metrics of an objective that has no parameters and draws nothing.
+        """Loss and metrics of an objective that has no parameters and draws nothing.
 
         Args:
             output: what the model returned, with a leading sample axis K.
@@ -88,3 +90,25 @@ def objective(
 
     facts = needs_density, splits_encoder, hparams, scheduled, one_layer
     return Objective(init, apply, *facts)
+
+
+def with_gradient_of(loss: Array, surrogate: Array) -> Array:
+    """The value of `loss` with the gradients of both.
+
+    A critic's loss, for example, is added so: it trains the critic, and the value that
+    is reported stays that of the model's loss. What must not get the gradient is kept
+    out of `surrogate` by `jax.lax.stop_gradient`.
+
+    Args:
+        loss: a scalar.
+        surrogate: a scalar of which only the gradient is wanted.
+
+    Returns:
+        A scalar.
+    """
+    return loss + surrogate - jax.lax.stop_gradient(surrogate)
+
+
+def as_objective(thing: Any) -> Objective:
+    """An `Objective`, of a plain function one that declares nothing."""
+    return thing if isinstance(thing, Objective) else objective(thing)

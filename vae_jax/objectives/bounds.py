@@ -8,7 +8,9 @@ sample axis, so K is the trainer's `num_samples`.
 With a `kl_weight` in hparams, the loss uses log p(x | z) + kl_weight * (log p(z) -
 log q(z | x)) for warm-up. The metrics "elbo" and "bound" are always at weight 1.
 
-Plain autoencoders have no weights: these objectives raise a TypeError for them.
+Plain autoencoders have no weights: these objectives raise a TypeError for them. They
+are `Objective`s, which say what they need of a model and can be called as plain
+functions.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.errors import ConfigError
-from vae_jax.objectives.elbo import Objective
+from vae_jax.objectives.base import Loss, Objective, objective, with_gradient_of
 from vae_jax.outputs import SplitOutput, Terms, VAEOutput, terms
 from vae_jax.ranges import COUNT, FINITE, SHARE, require
 from vae_jax.types import Array, Hparams, Metrics
@@ -34,7 +36,10 @@ def mean_log_weight(log_w: Array) -> Array:
 
 
 def log_mean_weight(log_w: Array) -> Array:
-    """log 1/K sum_k w_k. Burda et al. 2016, equation 8. [K, B] -> [B]."""
+    """log 1/K sum_k w_k.
+
+    Burda et al. 2016, arXiv:1509.00519, equation 8. [K, B] -> [B].
+    """
     return jax.nn.logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
 
 
@@ -83,6 +88,10 @@ def renyi_bound(alpha: float) -> Bound:
     return bound
 
 
+def _of_weights(loss: Loss, **facts: Any) -> Objective:
+    return objective(loss, needs_density=True, hparams=("kl_weight",), **facts)
+
+
 def bound_objective(bound: Bound) -> Objective:
     """The objective that maximises a bound by its plain gradient.
 
@@ -90,51 +99,56 @@ def bound_objective(bound: Bound) -> Objective:
         bound: log-weights [K, B] -> nats [B].
 
     Returns:
-        `(output, x, hparams) -> (loss, metrics)`. The loss is minus the batch mean of
-        the bound. Metrics: elbo, rate, distortion, bound.
+        An objective. The loss is minus the batch mean of the bound. Metrics: elbo,
+        rate, distortion, bound.
     """
 
-    def objective(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+    def loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         found = terms(output, x)
-        loss = -bound(_log_w(found, hparams)).mean()
-        return loss, _metrics(found, bound)
+        minus_bound = -bound(_log_w(found, hparams)).mean()
+        return minus_bound, _metrics(found, bound)
 
-    return objective
+    return _of_weights(loss)
 
 
 elbo_mc = bound_objective(mean_log_weight)
 """The VAE's loss with an estimated KL: what Burda et al. 2016 train as "VAE, k = K"."""
 
 iwae = bound_objective(log_mean_weight)
-"""Importance-weighted autoencoder. Source: Burda et al. 2016, equation 8."""
+"""Importance-weighted autoencoder.
+
+Source: Burda et al. 2016, arXiv:1509.00519, equation 8.
+"""
 
 
-def miwae(num_groups: int) -> Objective:
+def miwae(num_groups: int = 1) -> Objective:
     """Multiply IWAE: K samples as the mean of the bounds of `num_groups` groups.
 
-    One group is IWAE, K groups are the VAE. Source: Rainforth et al. 2018, section 5.
+    One group is IWAE, K groups are the VAE. Source: Rainforth et al. 2018,
+    arXiv:1802.04537, section 5.
     """
     return bound_objective(grouped_bound(num_groups))
 
 
-def ciwae(elbo_share: float) -> Objective:
+def ciwae(elbo_share: float = 0.5) -> Objective:
     """Combination IWAE: elbo_share * ELBO + (1 - elbo_share) * IWAE bound.
 
-    `elbo_share` is beta in the paper. Source: Rainforth et al. 2018, section 5.
+    `elbo_share` is beta in the paper. Source: Rainforth et al. 2018, arXiv:1802.04537,
+    section 5.
     """
     return bound_objective(mixed_bound(elbo_share))
 
 
-def renyi(alpha: float) -> Objective:
+def renyi(alpha: float = 0.5) -> Objective:
     """The Monte-Carlo variational Renyi bound.
 
     alpha = 0 is IWAE, alpha = 1 the VAE; a bound from below in expectation for alpha
-    >= 0 and any K. Source: Li and Turner 2016, section 4.1.
+    >= 0 and any K. Source: Li and Turner 2016, arXiv:1602.02311, section 4.1.
     """
     return bound_objective(renyi_bound(alpha))
 
 
-def stl(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def stl_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """The VAE's loss with the path gradient: "sticking the landing".
 
     The density log q(z | x) keeps its gradient through z, but not through the
@@ -142,7 +156,7 @@ def stl(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     it becomes exactly zero, sample by sample, where q is the exact posterior. For the
     mean of log-weights only: with the IWAE bound this estimator is biased (Tucker et
     al. 2019, section 3), and `dreg` is the one that is not. Source: Roeder et al. 2017,
-    section 3.
+    arXiv:1703.09194, section 3.
 
     Args:
         output: with a leading sample axis K.
@@ -157,7 +171,11 @@ def stl(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     return loss, _metrics(frozen, mean_log_weight)
 
 
-def dreg(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+stl = _of_weights(stl_loss)
+"""`stl_loss` as an objective."""
+
+
+def dreg_loss(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """The IWAE bound with doubly reparameterised gradients for the encoder.
 
     With v_k = w_k / sum_j w_j, the encoder gets
@@ -169,13 +187,13 @@ def dreg(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]
     part of log w: the paper's v_k^2 is that of b = 1, and at b = 0 there is no q whose
     gradient could be left out. Both are unbiased for the gradient of the bound; the
     encoder's has a signal-to-noise ratio that rises with K where the plain one's falls.
-    Source: Tucker et al. 2019, section 3.
+    Source: Tucker et al. 2019, arXiv:1810.04152, section 3.
 
     The encoder's parameters must not appear in the prior (as in VampPrior): their
     gradient along that way is left out.
 
     Args:
-        output: from a model passed through `training.split`, with a sample axis K.
+        output: a `SplitOutput` with a leading sample axis K.
         x: [B, ...].
         hparams: optionally "kl_weight".
 
@@ -194,32 +212,36 @@ def dreg(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]
     v = jax.lax.stop_gradient(jax.nn.softmax(log_w, axis=0))
     b = _kl_weight(hparams)
     surrogate = -(((1.0 - b) * v + b * v**2) * log_w).sum(axis=0).mean()
-    return _with_gradient_of(loss, surrogate), metrics
+    return with_gradient_of(loss, surrogate), metrics
 
 
-def piwae(num_groups: int) -> Objective:
+dreg = _of_weights(dreg_loss, splits_encoder=True, one_layer=True)
+"""`dreg_loss` as an objective."""
+
+
+def piwae(num_groups: int = 1) -> Objective:
     """Partially IWAE: the decoder follows IWAE with all K samples, the encoder MIWAE.
 
-    Source: Rainforth et al. 2018, section 5.
+    Source: Rainforth et al. 2018, arXiv:1802.04537, section 5.
 
     Args:
         num_groups: M; must divide K.
 
     Returns:
-        An objective for models passed through `training.split`. The loss is minus the
-        IWAE bound in value; metrics as those of `bound_objective`.
+        The objective. The loss is minus the IWAE bound in value; metrics as those of
+        `bound_objective`.
     """
     encoder_objective = miwae(num_groups)
 
-    def objective(
+    def piwae_loss(
         output: SplitOutput, x: Any, hparams: Hparams
     ) -> tuple[Array, Metrics]:
         _require_split(output, "piwae")
         loss, metrics = iwae(output.decoder, x, hparams)
         encoder_loss, _ = encoder_objective(output.encoder, x, hparams)
-        return _with_gradient_of(loss, encoder_loss), metrics
+        return with_gradient_of(loss, encoder_loss), metrics
 
-    return objective
+    return _of_weights(piwae_loss, splits_encoder=True)
 
 
 def _log_w(found: Terms, hparams: Hparams) -> Array:
@@ -255,14 +277,10 @@ def _freeze_posteriors(output: VAEOutput) -> VAEOutput:
     return dataclasses.replace(output, latents=frozen)
 
 
-def _with_gradient_of(loss: Array, surrogate: Array) -> Array:
-    """The value of `loss` with the gradients of both."""
-    return loss + surrogate - jax.lax.stop_gradient(surrogate)
-
-
 def _require_split(output: object, name: str) -> None:
     if not isinstance(output, SplitOutput):
         raise TypeError(
-            f"{name} trains encoder and decoder by different gradients:"
-            " pass the model through vae_jax.training.split.split_model"
+            f"{name} trains encoder and decoder by different gradients and takes a"
+            " SplitOutput: give the objective to vae_trainer, or pass the model through"
+            " training.split.with_separate_encoder"
         )

@@ -2,24 +2,20 @@
 
     ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)) = -(distortion + rate)
 
-An objective is a function `(output, x, hparams) -> (loss, metrics)`. The output has a
-sample axis K in front of every array. Pixels and latent dimensions are summed, examples
-and samples are averaged: a KL weight here is the beta of the papers, whatever the size
-of the image. `metrics["elbo"]` is always at weight 1, larger is better.
+A plain objective is a function `(output, x, hparams) -> (loss, metrics)`. The output
+has a sample axis K in front of every array. Pixels and latent dimensions are summed,
+examples and samples are averaged: a KL weight here is the beta of the papers, whatever
+the size of the image. `metrics["elbo"]` is always at weight 1, larger is better.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import absolute
-from vae_jax.outputs import VAEOutput
+from vae_jax.distributions.base import absolute
+from vae_jax.outputs import VAEOutput, terms
 from vae_jax.types import Array, Hparams, Metrics
-
-# (output, x, hparams) -> (loss, metrics); any output and any x that fit together.
-Objective = Callable[[Any, Any, Hparams], tuple[Array, Metrics]]
 
 
 def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
@@ -38,9 +34,8 @@ def distortion_and_rate(output: VAEOutput, x: Any) -> tuple[Array, Array]:
     Returns:
         distortion -E_q[log p(x | z)] and rate KL(q || p), nats, each [B].
     """
-    log_lik = jax.vmap(lambda out: out.log_lik(x))(output)  # [K, B]
-    rate = jax.vmap(lambda out: out.rate())(output)  # [K, B]
-    return -log_lik.mean(axis=0), rate.mean(axis=0)
+    found = terms(output, x)
+    return -found.log_lik.mean(axis=0), found.rate.mean(axis=0)
 
 
 def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
@@ -51,13 +46,13 @@ def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
     return metrics
 
 
-def elbo(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def elbo_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
 
     With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
     as at least that many nats, so it costs nothing to use a dimension that much.
-    Sources: Kingma and Welling 2014, equation 10; Higgins et al. 2017, equation 4;
-    Kingma et al. 2016, appendix C.8 (free bits).
+    Sources: Kingma and Welling 2014, arXiv:1312.6114, equation 10; Higgins et al. 2017,
+    equation 4; Kingma et al. 2016, arXiv:1606.04934, appendix C.8 (free bits).
 
     Args:
         output: with a leading sample axis K.
@@ -80,11 +75,12 @@ def elbo(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}
 
 
-def capacity(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def capacity_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * |rate - capacity|, rate averaged over the batch.
 
     Meant for a capacity that grows from 0 (a schedule on "capacity") and a large
-    kl_weight, gamma in the paper. Source: Burgess et al. 2018, equation 8.
+    kl_weight, gamma in the paper. Source: Burgess et al. 2018, arXiv:1804.03599,
+    equation 8.
 
     Args:
         output: with a leading sample axis K.

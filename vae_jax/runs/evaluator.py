@@ -22,7 +22,9 @@ from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.classifier import Classifier, fit_classifier
 from vae_jax.evaluation.regularity import regularity
-from vae_jax.training.step import model_functions
+from vae_jax.trained import Trained, decode, first_posterior
+from vae_jax.training.functions import model_functions
+from vae_jax.training.state import Variables
 from vae_jax.types import Array, Key, Params, stream
 
 CODES_PER_CHUNK = 1000
@@ -48,26 +50,23 @@ class Evaluator:
     def _apply(self) -> Callable:
         return model_functions(self.model).apply
 
-    @functools.cached_property
-    def encode(self) -> Callable[[Params, Array], Posterior]:
-        """(params, x [B, H, W, C]) -> q(z | x), jitted."""
-        return self._method("encode")
+    def trained(self, variables: Params | Variables) -> Trained:
+        """The model with parameters, and with its state if it has one."""
+        if isinstance(variables, Variables):
+            return Trained(self.model, variables.params, variables.model_state)
+        return Trained(self.model, variables)
 
-    @functools.cached_property
-    def decode(self) -> Callable[[Params, Array], Distribution]:
-        """(params, z [B, D]) -> p(x | z), jitted."""
-        return self._method("decode")
+    def encode(self, params: Params, x: Array) -> Posterior:
+        """q(z1 | x) of the layer next to the data, x [B, H, W, C]."""
+        return first_posterior(self.trained(params), x)
 
-    def _method(self, name: str) -> Callable[[Params, Array], Any]:
-        return jax.jit(
-            lambda params, batch: self.model.apply(
-                {"params": params}, batch, method=name
-            )
-        )
+    def decode(self, params: Params, z: Array) -> Distribution:
+        """p(x | z1), z1 [B, D]."""
+        return decode(self.trained(params), z)
 
     def prior(self, params: Params, key: Key, num: int) -> Array:
-        """Codes drawn from the prior, [num, D]."""
-        return self.model.apply({"params": params}, key, num, method="sample_prior")
+        """Codes of the layer next to the data, drawn from the prior, [num, D]."""
+        return self.trained(params).prior(num).sample(key)[0]
 
     @functools.cached_property
     def _draws(self) -> Mapping[str, Callable[[Array, Array], Array]]:
@@ -153,8 +152,8 @@ class Evaluator:
     def regularity(self, params: Params, key: Key) -> dict[str, float | None]:
         """Continuity and completeness of the latent space, see `regularity`."""
         return regularity(
-            Partial(self.decode, params),
-            Partial(self.encode, params),
+            Partial(decode, self.trained(params)),
+            Partial(first_posterior, self.trained(params)),
             self.codes(params, "train"),
             self.x("train", even_rows(len(self.dataset.train), MAX_TRAIN)),
             self.x("test", np.arange(len(self.dataset.test))),

@@ -230,11 +230,12 @@ def fit(
 def _with_params(state: TrainState, params: Params) -> TrainState:
     """A new state that begins with these parameters, the same for each member."""
     own = jax.tree.map(
-        lambda new, old: jnp.broadcast_to(new, old.shape), params, state.params
+        lambda new, old: jnp.broadcast_to(new, old.shape), params, state.params.model
     )
     # A copy: donating a state that holds one buffer twice is an error.
     average = None if state.ema_params is None else jax.tree.map(jnp.copy, own)
-    return dataclasses.replace(state, params=own, ema_params=average)
+    learned = dataclasses.replace(state.params, model=own)
+    return dataclasses.replace(state, params=learned, ema_params=average)
 
 
 def make_batches(

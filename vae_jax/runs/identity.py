@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs.imported import check_imported
 from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import read_json, write_json
 
@@ -66,6 +67,7 @@ def compare(
     if not (workdir / "config.json").is_file():
         return Standing(is_new=True)
     saved = build.flatten(read_json(workdir / "config.json"))
+    check_imported(saved.get("imports", ()), f"workdir={workdir}")
     # Through JSON, so that tuples and lists compare equal.
     wanted = build.flatten(json.loads(json.dumps(config.to_dict())))
     differing = [
@@ -172,6 +174,7 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
     if not (workdir / "config.json").is_file():
         raise ConfigError(f"workdir={workdir}: holds no run (there is no config.json)")
     saved = read_json(workdir / "config.json")
+    check_imported(saved.get("imports", ()), f"workdir={workdir}")
     try:
         config = ConfigDict(saved)
         build.check(config)

@@ -45,19 +45,21 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
         gives for a batch and one draw, `output/...` what the model gives for K draws.
     """
     saved = abstract_saved(config, spec, trainer)
-    params, model = saved.state.params, build.make_model(config, spec)
+    params, state = saved.state.params, saved.state.model_state
+    model = build.make_model(config, spec)
 
     def forward(params: Any, x: Any, key: Any) -> tuple[Any, Any]:
         return model.apply(
-            {"params": params},
+            {"params": params, **state},
             x,
             key,
+            rngs={"dropout": key},
             capture_intermediates=_has_parameters,
-            mutable=["intermediates"],
+            mutable=["intermediates", *state],
         )
 
     x = jax.ShapeDtypeStruct((config.data.batch_size, *spec.image_shape), "float32")
-    output, kept = jax.eval_shape(forward, params, x, build.run_key(config))
+    output, kept = jax.eval_shape(forward, params.model, x, build.run_key(config))
     draws = (config.objective.num_samples,)
     output = jax.tree.map(lambda leaf: leaf.update(shape=draws + leaf.shape), output)
     rest = {"gradient": params, "layers": kept["intermediates"], "output": output}

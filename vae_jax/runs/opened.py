@@ -22,6 +22,7 @@ from vae_jax.paths import local_path
 from vae_jax.runs import identity
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.trained import Trained, first_posterior
 from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
 
@@ -47,6 +48,11 @@ class Run:
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
         return self.spec.image_shape
+
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The model with its parameters."""
+        return Trained(self.model, self.params)
 
     def key(self, name: str) -> Key:
         """The run's key for a named purpose."""
@@ -139,17 +145,15 @@ def sample(
         `z` [num, D], `mean` [num, H, W, C] of p(x | z) and, where the likelihood can
         be drawn from, `draw` [num, H, W, C].
     """
-    variables = {"params": run.params}
+    trained = run.trained
 
     @jax.jit
     def chunk(key: Key) -> dict[str, jax.Array]:
         z_key, x_key = jax.random.split(key)
-        z = run.model.apply(
-            variables, z_key, min(CHUNK, num), temperature, method="sample_prior"
-        )
-        likelihood = run.model.apply(variables, z, method="decode")
-        parts = {"z": z, "mean": likelihood.mean}
-        if getattr(likelihood, "normalized", True):
+        codes = trained.prior(min(CHUNK, num)).sample(z_key, temperature)
+        likelihood = trained.decode(codes)
+        parts = {"z": codes[0], "mean": likelihood.mean}
+        if likelihood.normalized:
             parts["draw"] = likelihood.sample(x_key)
         return parts
 
@@ -214,14 +218,14 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
     """
     key = stream(build.data_key(run.config), "reconstruct")
     draw = fixed_draw(build.make_preprocess(run.config), key)
-    variables = {"params": run.params}
+    trained = run.trained
 
     @jax.jit
     def chunk(rows: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
         x = draw(images, rows)
-        posterior = run.model.apply(variables, x, method="encode")
+        posterior = first_posterior(trained, x)
         code, std = posterior.mean, jnp.sqrt(posterior.variance)
-        mean = run.model.apply(variables, code, method="decode").mean
+        mean = trained.decode(code).mean
         return {"x": x, "mean": mean, "code": code, "std": std}
 
     parts = []

@@ -151,7 +151,7 @@ def parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | Non
     if not config.train.init_from:
         return None
     run = opened.open_run(config.train.init_from)
-    wanted = opened.abstract_saved(config, spec).state.params
+    wanted = opened.abstract_saved(config, spec).state.eval_params
     found, expected = manifest.describe(run.params), manifest.describe(wanted)
     if misfit := manifest.misfit(found, expected):
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 
 from vae_jax.errors import ConfigError, ContractError
+from vae_jax.objectives.base import Objective
 
 _ORDER = "the order is vae_trainer(model, objective, tx)"
 
@@ -36,7 +37,8 @@ def check_module(model: Any) -> None:
     elif any(c.__module__.startswith("flax.nnx") for c in type(model).__mro__):
         advice = (
             "take it apart with nnx.split in `init` and put it together with"
-            " nnx.merge in `apply` of a vae_jax.ModelFunctions(init, apply)"
+            " nnx.merge in `apply` of a vae_jax.ModelFunctions(init, apply), as"
+            " examples/nnx_model.py does"
         )
     else:
         advice = (
@@ -54,7 +56,11 @@ def check_objective_argument(objective: Any) -> None:
     Raises:
         ContractError: says what to write.
     """
-    wanted = "a function (output, x, hparams) -> (loss, metrics), such as vae_jax.elbo"
+    if isinstance(objective, Objective):
+        return
+    wanted = (
+        "a function (output, x, hparams) -> (loss, metrics), such as vae_jax.elbo_loss"
+    )
     if not callable(objective):
         order = f"; {_ORDER}" if _is_transformation(objective) else ""
         raise ContractError(

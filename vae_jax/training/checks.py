@@ -48,6 +48,9 @@ SUPPORTS: dict[str, Rule] = {
 }
 
 
+RESERVED = ("loss", "grad_norm")  # metrics of the step itself
+
+
 def check_output(output: Any, x: Any) -> None:
     """Raises unless a model's output has the form of the batch it was given.
 
@@ -76,6 +79,7 @@ def check_output(output: Any, x: Any) -> None:
         )
     for layer, latent in enumerate(output.latents, start=1):
         _check_latent(latent, f"latent layer {layer}")
+    _check_facts(output.likelihood, "the likelihood")
     _check_likelihood(_draw_of(output.likelihood), x, "x")
 
 
@@ -107,11 +111,12 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
             f"the objective's metrics are {_kind(metrics)}: they must be a dict of"
             " arrays, {} for none"
         )
-    if "loss" in metrics:
-        raise ContractError(
-            "the objective's metrics have the name 'loss', under which the step gives"
-            " the loss itself: call that metric otherwise"
-        )
+    for name in RESERVED:
+        if name in metrics:
+            raise ContractError(
+                f"the objective's metrics have the name {name!r}, under which the step"
+                " gives a number of its own: call that metric otherwise"
+            )
     return loss, dict(metrics)
 
 
@@ -135,7 +140,7 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
     if isinstance(likelihood, Masked):
         likelihood, observed, x = likelihood.base, x["observed"], x["value"]
         name = f"{name}['value']"
-    support = getattr(likelihood, "support", None)
+    support = likelihood.support
     if support == "class":
         count = likelihood.logits.shape[-1]
         rule: Rule = (
@@ -171,16 +176,30 @@ def _check_latent(latent: Any, name: str) -> None:
             f"{name} is {_kind(latent)}: it must be vae_jax.Latent(z, posterior, prior)"
         )
     shape = latent.z.shape
-    if len(shape) != 2:
+    if len(shape) < 2:
         raise ContractError(
-            f"{name}: z has the shape {shape}: it must be [B, D]; flatten the code"
+            f"{name}: z has the shape {shape}: it must be [B, D] or [B, ...], with the"
+            " batch axis first"
         )
     for part in ("posterior", "prior"):
-        drawn = _draw_of(getattr(latent, part))
+        distribution = getattr(latent, part)
+        _check_facts(distribution, f"{name}: the {part}")
+        drawn = _draw_of(distribution)
         if drawn is not None and drawn.shape != shape:
             raise ContractError(
                 f"{name}: z has the shape {shape}, but the {part} is of codes of shape"
                 f" {drawn.shape}: give the encoder and the prior the same latent_dim"
+            )
+
+
+def _check_facts(distribution: Any, name: str) -> None:
+    """Raises unless a distribution says what it is."""
+    for fact in ("support", "has_density", "normalized"):
+        if not hasattr(distribution, fact):
+            raise ContractError(
+                f"{name} is of type {type(distribution).__name__}, which has no"
+                f" {fact!r}: let the class inherit from"
+                " vae_jax.distributions.BaseDistribution, which says what is usual"
             )
 
 
@@ -233,7 +252,7 @@ def _is_array(x: Any) -> bool:
 
 def _draw_of(distribution: Any) -> Any:
     """Shapes of a draw, or None if the distribution has none."""
-    if not getattr(distribution, "normalized", True):
+    if not distribution.normalized:
         return jax.eval_shape(lambda d: d.mean, distribution)
     if not hasattr(distribution, "sample"):
         return None

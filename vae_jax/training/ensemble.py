@@ -4,9 +4,9 @@ from typing import Any
 
 import jax
 
-from vae_jax.training.state import TrainState
+from vae_jax.training.state import Learned, TrainState
 from vae_jax.training.step import Trainer
-from vae_jax.types import Hparams, Key, Metrics
+from vae_jax.types import Array, Hparams, Key, Metrics, ModelState
 
 
 def ensemble(trainer: Trainer) -> Trainer:
@@ -22,7 +22,8 @@ def ensemble(trainer: Trainer) -> Trainer:
 
     Returns:
         A trainer with `init(keys [M], x) -> states` and
-        `step(states, x, keys [M], hparams with fields [M]) -> (states, metrics [M])`.
+        `step(states, x, keys [M], hparams with fields [M]) -> (states, metrics [M])`;
+        `loss` likewise, with parameters of M members.
     """
 
     def init(keys: Key, x: Any) -> TrainState:
@@ -34,4 +35,14 @@ def ensemble(trainer: Trainer) -> Trainer:
         over_members = jax.vmap(trainer.step, in_axes=(0, None, 0, 0))
         return over_members(states, x, keys, hparams)
 
-    return Trainer(init, step)
+    def loss(
+        params: Learned,
+        x: Any,
+        key: Key,
+        hparams: Hparams,
+        model_state: ModelState = None,
+    ) -> tuple[Array, Metrics]:
+        over_members = jax.vmap(trainer.loss, in_axes=(0, None, 0, 0, 0))
+        return over_members(params, x, key, hparams, model_state)
+
+    return Trainer(init, step, loss)

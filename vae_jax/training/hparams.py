@@ -1,9 +1,11 @@
 """Which hyperparameters a step reads, so that a misspelt name is no silent default."""
 
+import collections
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from vae_jax.errors import ContractError, nearest
 from vae_jax.types import Hparams
@@ -13,8 +15,8 @@ _READERS = {
     "warmup_steps": "a schedule reads it, such as"
     " schedule=schedules.scale('kl_weight', schedules.linear)",
     "learning_rate": "vae_jax.scale_by_hparam() reads it, as the optimiser's last link",
-    "capacity": "the objective vae_jax.capacity reads it",
-    "free_nats": "the objective vae_jax.elbo reads it",
+    "capacity": "the objective vae_jax.capacity_loss reads it",
+    "free_nats": "the objective vae_jax.elbo_loss reads it",
 }
 
 
@@ -36,10 +38,16 @@ class WatchedHparams(dict):
         """
         super().__init__(values)
         self._reader = reader
-        self._asked = asked
+        self.asked = asked
+
+    def reader(self, name: str) -> "WatchedHparams":
+        """The same numbers for another reader: "the schedule", "the model", ..."""
+        other = self | {}
+        other._reader = name
+        return other
 
     def __getitem__(self, name: str) -> Any:
-        self._asked.add(name)
+        self.asked.add(name)
         if not super().__contains__(name):
             raise ContractError(
                 f"hparams has no {name!r}, which {self._reader} reads:"
@@ -49,34 +57,34 @@ class WatchedHparams(dict):
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self._asked.add(name)
+        self.asked.add(name)
         return super().get(name, default)
 
     def __contains__(self, name: object) -> bool:
-        self._asked.add(str(name))
+        self.asked.add(str(name))
         return super().__contains__(name)
 
     def __or__(self, other: Any) -> Any:
         mine = dict(zip(dict.keys(self), dict.values(self), strict=True))
-        return WatchedHparams({**mine, **other}, self._reader, self._asked)
+        return WatchedHparams({**mine, **other}, self._reader, self.asked)
 
     def copy(self) -> Any:
         return self | {}
 
     def __iter__(self) -> Iterator[str]:
-        self._asked.update(dict.keys(self))
+        self.asked.update(dict.keys(self))
         return super().__iter__()
 
     def keys(self) -> Any:
-        self._asked.update(dict.keys(self))
+        self.asked.update(dict.keys(self))
         return super().keys()
 
     def values(self) -> Any:
-        self._asked.update(dict.keys(self))
+        self.asked.update(dict.keys(self))
         return super().values()
 
     def items(self) -> Any:
-        self._asked.update(dict.keys(self))
+        self.asked.update(dict.keys(self))
         return super().items()
 
 
@@ -94,15 +102,14 @@ jax.tree_util.register_pytree_node(WatchedHparams, _flatten, _unflatten)
 
 
 def watch(
-    hparams: Any, reader: str, asked: set[str], name: str = "hparams"
+    hparams: Any, asked: set[str] | None = None, name: str = "hparams"
 ) -> WatchedHparams:
     """`hparams` as `WatchedHparams`.
 
     Args:
         hparams: name -> traced number.
-        reader: who is given them, for messages: "the schedule".
-        asked: names asked for so far; grows.
-        name: of hparams, for messages.
+        asked: names asked for so far; grows. None: a new set.
+        name: what to call `hparams` in messages.
 
     Returns:
         The same numbers, watched.
@@ -111,15 +118,18 @@ def watch(
         ContractError: they are no mapping.
     """
     if isinstance(hparams, WatchedHparams):
-        hparams = hparams | {}
-        hparams._reader = reader
-        return hparams
+        return hparams | {}
     if not isinstance(hparams, Mapping):
         raise ContractError(
             f"{name} is of type {type(hparams).__name__}: it must be a dict of numbers,"
             " as vae_jax.make_hparams(kl_weight=1.0) gives"
         )
-    return WatchedHparams(hparams, reader, asked)
+    return WatchedHparams(hparams, "the step", set() if asked is None else asked)
+
+
+def any_number() -> Any:
+    """Hyperparameters of any name, each 1, for a trace that only makes shapes."""
+    return collections.defaultdict(lambda: jnp.ones(()))
 
 
 def check_all_read(hparams: Hparams, asked: set[str]) -> None:

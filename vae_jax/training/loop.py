@@ -165,12 +165,12 @@ def train_loop(
         start: number of updates already made.
         num_steps: number of updates at the end.
         log_every: steps per report, and per call of the device.
-        max_chunk: fewer steps per call, and so per report, where memory is short.
         data_key: of preprocessing; that of step t is folded from t.
         key: of the step, [] or [M].
         hparams: of the step, fields [] or [M].
         on_report: called once per chunk, in order, while the next one already runs. An
             exception it raises ends the loop.
+        max_chunk: fewer steps per call, and so per report, where memory is short.
         pauses: called with (step, state) once all reports up to that step are in, so
             a state after a reported non-finite loss is never seen. The next chunk
             already runs: the state is a copy, which may be kept.

@@ -4,6 +4,7 @@ An optimiser is a link that turns a gradient into a direction; the learning rate
 follows, see `training.state.scale_by_hparam`.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,31 @@ def stages(num_steps: int) -> optax.Schedule:
         [optax.constant_schedule(factor) for factor in factors],
         [round(end * num_steps) for end in ends],
     )
+
+
+def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
+    """An optax transformation whose `update` may be given any keyword argument.
+
+    It is handed on those that its `update` takes, and no other.
+    `optax.with_extra_args_support` takes everything from an object such as
+    `optax.MultiSteps`, whose `update` does take it, and gives everything to one with a
+    fixed list of arguments.
+
+    Args:
+        tx: any object with `init` and `update`.
+
+    Returns:
+        The transformation.
+    """
+    parameters = inspect.signature(tx.update).parameters.values()
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    names = {p.name for p in parameters}
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        taken = {n: v for n, v in extra.items() if takes_all or n in names}
+        return tx.update(updates, state, params, **taken)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
 
 
 def adamw(

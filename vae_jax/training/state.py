@@ -7,7 +7,27 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from vae_jax.types import Array, Hparams, Params
+from vae_jax.types import Array, Hparams, ModelState, Params
+
+
+@struct.dataclass
+class Learned:
+    """All that the optimiser changes: what a training step differentiates by.
+
+    The field names serve as labels for `optax.partition`, as in
+    `optax.partition({"m": adam, "o": sgd}, Learned(model="m", objective="o"))`.
+    """
+
+    model: Params
+    objective: Params  # of an objective with a network of its own; {} for all others
+
+
+@struct.dataclass
+class Variables:
+    """What a model with state is evaluated with."""
+
+    params: Params
+    model_state: ModelState
 
 
 @struct.dataclass
@@ -19,14 +39,23 @@ class TrainState:
     """
 
     step: Array  # [], int32, number of updates made
-    params: Params
+    params: Learned
     opt_state: optax.OptState
-    ema_params: Params | None = None  # running average of params, if asked for
+    ema_params: Params | None = None  # running average of params.model, if asked for
+    # What a model keeps beside its parameters (batch averages, codebooks); {} for most.
+    model_state: ModelState = struct.field(default_factory=dict)
 
     @property
     def eval_params(self) -> Params:
-        """The averaged parameters where there are any, else the current ones."""
-        return self.params if self.ema_params is None else self.ema_params
+        """The model's averaged parameters if there are any, else the current ones."""
+        return self.params.model if self.ema_params is None else self.ema_params
+
+    @property
+    def eval_variables(self) -> Params | Variables:
+        """`eval_params`, together with the model's state where it has one."""
+        if not self.model_state:
+            return self.eval_params
+        return Variables(self.eval_params, self.model_state)
 
 
 def make_hparams(**values: Any) -> Hparams:

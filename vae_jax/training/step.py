@@ -1,160 +1,88 @@
-"""Training as a pair of pure functions: the part that other projects import."""
+"""Training as pure functions: the part that other projects import."""
 
-import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import errors as flax_errors
 
-from vae_jax.errors import ContractError
-from vae_jax.objectives.elbo import Objective
+from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.objectives.schedules import Schedule, unchanged
-from vae_jax.outputs import SplitOutput, VAEOutput
+from vae_jax.outputs import SplitOutput
 from vae_jax.training import arguments
 from vae_jax.training.checks import check_objective, check_output, check_support
-from vae_jax.training.hparams import check_all_read, watch
-from vae_jax.training.state import TrainState
-from vae_jax.types import Array, Hparams, Key, Metrics, Params
+from vae_jax.training.functions import draw_samples, separate_encoder, stateful_model
+from vae_jax.training.hparams import WatchedHparams, any_number, check_all_read, watch
+from vae_jax.training.optimizers import with_extra_arguments
+from vae_jax.training.state import Learned, TrainState
+from vae_jax.types import Array, Hparams, Key, Metrics, ModelState, Params, stream
+
+
+class LossFunction(Protocol):
+    """The loss of a batch as a pure function of what is learned."""
+
+    def __call__(
+        self,
+        params: Learned,
+        x: Any,
+        key: Key,
+        hparams: Hparams,
+        model_state: ModelState = None,
+    ) -> tuple[Array, Metrics]:
+        """Loss and metrics; `model_state` of a model that has one."""
+        ...
 
 
 class Trainer(NamedTuple):
-    """Two pure functions. The caller jits, scans, vmaps or shards them."""
+    """Three pure functions. The caller jits, scans, vmaps or shards them."""
 
     init: Callable[[Key, Any], TrainState]
+    """(key, x) -> state."""
+
     step: Callable[[TrainState, Any, Key, Hparams], tuple[TrainState, Metrics]]
+    """(state, x, key, hparams) -> (next state, metrics)."""
 
-
-class ModelFunctions(NamedTuple):
-    """A model of any library as two functions."""
-
-    init: Callable[[Key, Any], Params]  # (key, x) -> params
-    apply: Callable[[Params, Any, Key], Any]  # (params, x, key) -> VAEOutput
-
-
-def model_functions(model: Any) -> ModelFunctions:
-    """The two functions of a Flax module whose `__call__(x, key)` gives a VAEOutput.
-
-    A `ModelFunctions` passes through.
-
-    Raises:
-        ContractError: the model is neither; or, when it is applied, it keeps more than
-            parameters or asks for a random stream of its own.
-    """
-    if isinstance(model, ModelFunctions):
-        return model
-    arguments.check_module(model)
-
-    def init(key: Key, x: Any) -> Params:
-        params_key, z_key = jax.random.split(key)
-        # An autoencoder or a model without parameters in some part still has "params".
-        return model.init(params_key, x, z_key).get("params", {})
-
-    def apply(params: Params, x: Any, key: Key) -> VAEOutput:
-        try:
-            return model.apply({"params": params}, x, key)
-        except flax_errors.FlaxError as error:
-            if advice := _what_a_step_does_not_carry(error):
-                raise ContractError(advice) from error
-            raise
-
-    return ModelFunctions(init, apply)
-
-
-def _what_a_step_does_not_carry(error: flax_errors.FlaxError) -> str | None:
-    """What to write in the place of a layer with state or a random stream."""
-    text = str(error)
-    rng = re.match(r'(\S+) needs PRNG for "(\w+)"', text)
-    # At apply, only a variable that is missing is drawn from "params" anew.
-    if rng and rng[2] != "params":
-        return (
-            f"{rng[1]} asks for the random stream {rng[2]!r}, and there is only the key"
-            " of __call__(x, key): give it a part of that, as in"
-            " nn.Dropout(0.1, deterministic=False)(h, rng=dropout_key)"
-        )
-    kinds = (
-        flax_errors.ScopeCollectionNotFound,
-        flax_errors.ScopeVariableNotFoundError,
-        flax_errors.ModifyScopeVariableError,
-    )
-    if rng or isinstance(error, kinds):
-        collection = re.search(r'collection "(\w+)"', text)
-        return (
-            f"the model keeps {repr(collection[1]) if collection else 'variables'}"
-            " beside its parameters, which a step does not carry: use LayerNorm or"
-            " GroupNorm in the place of BatchNorm, WeightNorm in that of SpectralNorm"
-        )
-    return None
-
-
-def apply_samples(
-    apply: Callable[[Params, Any, Key], VAEOutput],
-    params: Params,
-    x: Any,
-    key: Key,
-    num_samples: int,
-) -> VAEOutput:
-    """Runs the model with K keys: every array of the output gets an axis K in front.
-
-    The encoder does not depend on the key, so `vmap` computes it once.
-
-    Args:
-        apply: (params, x, key) -> VAEOutput.
-        params: of the model.
-        x: a batch, [B, ...], or a pytree of such arrays.
-        key: split into K.
-        num_samples: K.
-
-    Returns:
-        A VAEOutput with fields [K, B, ...].
-
-    Raises:
-        ContractError: the output does not fit x, see `checks.check_output`.
-    """
-
-    def one_sample(z_key: Key) -> VAEOutput:
-        output = apply(params, x, z_key)
-        check_output(output, x)
-        return output
-
-    keys = jax.random.split(key, num_samples)
-    if num_samples == 1:
-        # The same numbers. An axis of one draw inside the model would slow a CPU down
-        # and, over several devices, cost a second sum of gradients.
-        return jax.tree.map(lambda leaf: leaf[None], one_sample(keys[0]))
-    return jax.vmap(one_sample)(keys)
+    loss: LossFunction
+    """(params, x, key, hparams) -> (loss, metrics), for gradients of your own."""
 
 
 def vae_trainer(
     model: Any,
-    objective: Objective,
+    objective: Any,
     tx: optax.GradientTransformation,
     *,
     num_samples: int = 1,
     schedule: Schedule = unchanged,
     ema_decay: float | None = None,
 ) -> Trainer:
-    """Builds `init(key, x) -> state` and `step(state, x, key, hparams)`.
+    """Builds `init(key, x)`, `step(state, x, key, hparams)` and `loss(params, ...)`.
 
-    `step` returns the next state and a dict of scalars: "loss" and the objective's
-    metrics. `key` is the same for the whole run: that of step t is
-    `fold_in(key, t)`, so a restored run repeats exactly. `hparams` holds traced
-    numbers (see `make_hparams`), so one compilation serves every KL weight; each must
-    be read by the schedule, the objective or the optimiser. `x` is whatever the model
-    takes: an array [B, ...] or a pytree of them.
+    `step` returns the next state and a dict of scalars: "loss", "grad_norm" (Euclidean,
+    over all parameters) and the objective's metrics. `key` is the same for the whole
+    run: step t draws with `fold_in(key, t)`, so a restored run repeats exactly, and
+
+        trainer.loss(state.params, x, fold_in(key, t), schedule(t, hparams))
+
+    is what step t minimises. From that key come those of the K draws,
+    `split(fold_in(key, t), K)`, and the streams "dropout" and "objective". `hparams`
+    holds traced numbers (see `make_hparams`), so one compilation serves every KL
+    weight; each must be read by the schedule, the model, the objective or the
+    optimiser. `x` is whatever the model takes: an array [B, ...] or a pytree of them.
 
     Args:
-        model: a Flax module whose `__call__(x, key)` returns a VAEOutput, or a
-            `ModelFunctions` pair.
-        objective: (output, x, hparams) -> (loss, metrics); the output has a leading
-            sample axis K, see `terms`.
-        tx: any optax transformation.
+        model: a Flax linen module whose `__call__(x, key)` returns a VAEOutput (see
+            `training.functions.stateful_model` for what else it may take and keep), a
+            `ModelFunctions` or a `StatefulModel`.
+        objective: a function (output, x, hparams) -> (loss, metrics), or an `Objective`
+            that has parameters of its own; the output has a leading sample axis K, see
+            `terms`.
+        tx: an optax transformation of `Learned(model, objective)`. It is given `value`,
+            `grad`, `value_fn` and `hparams` as far as it takes them.
         num_samples: K, draws of the latents per example.
         schedule: (step, hparams) -> hparams, see `objectives.schedules`.
         ema_decay: if given, the state also carries an exponential moving average of
-            the parameters with decay min(ema_decay, (1 + t) / (10 + t)).
+            the model's parameters with decay min(ema_decay, (1 + t) / (10 + t)).
 
     Returns:
         A Trainer. Its functions raise, while they are traced and so at no cost to the
@@ -166,59 +94,137 @@ def vae_trainer(
         ContractError: model, objective, tx or schedule is no such thing.
         ConfigError: num_samples is no whole number above 0, or ema_decay not in [0, 1).
     """
-    functions = model_functions(model)
     arguments.check_objective_argument(objective)
     arguments.check_transformation(tx)
     arguments.check_schedule(schedule)
     arguments.check_num_samples(num_samples)
     arguments.check_ema_decay(ema_decay)
-    tx = optax.with_extra_args_support(tx)
+    objective = as_objective(objective)
+    functions = stateful_model(model)
+    if objective.splits_encoder and not functions.splits_encoder:
+        functions = separate_encoder(functions)
+    tx = with_extra_arguments(tx)
+
+    def outputs(
+        params: Any, model_state: ModelState, x: Any, key: Key, hparams: Hparams
+    ) -> tuple[Any, ModelState]:
+        def apply(z_key: Key) -> tuple[Any, ModelState]:
+            return functions.apply(params, model_state, x, z_key, hparams, True)
+
+        return draw_samples(apply, x, key, num_samples)
 
     def init(key: Key, x: Any) -> TrainState:
-        params = functions.init(key, x)
-        output = jax.eval_shape(functions.apply, params, x, key)
-        check_output(output, x)
-        output = output.decoder if isinstance(output, SplitOutput) else output
-        check_support(output.likelihood, x)
+        model_params, model_state = functions.init(key, x)
+        one_draw, _ = jax.eval_shape(
+            lambda p, s, x, k: functions.apply(p, s, x, k, any_number(), True),
+            model_params,
+            model_state,
+            x,
+            key,
+        )
+        check_output(one_draw, x)
+        decoded = one_draw.decoder if isinstance(one_draw, SplitOutput) else one_draw
+        check_support(decoded.likelihood, x)
+        params = Learned(model_params, _own_params(objective, key, one_draw))
+        # A copy: donating a state that holds one buffer twice is an error.
+        ema = None if ema_decay is None else jax.tree.map(jnp.copy, model_params)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             opt_state=tx.init(params),
-            # A copy: donating a state that holds one buffer twice is an error.
-            ema_params=None if ema_decay is None else jax.tree.map(jnp.copy, params),
+            ema_params=ema,
+            model_state=model_state,
         )
+
+    def loss_and_state(
+        params: Learned,
+        x: Any,
+        key: Key,
+        hparams: WatchedHparams,
+        model_state: ModelState,
+    ) -> tuple[Array, tuple[Metrics, ModelState]]:
+        read = hparams.reader("the model")
+        output, model_state = outputs(params.model, model_state, x, key, read)
+        loss, metrics = check_objective(
+            objective.apply(
+                params.objective,
+                output,
+                x,
+                hparams.reader("the objective"),
+                stream(key, "objective"),
+            )
+        )
+        return loss, (metrics, model_state)
+
+    def loss(
+        params: Learned,
+        x: Any,
+        key: Key,
+        hparams: Hparams,
+        model_state: ModelState = None,
+    ) -> tuple[Array, Metrics]:
+        watched = watch(hparams)
+        state = {} if model_state is None else model_state
+        value, (metrics, _) = loss_and_state(params, x, key, watched, state)
+        return value, metrics
 
     def step(
         state: TrainState, x: Any, key: Key, hparams: Hparams
     ) -> tuple[TrainState, Metrics]:
         z_key = jax.random.fold_in(key, state.step)
-        asked: set[str] = set()
-        now = schedule(state.step, watch(hparams, "the schedule", asked))
-        now = watch(now, "the objective", asked, "what the schedule returned")
+        watched = watch(hparams)
+        scheduled = schedule(state.step, watched.reader("the schedule"))
+        now = watch(scheduled, watched.asked, "what the schedule returned")
 
-        def loss_fn(params: Params) -> tuple[Array, Metrics]:
-            output = apply_samples(functions.apply, params, x, z_key, num_samples)
-            return check_objective(objective(output, x, now))
+        def of_params(params: Learned) -> tuple[Array, tuple[Metrics, ModelState]]:
+            return loss_and_state(params, x, z_key, now, state.model_state)
 
-        (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        def value_fn(params: Learned, hparams: Any = None) -> Array:
+            del hparams  # optax hands on what `update` was given, by name
+            return of_params(params)[0]
+
+        gradient = jax.value_and_grad(of_params, has_aux=True)
+        (loss, (metrics, model_state)), grads = gradient(state.params)
         updates, opt_state = tx.update(
             grads,
             state.opt_state,
             state.params,
-            hparams=watch(now, "the optimiser", asked),
+            value=loss,
+            grad=grads,
+            value_fn=value_fn,
+            hparams=now.reader("the optimiser"),
         )
-        check_all_read(hparams, asked)
+        check_all_read(hparams, watched.asked)
         params = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
         if ema_decay is not None:
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-            ema_params = optax.incremental_update(params, ema_params, 1 - decay)
+            ema_params = optax.incremental_update(params.model, ema_params, 1 - decay)
         next_state = TrainState(
             step=state.step + 1,
             params=params,
             opt_state=opt_state,
             ema_params=ema_params,
+            model_state=model_state,
         )
-        return next_state, {"loss": loss, **metrics}
+        measured = {"loss": loss, "grad_norm": _norm(grads)}
+        return next_state, {**measured, **metrics}
 
-    return Trainer(init, step)
+    return Trainer(init, step, loss)
+
+
+def _norm(tree: Any) -> Array:
+    """Euclidean norm of all numbers in a tree."""
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf).real for leaf in jax.tree.leaves(tree)))
+
+
+def _own_params(objective: Objective, key: Key, one_draw: Any) -> Params:
+    """The objective's parameters, made from the shapes of an output of one draw."""
+    own_key = stream(key, "objective")
+
+    def make() -> Params:
+        zeros = jax.tree.map(lambda s: jnp.zeros((1, *s.shape), s.dtype), one_draw)
+        return objective.init(own_key, zeros)
+
+    # Most objectives have no parameters, and no output need be made for those.
+    return make() if jax.tree.leaves(jax.eval_shape(make)) else {}

@@ -1,0 +1,129 @@
+"""What the rest of the house asks of a model, and what its parts have in common."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions.base import Distribution
+from vae_jax.errors import ContractError
+from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.types import Array, Codes, Key
+
+
+class JointPrior(Protocol):
+    """p(z1, ..., zL) of as many rows as it was asked for."""
+
+    @property
+    def calls_model(self) -> bool:
+        """Whether its methods call parts of the model: possible inside `apply` only."""
+        ...
+
+    def sample(self, key: Key, temperature: float = 1.0) -> Codes:
+        """One draw per row; the temperature multiplies the standard deviations."""
+        ...
+
+    def log_prob(self, codes: Codes) -> Array:
+        """Sum over the layers, nats, [B]."""
+        ...
+
+
+class Model(Protocol):
+    """A Flax module that returns a VAEOutput and whose halves can be called alone.
+
+    Training asks for `__call__(x, key)` only. The other methods are what evaluation,
+    pictures and programs use. `given` is what a conditional model conditions on; None
+    elsewhere.
+    """
+
+    def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
+        """The latent layers for x, draws included: a layer may look at those above."""
+        ...
+
+    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+        """p(x | z1, ..., zL)."""
+        ...
+
+    def joint_prior(self, num: int, given: Any = None) -> JointPrior:
+        """p(z1, ..., zL) for `num` rows; used inside `apply`, see `Trained.prior`."""
+        ...
+
+    def __call__(self, x: Any, key: Key) -> VAEOutput:
+        """Encodes and decodes with one draw per example."""
+        ...
+
+
+class LayeredPrior:
+    """p(zL) p(z_{L-1} | zL) ... p(z1 | z2), drawn from the top down."""
+
+    def __init__(
+        self, top: Distribution, below: Sequence[Callable[[Array], Distribution]] = ()
+    ) -> None:
+        """Keeps its factors.
+
+        Args:
+            top: p(zL).
+            below: the functions z2 -> p(z1 | z2), z3 -> p(z2 | z3), ...
+        """
+        self.top, self.below = top, below
+
+    @property
+    def calls_model(self) -> bool:
+        """False for one layer."""
+        return bool(self.below)
+
+    def sample(self, key: Key, temperature: float = 1.0) -> Codes:
+        """One draw per row, z1 first."""
+        if not self.below:
+            return (_draw(self.top, key, temperature),)
+        top_key, *keys = jax.random.split(key, len(self.below) + 1)
+        codes = [_draw(self.top, top_key, temperature)]
+        for conditional, layer_key in zip(reversed(self.below), keys, strict=True):
+            codes.insert(0, _draw(conditional(codes[0]), layer_key, temperature))
+        return tuple(codes)
+
+    def log_prob(self, codes: Codes) -> Array:
+        """Sum over the layers, nats, [B]."""
+        factors = [f(z) for f, z in zip(self.below, codes[1:], strict=True)]
+        pairs = zip([*factors, self.top], codes, strict=True)
+        return jnp.stack([p.log_prob(z) for p, z in pairs]).sum(axis=0)
+
+
+def _draw(distribution: Any, key: Key, temperature: float) -> Array:
+    """A draw; a prior without a temperature is only asked for one of 1."""
+    if isinstance(temperature, float | int) and temperature == 1.0:
+        return distribution.sample(key)
+    return distribution.sample(key, temperature)
+
+
+def takes(module: Any, name: str) -> bool:
+    """Whether a module's `__call__` has an argument of this name.
+
+    A `flax.linen.Sequential` hands keyword arguments to its first layer.
+    """
+    if isinstance(module, nn.Sequential):
+        return bool(module.layers) and takes(module.layers[0], name)
+    call = module if inspect.isroutine(module) else type(module).__call__
+    return name in inspect.signature(call).parameters
+
+
+def call_part(module: Any, *arguments: Any, train: bool) -> Any:
+    """Calls a part of a model, which is told whether it trains if it wants to know."""
+    if takes(module, "train"):
+        return module(*arguments, train=train)
+    return module(*arguments)
+
+
+def refuse_given(model: Any, given: Any) -> None:
+    """Raises if an unconditional model is given something to condition on.
+
+    Raises:
+        ContractError: names the model.
+    """
+    if given is not None:
+        raise ContractError(
+            f"{type(model).__name__} is not conditional: leave `given` out"
+        )

@@ -1,0 +1,137 @@
+"""A model with its parameters: the one object that everything after training takes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from vae_jax.distributions.base import Distribution, Posterior
+from vae_jax.models.base import JointPrior
+from vae_jax.outputs import Latent
+from vae_jax.types import Array, Codes, Key, ModelState, Params
+
+
+@struct.dataclass
+class Trained:
+    """A pytree of parameters that knows its model.
+
+    It goes through `jit` and `vmap`: the model is static, so that one compilation of
+    `jax.jit(lambda trained, x: ...)` serves the parameters of many steps and of all
+    members of a grid. All methods are pure and not jitted. Where codes are asked for,
+    one array stands for a tuple of one.
+    """
+
+    model: nn.Module = struct.field(pytree_node=False)  # see `models.base.Model`
+    params: Params
+    model_state: ModelState = struct.field(default_factory=dict)
+
+    def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
+        """The latent layers for x, the one next to the data first.
+
+        Args:
+            x: a batch as the model takes it.
+            key: random key for the draws.
+
+        Returns:
+            One `Latent` per layer: z, q(z | x) and p(z).
+        """
+        return self._call("encode", x, key)
+
+    def decode(self, codes: Codes | Array, given: Any = None) -> Distribution:
+        """p(x | z).
+
+        Args:
+            codes: z of each layer, [B, ...].
+            given: what a conditional model conditions on.
+
+        Returns:
+            The likelihood, fields [B, ...].
+        """
+        return self._call("decode", as_codes(codes), given)
+
+    def prior(self, num: int, given: Any = None) -> JointPrior:
+        """p(z1, ..., zL) for `num` rows.
+
+        Args:
+            num: number of rows.
+            given: what a conditional model conditions on.
+
+        Returns:
+            A distribution with `sample(key, temperature)` and `log_prob(codes)`.
+        """
+        prior = self._call("joint_prior", num, given)
+        return TrainedPrior(self, num, given) if prior.calls_model else prior
+
+    def sample(
+        self, key: Key, num: int, given: Any = None, temperature: float = 1.0
+    ) -> Distribution:
+        """Decodes draws from the prior.
+
+        Args:
+            key: random key for the draws.
+            num: number of rows.
+            given: what a conditional model conditions on.
+            temperature: multiplies the prior's standard deviations.
+
+        Returns:
+            p(x | z) with fields [num, ...].
+        """
+        return self.decode(self.prior(num, given).sample(key, temperature), given)
+
+    def _call(self, method: str | Callable, *arguments: Any) -> Any:
+        variables = {"params": self.params, **self.model_state}
+        return self.model.apply(variables, *arguments, method=method)
+
+
+@struct.dataclass
+class TrainedPrior:
+    """p(z1, ..., zL) of a trained model whose layers depend on one another."""
+
+    trained: Trained
+    num: int = struct.field(pytree_node=False)
+    given: Any = None
+    calls_model: bool = struct.field(pytree_node=False, default=False)
+
+    def sample(self, key: Key, temperature: float = 1.0) -> Codes:
+        """One draw per row, z1 first; the temperature multiplies their std."""
+
+        def draw(model: Any, key: Key) -> Codes:
+            prior = model.joint_prior(self.num, self.given)
+            return prior.sample(key, temperature)
+
+        return self.trained._call(draw, key)
+
+    def log_prob(self, codes: Codes | Array) -> Array:
+        """Sum over the layers, nats, [num]."""
+
+        def log_prob(model: Any, codes: Codes) -> Array:
+            return model.joint_prior(self.num, self.given).log_prob(codes)
+
+        return self.trained._call(log_prob, as_codes(codes))
+
+
+def as_codes(codes: Codes | Array) -> Codes:
+    """A tuple of codes; one array stands for a tuple of one."""
+    if isinstance(codes, tuple | list):
+        return tuple(jnp.asarray(z) for z in codes)
+    return (jnp.asarray(codes),)
+
+
+# Jitted once for all: a trained model of the same form does not compile again.
+encode = jax.jit(Trained.encode)
+decode = jax.jit(Trained.decode)
+
+
+@jax.jit
+def first_posterior(trained: Trained, x: Any) -> Posterior:
+    """q(z1 | x) of the layer next to the data.
+
+    Args:
+        trained: a model with its parameters.
+        x: a batch as the model takes it.
+    """
+    # What is drawn is dropped: the posterior of this layer depends on no draw.
+    return trained.encode(x, jax.random.key(0))[0].posterior

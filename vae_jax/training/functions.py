@@ -1,0 +1,313 @@
+"""A model of any library as two pure functions, with the state that it may carry."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import errors as flax_errors
+
+from vae_jax.errors import ConfigError, ContractError
+from vae_jax.models.base import takes
+from vae_jax.outputs import SplitOutput, VAEOutput, note_axes
+from vae_jax.training import arguments
+from vae_jax.training.checks import check_output
+from vae_jax.training.hparams import any_number
+from vae_jax.training.state import Variables
+from vae_jax.types import Hparams, Key, ModelState, Params, stream
+
+
+class ModelFunctions(NamedTuple):
+    """A model without state, of any library, as two functions."""
+
+    init: Callable[[Key, Any], Params]
+    """(key, x) -> params."""
+
+    apply: Callable[[Params, Any, Key], Any]
+    """(params, x, key) -> VAEOutput."""
+
+
+class StatefulModel(NamedTuple):
+    """A model that keeps more than parameters, such as averages over batches."""
+
+    init: Callable[[Key, Any], tuple[Params, ModelState]]
+    """(key, x) -> params and the first state, a pytree of arrays."""
+
+    apply: Callable[
+        [Params, ModelState, Any, Key, Hparams, bool], tuple[Any, ModelState]
+    ]
+    """(params, model_state, x, key, hparams, train) -> VAEOutput and the next state.
+
+    Where `train` is False the state is given back as it is."""
+
+    splits_encoder: bool = False
+    """Whether the output is a `SplitOutput`."""
+
+
+def stateful_model(model: Any) -> StatefulModel:
+    """The two functions of a model, whatever it is.
+
+    Of a Flax linen module, every collection but "params" is state. Its `__call__(x,
+    key)` is told `train` and given `hparams` if it has arguments of these names, and in
+    training it has the random stream "dropout". While parameters are made, every
+    hyperparameter is 1.
+
+    Args:
+        model: a Flax linen module whose `__call__(x, key)` returns a VAEOutput, a
+            `ModelFunctions` or a `StatefulModel`.
+
+    Raises:
+        ContractError: it is none of them.
+    """
+    if isinstance(model, StatefulModel):
+        return model
+    if isinstance(model, ModelFunctions):
+        return _without_state(model)
+    arguments.check_module(model)
+    return _of_module(model)
+
+
+def model_functions(model: Any, hparams: Hparams | None = None) -> ModelFunctions:
+    """A model as it is evaluated: its variables are parameters and state together.
+
+    Args:
+        model: see `stateful_model`.
+        hparams: for a model that takes them.
+
+    Returns:
+        `init(key, x) -> variables` and `apply(variables, x, key) -> VAEOutput`. The
+        variables are those of `TrainState.eval_variables`: the parameters, or a
+        `Variables` of a model that has state.
+    """
+    if isinstance(model, ModelFunctions):
+        return model
+    if hparams is None and not isinstance(model, StatefulModel):
+        try:
+            return _cached_functions(model)
+        except TypeError:  # a module with a field that has no hash
+            pass
+    return _evaluated(stateful_model(model), {} if hparams is None else hparams)
+
+
+@functools.lru_cache(maxsize=128)
+def _cached_functions(module: Any) -> ModelFunctions:
+    """The same functions for equal modules, so that nothing is compiled again."""
+    return _evaluated(stateful_model(module), {})
+
+
+def _evaluated(functions: StatefulModel, hparams: Hparams) -> ModelFunctions:
+    """The two functions of a model that does not train."""
+
+    def init(key: Key, x: Any) -> Any:
+        params, model_state = functions.init(key, x)
+        return Variables(params, model_state) if model_state else params
+
+    def apply(variables: Any, x: Any, key: Key) -> VAEOutput:
+        if not isinstance(variables, Variables):
+            variables = Variables(variables, {})
+        params, model_state = variables.params, variables.model_state
+        return functions.apply(params, model_state, x, key, hparams, False)[0]
+
+    return ModelFunctions(init, apply)
+
+
+def draw_samples(
+    apply: Callable[[Key], tuple[Any, ModelState]], x: Any, key: Key, num_samples: int
+) -> tuple[Any, ModelState]:
+    """Runs a model with K keys: every array of the output gets an axis K in front.
+
+    The encoder does not depend on the key, so `vmap` computes it once.
+
+    Args:
+        apply: key -> VAEOutput and the next state of the model.
+        x: the batch, [B, ...], or a pytree of such arrays.
+        key: random key, split into K.
+        num_samples: K.
+
+    Returns:
+        A VAEOutput with fields [K, B, ...], and the mean over K of the next states.
+
+    Raises:
+        ContractError: the output does not fit x, see `checks.check_output`.
+    """
+
+    def one_sample(z_key: Key) -> tuple[Any, ModelState]:
+        output, model_state = apply(z_key)
+        check_output(output, x)
+        return note_axes(output), model_state
+
+    keys = jax.random.split(key, num_samples)
+    if num_samples == 1:
+        # The same numbers. An axis of one draw inside the model would slow a CPU down
+        # and, over several devices, cost a second sum of gradients.
+        output, model_state = one_sample(keys[0])
+        return jax.tree.map(lambda leaf: leaf[None], output), model_state
+    output, states = jax.vmap(one_sample)(keys)
+    return output, jax.tree.map(lambda leaf: leaf.mean(0).astype(leaf.dtype), states)
+
+
+def apply_samples(
+    apply: Callable[[Params, Any, Key], Any],
+    params: Params,
+    x: Any,
+    key: Key,
+    num_samples: int,
+) -> Any:
+    """The output of a model with a sample axis K, as an objective is given it.
+
+    Args:
+        apply: (params, x, key) -> VAEOutput, from `model_functions`.
+        params: parameters of the model.
+        x: the batch, [B, ...], or a pytree of such arrays.
+        key: random key, split into K.
+        num_samples: K.
+
+    Returns:
+        A VAEOutput with fields [K, B, ...].
+
+    Raises:
+        ContractError: the output does not fit x, see `checks.check_output`.
+    """
+    return draw_samples(lambda k: (apply(params, x, k), {}), x, key, num_samples)[0]
+
+
+def separate_encoder(model: Any, encoder_prefix: str = "encoder") -> StatefulModel:
+    """A model whose output comes twice, for objectives that split the encoder off.
+
+    `vae_trainer` does this itself for an objective with `splits_encoder`, such as
+    `bounds.dreg`; call it where the encoder's parameters have other names. Both outputs
+    have the same values. In `output.encoder` all parameters but the encoder's are
+    constants, in `output.decoder` the encoder's are. The compiler merges the two
+    forward passes; the price is a second backward pass through the activations of the
+    decoder.
+
+    Args:
+        model: see `stateful_model`; its parameters are a dict.
+        encoder_prefix: top-level names of the encoder's parameters start with it.
+
+    Returns:
+        The model, with a `SplitOutput`.
+
+    Raises:
+        ConfigError: no parameter, or every one, has the prefix; when it is applied.
+    """
+    functions = stateful_model(model)
+
+    def apply(
+        params: Params,
+        state: ModelState,
+        x: Any,
+        key: Key,
+        hparams: Hparams,
+        train: bool,
+    ) -> tuple[SplitOutput, ModelState]:
+        in_encoder = {name: name.startswith(encoder_prefix) for name in params}
+        if len(set(in_encoder.values())) < 2:
+            raise ConfigError(
+                f"encoder_prefix={encoder_prefix!r}: must tell the encoder's parameters"
+                f" from the others among {sorted(params)}"
+            )
+        constant = jax.lax.stop_gradient(params)
+        encoder_only = {
+            n: (params if e else constant)[n] for n, e in in_encoder.items()
+        }
+        decoder_only = {
+            n: (constant if e else params)[n] for n, e in in_encoder.items()
+        }
+        encoder, _ = functions.apply(encoder_only, state, x, key, hparams, train)
+        decoder, state = functions.apply(decoder_only, state, x, key, hparams, train)
+        return SplitOutput(encoder=encoder, decoder=decoder), state
+
+    return StatefulModel(functions.init, apply, splits_encoder=True)
+
+
+def _without_state(model: ModelFunctions) -> StatefulModel:
+    def apply(
+        params: Params,
+        state: ModelState,
+        x: Any,
+        key: Key,
+        hparams: Hparams,
+        train: bool,
+    ) -> tuple[Any, ModelState]:
+        del hparams, train
+        return model.apply(params, x, key), state
+
+    return StatefulModel(lambda key, x: (model.init(key, x), {}), apply)
+
+
+def _of_module(module: Any) -> StatefulModel:
+    """Of a Flax linen module."""
+
+    def told(hparams: Hparams, train: bool) -> dict[str, Any]:
+        offered = {"hparams": hparams, "train": train}
+        return {name: v for name, v in offered.items() if takes(module, name)}
+
+    def init(key: Key, x: Any) -> tuple[Params, ModelState]:
+        params_key, z_key = jax.random.split(key)
+        rngs = {"params": params_key, "dropout": stream(params_key, "dropout")}
+        variables = dict(module.init(rngs, x, z_key, **told(any_number(), True)))
+        # An autoencoder or a model without parameters in some part still has "params".
+        return variables.pop("params", {}), variables
+
+    def apply(
+        params: Params,
+        state: ModelState,
+        x: Any,
+        key: Key,
+        hparams: Hparams,
+        train: bool,
+    ) -> tuple[Any, ModelState]:
+        variables = {"params": params, **state}
+        rngs = {"dropout": stream(key, "dropout")} if train else None
+        settings = told(hparams, train)
+        try:
+            if train and state:
+                output, state = module.apply(
+                    variables, x, key, rngs=rngs, mutable=list(state), **settings
+                )
+                return output, dict(state)
+            return module.apply(variables, x, key, rngs=rngs, **settings), state
+        except flax_errors.FlaxError as error:
+            if advice := _advice(error, train):
+                raise ContractError(advice) from error
+            raise
+
+    return StatefulModel(init, apply)
+
+
+def _advice(error: flax_errors.FlaxError, train: bool) -> str | None:
+    """What to write where a layer asks for something that it is not given."""
+    text = str(error)
+    rng = re.match(r'(\S+) needs PRNG for "(\w+)"', text)
+    # At apply, only a variable that is missing is drawn from "params" anew.
+    if rng and rng[2] != "params":
+        if rng[2] != "dropout":
+            return (
+                f"{rng[1]} asks for the random stream {rng[2]!r}: a step has the stream"
+                " 'dropout' and the key of __call__(x, key), a part of which can be"
+                " given to the layer"
+            )
+        return (
+            f"{rng[1]} draws in evaluation: let __call__(x, key, train) take `train`,"
+            " and give the layer deterministic=not train"
+        )
+    changed = isinstance(error, flax_errors.ModifyScopeVariableError)
+    if changed and not train:
+        collection = re.search(r'collection "(\w+)"', text)
+        return (
+            f"the model changes {repr(collection[1]) if collection else 'its state'} in"
+            " evaluation: let __call__(x, key, train) take `train`, and give the layer"
+            " use_running_average=not train"
+        )
+    missing = (
+        flax_errors.ScopeCollectionNotFound,
+        flax_errors.ScopeVariableNotFoundError,
+    )
+    if rng or isinstance(error, missing):
+        return (
+            "the model reads variables that it has not been given: give its parameters"
+            " together with its state, as state.eval_variables of a TrainState does"
+        )
+    return None
