@@ -137,7 +137,11 @@ ABSURD = {
         ["conv.hidden_dim=1000000000"],
     ),
     "deep hierarchies": (
-        {"hierarchical.latent_dims": (8,) * 30, "hierarchical.hidden_dims": (8,) * 30},
+        {
+            "model.name": "hierarchical",
+            "hierarchical.latent_dims": (8,) * 30,
+            "hierarchical.hidden_dims": (8,) * 30,
+        },
         ["hierarchical.latent_dims and hidden_dims make 930 layers"],
     ),
     "upper": (
