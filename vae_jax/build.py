@@ -20,7 +20,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
-from vae_jax.objectives.base import Objective
+from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.parts import TABLES, call, make, names_of
 from vae_jax.training.optimizers import SCHEDULES, normalize_each
 from vae_jax.training.state import make_hparams, scale_by_hparam
@@ -50,7 +50,7 @@ def check(config: ConfigDict) -> None:
     compatibility.values_of(config.data.binarize, config.data.dequantize, "8bit")
     parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)
     posterior, names = parts["posterior"], names_of(config)
-    compatibility.check_parts(names, parts, parts["model"], objective)
+    compatibility.check_parts(names, parts, objective)
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
     traced_numbers(config)
@@ -109,7 +109,8 @@ def make_likelihood(config: ConfigDict) -> Any:
 
 def make_objective(config: ConfigDict, spec: DataSpec) -> Objective:
     """What is minimised."""
-    return make(config, "objective.name", _for_objective(config, spec))
+    made = make(config, "objective.name", _for_objective(config, spec))
+    return as_objective(made)  # one of a user's own may be a plain function
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -134,7 +135,7 @@ def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
     """
     parts, objective = make_parts(config, spec), make_objective(config, spec)
     model, shape = parts["model"], config.objective.schedule
-    compatibility.check_parts(names_of(config), parts, model, objective)
+    compatibility.check_parts(names_of(config), parts, objective)
     return vae_trainer(
         model,
         objective,
@@ -159,7 +160,7 @@ def traced_numbers(config: ConfigDict) -> dict[str, float]:
     """
     given = _for_objective(config, ANY_DATA)
     declared = {
-        name: make(config, "objective.name", given, name).hparams
+        name: as_objective(make(config, "objective.name", given, name)).hparams
         for name in objectives.BY_NAME
     }
     objective = make_objective(config, ANY_DATA)

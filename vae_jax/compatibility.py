@@ -16,20 +16,19 @@ from vae_jax.objectives.base import Objective
 
 
 def check_parts(
-    names: Mapping[str, str], parts: Mapping[str, Any], model: Any, objective: Objective
+    names: Mapping[str, str], parts: Mapping[str, Any], objective: Objective
 ) -> None:
     """Refuses parts of a model, and an objective, that do not go together.
 
     Args:
         names: field -> name of the part, for messages: {"model.prior": "vamp", ...}.
-        parts: the objects `posterior` and `prior`.
-        model: what was made of them.
+        parts: the objects `posterior`, `prior` and, made of them, `model`.
         objective: what is to be minimised.
 
     Raises:
         ConfigError: names the two fields, and what to set.
     """
-    posterior, prior = parts["posterior"], parts["prior"]
+    posterior, prior, model = (parts[n] for n in ("posterior", "prior", "model"))
     told = {field: f"{field}={name}" for field, name in names.items()}
     if objective.needs_density and not has_density(posterior):
         raise ConfigError(
