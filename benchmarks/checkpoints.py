@@ -31,8 +31,8 @@ SHAPE = (28, 28, 1)
 def make_state(width: int) -> Any:
     """The state before the first step."""
     config = default.get_config()
-    config.model.hidden_dims = (width, width)
-    trainer = build.make_trainer(config, DataSpec(SHAPE, "8bit", 1))
+    config.mlp.hidden_dims = (width, width)
+    trainer = build.make_trainer(config, DataSpec(SHAPE, "8bit", num_train=1))
     return jax.jit(trainer.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)))
 
 

@@ -103,7 +103,7 @@ def make_chunk(
         A function that gives the seconds per step; it has been called once.
     """
     shape = images.shape[1:]
-    spec = DataSpec(shape, "8bit", len(images))
+    spec = DataSpec(tuple(shape), "8bit", len(images))
     trainer = build.make_trainer(config, spec)
     batch_size = config.data.batch_size
     is_ensemble = members != "one"

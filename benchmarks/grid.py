@@ -42,14 +42,14 @@ def measure(config: str, weights: Sequence[float], cached: bool) -> tuple[float,
             run(
                 "train",
                 f"--workdir={out / f'single-{m}'}",
-                f"--config.objective.kl_weight={weight}",
+                f"--config.hparams.kl_weight={weight}",
             )
             for m, weight in enumerate(weights)
         )
         grid = run(
             "ablate",
             f"--workdir={out / 'grid'}",
-            f"--sweep=objective.kl_weight={','.join(map(str, weights))}",
+            f"--sweep=hparams.kl_weight={','.join(map(str, weights))}",
         )
     return singles, grid
 

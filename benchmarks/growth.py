@@ -37,7 +37,7 @@ LEFT = ("batch", "members")  # panels that begin a row
 def make_config(**changes: int) -> ConfigDict:
     """The MLP, with another batch or width."""
     config = default.get_config()
-    config.model.hidden_dims = (changes.get("width", 400),)
+    config.mlp.hidden_dims = (changes.get("width", 400),)
     config.model.latent_dim = 20
     config.data.batch_size = changes.get("batch", 128)
     return config

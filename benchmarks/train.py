@@ -59,14 +59,14 @@ def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
     config = default.get_config()
     config.data.name = f"npz:{path}"
     config.model.network = "mlp" if model == "mlp" else "conv"
-    config.model.hidden_dims = (400,)
+    config.mlp.hidden_dims = (400,)
     config.model.latent_dim = 20
     if model == "cifar":
         config.data.binarize = "none"
-        config.model.channels = (32, 64, 128)
+        config.conv.channels = (32, 64, 128)
         config.model.latent_dim = 64
         config.model.likelihood = "normal"
-        config.model.scale = "fixed"
+        config.normal.scale = "fixed"
     config.train.num_steps = num_steps
     config.train.log_every = min(config.train.log_every, num_steps // 5)
     config.train.eval_every = 0

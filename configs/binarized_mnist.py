@@ -1,10 +1,14 @@
 """Static binarised MNIST with the network of Flax's own VAE example.
 
+784-500-20-500-784, ReLU, Adam 1e-3, batch 128. Source: google/flax, examples/vae, which
+reports a test loss, that is -ELBO, of 103.60 after 10 epochs and 101.83 after 20. An
+epoch is 390 steps.
+
 Command: `python -m experiments.train --config=configs/binarized_mnist.py --workdir=DIR
 --config.data.dir=DATA`
-784-500-20-500-784, ReLU, Adam 1e-3, batch 128. That example (google/flax,
-examples/vae) reports a test loss, which is -ELBO, of 103.60 after 10 epochs and 101.83
-after 20. An epoch is 390 steps. Run time and results: docs/results.md.
+Run time: 15 s of training on two CPU cores shared with other work.
+Expected: -ELBO 103.2 after 10 epochs and 101.4 after 20, means of three seeds; NLL
+96.36 +- 0.25 (docs/results.md).
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +21,7 @@ def get_config() -> ConfigDict:
     config = default.get_config()
     config.data.name = "binarized_mnist"
     config.data.binarize = "none"
-    config.model.hidden_dims = (500,)
+    config.mlp.hidden_dims = (500,)
     config.model.activation = "relu"
     config.model.latent_dim = 20
     config.train.num_steps = 20 * 390

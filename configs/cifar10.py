@@ -1,8 +1,13 @@
 """CIFAR-10 in colour: convolutions and a discretised logistic per 8-bit value.
 
+Source of the likelihood: Kingma et al. 2016, arXiv:1606.04934, section 5.2.
+
 Command: `python -m experiments.train --config=configs/cifar10.py --workdir=DIR
 --config.data.dir=DATA`
-Likelihood: Kingma et al. 2016, section 5.2. Run time and results: docs/results.md.
+Run time: 35 s of training for 500 steps on 10,000 of the images, on two CPU cores
+shared with other work; the config has 3,000 steps.
+Expected after those 500: 6.76 bits per dimension (NLL 14386 +- 29 nats), all 64
+dimensions in use (docs/results.md).
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +21,7 @@ def get_config() -> ConfigDict:
     config.data.name = "cifar10"
     config.data.binarize = "none"
     config.model.network = "conv"
-    config.model.channels = (32, 64, 128)
+    config.conv.channels = (32, 64, 128)
     config.model.latent_dim = 64
     config.model.likelihood = "logistic"
     config.optimizer.clip_norm = 1_000.0

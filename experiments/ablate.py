@@ -1,7 +1,7 @@
 """Trains a grid of runs as one compiled program and writes a report.
 
     python -m experiments.ablate --config=configs/mnist.py --workdir=runs/kl \
-        --sweep=objective.kl_weight=0,0.1,0.25,0.5,1,2,4,8 --seeds=3
+        --sweep=hparams.kl_weight=0,0.1,0.25,0.5,1,2,4,8 --seeds=3
 
 Several --sweep flags make a grid. KL weight, learning rate, warm-up, capacity, free
 nats and the seed are members of one program; any other field (latent_dim, likelihood,

@@ -1,6 +1,5 @@
 """What all programs share: flags, config files, and errors as one line."""
 
-import difflib
 import logging as std_logging
 import os
 import pathlib
@@ -15,7 +14,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from vae_jax.data.array_cache import user_cache_dir
-from vae_jax.errors import ConfigError, VAEJaxError, one_line
+from vae_jax.errors import ConfigError, VAEJaxError, nearest, one_line
 from vae_jax.paths import local_path
 from vae_jax.runs import signals
 
@@ -200,8 +199,8 @@ def _check_config_path(argv: list[str]) -> None:
         path = path or (argv[i + 1] if i + 1 < len(argv) else "")
         if not pathlib.Path(path).is_file():
             known = sorted(str(p) for p in pathlib.Path("configs").rglob("[a-z]*.py"))
-            near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(path, known, cutoff=0.4)
+            hint = f"; did you mean {near}?" if near else ""
             raise ValueError(f"--config={path}: there is no such file{hint}")
 
 

@@ -86,7 +86,7 @@ def make_config(data_dir: str | None, num_steps: int) -> ConfigDict:
     config.data.name = "mnist_5k"
     if data_dir:
         config.data.name, config.data.dir = "mnist", data_dir
-    config.model.hidden_dims = (256, 64)
+    config.mlp.hidden_dims = (256, 64)
     config.train.num_steps = num_steps
     config.train.eval_every = max(1, num_steps // 8)
     config.train.checkpoint_every = config.train.eval_every
@@ -100,7 +100,7 @@ def train_all(config: ConfigDict, workdir: pathlib.Path) -> Models:
     autoencoder = config.copy_and_resolve_references()
     autoencoder.model.posterior = "deterministic"
     dims = "model.latent_dim=" + ",".join(map(str, DIMS))
-    weights = "objective.kl_weight=" + ",".join(f"{w:g}" for w in WEIGHTS)
+    weights = "hparams.kl_weight=" + ",".join(f"{w:g}" for w in WEIGHTS)
     dataset = build.make_dataset(config)
     models = {}
     for base, sweeps in ((autoencoder, [dims]), (config, [dims, weights])):
@@ -113,7 +113,7 @@ def train_all(config: ConfigDict, workdir: pathlib.Path) -> Models:
         for row in grid.train_grid(base, folder, sweeps, seeds=1):
             if "failed_at_step" in row:
                 raise DataError(f"{folder}: the loss of {row['name']} was not finite")
-            dim, weight = row["model.latent_dim"], row.get("objective.kl_weight")
+            dim, weight = row["model.latent_dim"], row.get("hparams.kl_weight")
             name = "ae" if weight is None else f"beta{weight:g}"
             member = members.folder(folder, row["name"])
             models[name, dim] = Trained(row, member, evaluators[dim])

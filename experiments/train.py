@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/digits.py --workdir=runs/digits
     python -m experiments.train --config=configs/mnist.py --config.data.dir=DATA \
-        --config.objective.kl_weight=4 --workdir=runs/beta4
+        --config.hparams.kl_weight=4 --workdir=runs/beta4
 
 Run again on the same workdir, it goes on from the newest checkpoint, and the outcome is
 bit for bit that of an uninterrupted run. Writes metrics.jsonl, tensorboard/,

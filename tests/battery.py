@@ -1,41 +1,87 @@
-"""The table of all variants, and what `test_battery.py` computes for each.
+"""One model for each line of each table, and what `test_battery.py` computes for it.
 
-To have a new model, likelihood, prior or objective checked, add a line to `MODELS` or
-`OBJECTIVES`; every test of the battery then runs on it. Shapes are tiny: the battery is
-about mistakes in axes and gradients, which don't need more.
+A line in a table of parts, such as `likelihoods.BY_NAME`, is all that is needed to have
+a part of a model or an objective tried here: once, with the default of everything else.
+Shapes are tiny: the battery is about mistakes in axes and gradients, which don't need
+more.
 """
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import keystr
+from ml_collections import ConfigDict
 
-from vae_jax import likelihoods as lik
-from vae_jax.models.vae import VAE
-from vae_jax.networks.conv import ConvDecoder, ConvEncoder
-from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+from configs import default
+from vae_jax import build, objectives, parts
+from vae_jax.data.spec import DataSpec
 from vae_jax.objectives import elbo
-from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
-from vae_jax.priors import StandardNormal
+from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
 from vae_jax.training.state import make_hparams
-from vae_jax.types import Array, Hparams, Params
+from vae_jax.types import Array, Params
 
-B, K, LATENT_DIM = 3, 2, 2
+B, K = 3, 2
 H, W, C = 4, 3, 2  # all different, so that mixed-up axes show
+SPEC = DataSpec((H, W, C), levels="8bit", num_train=B, num_classes=2)
 
 # Nothing here runs long: unoptimised code compiles four times as fast.
 FAST_COMPILE = {
     "xla_backend_optimization_level": 0,
 }
+
+SMALL = {
+    "model.latent_dim": 2,
+    "mlp.hidden_dims": (6,),
+    "gated.hidden_dims": (6,),
+    "conv.channels": (3, 4),
+    "conv.hidden_dim": 6,
+    "hierarchical.latent_dims": (2,),
+    "hierarchical.hidden_dims": (5,),
+    "coupling_flow.num_layers": 2,
+    "coupling_flow.hidden_dim": 4,
+    "mixture.num_components": 3,
+    "vamp.num_components": 3,
+    "logistic_mixture.num_components": 2,
+}
+DEFAULT = "default"
+# Every line of the tables that make a model, and what is no line of a table.
+MODELS: dict[str, dict[str, Any]] = {DEFAULT: {}} | {
+    name: {field: name}
+    for field, table in parts.TABLES.items()
+    for name in table
+    if field.startswith("model.")
+}
+MODELS |= {
+    "normal-fixed": {"model.likelihood": "normal", "normal.scale": "fixed"},
+    "normal-per_pixel": {"model.likelihood": "normal", "normal.scale": "per_pixel"},
+    "normal-optimal": {"model.likelihood": "normal", "normal.scale": "optimal"},
+    "deterministic-conv": {
+        "model.posterior": "deterministic",
+        "model.network": "conv",
+    },
+}
+_USUAL = build.flatten(default.get_config().to_dict())
+for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
+    if all(_USUAL[field] == value for field, value in MODELS[_name].items()):
+        del MODELS[_name]  # that is the default
+
+# Parameters that only the rate depends on: what lies above the code that is decoded.
+RATE_ONLY = ("prior", "encoders_1", "decoders_1")
+HPARAMS = make_hparams(kl_weight=2.0, capacity=0.1)
+
+
+def config_of(model: str) -> ConfigDict:
+    """The config of a line, with small sizes."""
+    config = default.get_config()
+    config.update_from_flattened_dict(SMALL | MODELS[model])
+    return config
 
 
 def images(support: str) -> Array:
@@ -46,98 +92,13 @@ def images(support: str) -> Array:
     return jnp.round(u * 255) / 255 if support == "8bit" else u
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """One line of the table.
-
-    Attributes:
-        build: gives the module.
-        support: of its likelihood, which decides on the images it is given.
-        has_density: False for an autoencoder, which has no bound.
-        rate_only: beginnings of the paths of parameters that only the rate depends on,
-            such as those of a learned prior.
-        independent: False if examples are meant to influence each other.
-    """
-
-    build: Callable[[], nn.Module]
-    support: str = "unit"
-    has_density: bool = True
-    rate_only: tuple[str, ...] = ()
-    independent: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class ObjectiveCase:
-    """An objective with its numbers; `needs_density` if it is no loss for a point."""
-
-    objective: Any
-    hparams: Hparams
-    needs_density: bool = False
-
-
-def mlp(features: int) -> tuple[nn.Module, nn.Module]:
-    return MLPEncoder((6,)), MLPDecoder((H, W, features), (6,))
-
-
-def conv(features: int) -> tuple[nn.Module, nn.Module]:
-    decoder = ConvDecoder((H, W, features), channels=(4, 3), hidden_dim=6)
-    return ConvEncoder((3, 4), 6), decoder
-
-
-NETWORKS = {"mlp": mlp, "conv": conv}
-
-LIKELIHOODS = {  # and their support
-    "bernoulli": (lik.BernoulliLikelihood(), "binary"),
-    "continuous_bernoulli": (lik.ContinuousBernoulliLikelihood(), "unit"),
-    "normal_fixed": (lik.NormalLikelihood("fixed", 0.3), "unit"),
-    "normal_learned": (lik.NormalLikelihood("learned"), "unit"),
-    "normal_per_pixel": (lik.NormalLikelihood("per_pixel"), "unit"),
-    "normal_optimal": (lik.NormalLikelihood("optimal"), "unit"),
-    "laplace": (lik.LaplaceLikelihood("learned"), "unit"),
-    "logistic": (lik.LogisticLikelihood(), "8bit"),
-    "logistic_mixture": (lik.LogisticMixtureLikelihood(2), "8bit"),
-}
-
-POSTERIORS = {
-    "normal": DiagonalNormalPosterior(LATENT_DIM),
-    "deterministic": DeterministicPosterior(LATENT_DIM),
-}
-
-
-def plain_vae(network: str, likelihood: str, posterior: str) -> Model:
-    head, support = LIKELIHOODS[likelihood]
-
-    def build() -> nn.Module:
-        body, decoder = NETWORKS[network](head.num_features(C))
-        return VAE(
-            encoder=nn.Sequential([body, POSTERIORS[posterior]]),
-            prior=StandardNormal(LATENT_DIM),
-            decoder=nn.Sequential([decoder, head]),
-        )
-
-    return Model(build, support, has_density=posterior != "deterministic")
-
-
-MODELS: dict[str, Model] = {
-    "-".join(names): plain_vae(*names)
-    for names in itertools.product(NETWORKS, LIKELIHOODS, POSTERIORS)
-}
-
-OBJECTIVES: dict[str, ObjectiveCase] = {
-    "elbo": ObjectiveCase(elbo.elbo_loss, make_hparams(kl_weight=2.0)),
-    "capacity": ObjectiveCase(
-        elbo.capacity_loss, make_hparams(kl_weight=3.0, capacity=0.1)
-    ),
-}
-
-
-def objectives_of(model: str) -> list[str]:
-    """The objectives that make sense for a model."""
-    return [
-        name
-        for name, case in OBJECTIVES.items()
-        if MODELS[model].has_density or not case.needs_density
-    ]
+def objectives_of(model: str) -> dict[str, Objective]:
+    """The objectives that are tried with a model: all with the default."""
+    names = objectives.BY_NAME if model == DEFAULT else ("elbo", "iwae")
+    made = {name: objectives.BY_NAME[name]() for name in names}
+    plain = {name: own for name, own in made.items() if not own.splits_encoder}
+    has_density = MODELS[model].get("model.posterior") != "deterministic"
+    return {n: own for n, own in plain.items() if has_density or not own.needs_density}
 
 
 def cases() -> list[object]:
@@ -168,15 +129,15 @@ def measure(name: str) -> Measured:
     The losses, the distortion and the examples' bounds (minus the distortion for an
     autoencoder) are the rows of one vector, differentiated row by row.
     """
-    model, objectives = MODELS[name], objectives_of(name)
-    functions = model_functions(model.build())
-    x = images(model.support)
+    made = build.make_parts(config_of(name), SPEC)
+    functions = model_functions(made["model"])
+    own = objectives_of(name)
+    x = images(made["likelihood"].support)
     params = random_params(functions, x)
 
     def rows(params: Params, x: Array) -> Array:
         output = apply_samples(functions.apply, params, x, jax.random.key(2), K)
-        cases = [OBJECTIVES[objective] for objective in objectives]
-        losses = [case.objective(output, x, case.hparams)[0] for case in cases]
+        losses = [objective(output, x, HPARAMS)[0] for objective in own.values()]
         distortion, rate = elbo.distortion_and_rate(output, x)
         totals = jnp.stack([*losses, distortion.mean()])
         return jnp.concatenate([totals, -(distortion + rate)])
@@ -186,15 +147,15 @@ def measure(name: str) -> Measured:
         values, pull_back = jax.vjp(rows, params, x)
         return values, pull_back(row)
 
-    count = len(objectives) + 1 + B
+    count = len(own) + 1 + B
     results = [differentiate(params, x, row) for row in jnp.eye(count)]
     to_params = [gradients[0] for _, gradients in results]
     to_images = jnp.stack([gradients[1] for _, gradients in results[-B:]])
     values = results[0][0]
     return Measured(
-        losses={name: values[i] for i, name in enumerate(objectives)},
-        loss_gradients={name: to_params[i] for i, name in enumerate(objectives)},
-        distortion_gradient=to_params[len(objectives)],
+        losses={name: values[i] for i, name in enumerate(own)},
+        loss_gradients={name: to_params[i] for i, name in enumerate(own)},
+        distortion_gradient=to_params[len(own)],
         jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
         jitted=values,
         unjitted=rows(params, x),

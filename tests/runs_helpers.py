@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
+from vae_jax.data.spec import DataSpec
 from vae_jax.runs import signals
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -18,9 +19,10 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # A run of a second: what to pass to any config to shrink it.
 SMALL = {
     "data.batch_size": 16,
-    "model.hidden_dims": (16,),
-    "model.channels": (4, 8),
-    "model.conv_hidden_dim": 16,
+    "mlp.hidden_dims": (16,),
+    "gated.hidden_dims": (16,),
+    "conv.channels": (4, 8),
+    "conv.hidden_dim": 16,
     "model.latent_dim": 3,
     "train.num_steps": 40,
     "train.log_every": 10,
@@ -30,6 +32,12 @@ SMALL = {
     "eval.figures": False,
     "eval.regularity": False,
 }
+
+
+def spec_of(*image_shape: int) -> DataSpec:
+    """Of 100 grey or coloured images [H, W, C]."""
+    height, width, channels = image_shape
+    return DataSpec((height, width, channels), "8bit", num_train=100)
 
 
 def small_config(base: ConfigDict | None = None, **fields: Any) -> ConfigDict:

@@ -69,7 +69,7 @@ def files(tmp_path_factory) -> pathlib.Path:
 
     single.train(small_config(**FIELDS), folder / "run")
     two_steps = small_config(**{**FIELDS, "train.num_steps": 2})
-    grid.train_grid(two_steps, folder / "grid", ["objective.kl_weight=1,2"], 1)
+    grid.train_grid(two_steps, folder / "grid", ["hparams.kl_weight=1,2"], 1)
     on_arrays = small_config(**FIELDS, **{"data.name": f"npz:{folder}/gone.npz"})
     np.savez(folder / "gone.npz", x_train=grey // 128)
     single.train(on_arrays, folder / "without_data")
@@ -142,7 +142,7 @@ def check_refusal(
 
 NPZ = "--config.data.name=npz:FILES"
 GREY = "--config.data.binarize=none"
-KL = "objective.kl_weight"
+KL = "hparams.kl_weight"
 SWEEP = f"--sweep={KL}"
 
 # (program, flags) and what its line must hold: the place, the value, what is valid. One
@@ -153,9 +153,9 @@ CASES = [
     ("train", ["--config.zebra=3"], "no field 'zebra'"),
     ("train", ["--config=FILES/bad_config.py"], "no field 'latent_dims'", "latent_dim"),
     ("train", ["--config.model.latent_dim=two"], "latent_dim=two", "whole number"),
-    ("train", ["--config.objective.kl_weight=x"], "kl_weight=x", "must be a number"),
+    ("train", ["--config.hparams.kl_weight=x"], "kl_weight=x", "must be a number"),
     ("train", ["--config.data.dequantize=x"], "dequantize=x", "true or false"),
-    ("train", ["--config.model.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
+    ("train", ["--config.mlp.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
     ("train", ["--config=configs/digit.py"], "digit.py", "configs/digits.py"),
     ("train", ["--config=FILES/file"], "config file", "NameError", "'text'"),
     ("train", ["config.seed=1"], "'config.seed=1'", "start with --"),
@@ -170,14 +170,14 @@ CASES = [
     ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "at least 1"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),
-    ("ablate", [f"{SWEEP}s=1,2"], "no field 'objective.kl_weights'", "kl_weight'?"),
+    ("ablate", [f"{SWEEP}s=1,2"], "no field 'hparams.kl_weights'", "kl_weight'?"),
     ("ablate", ["--members_per_program=-1"], "--members_per_program=-1", "0 or more"),
     ("ablate", ["--mode=fast"], "--mode=fast", "vmap|exact"),
     ("prepare_data", [], "--dataset is missing"),
     # What a number, or two parts together, would come to.
     ("train", ["--config.data.batch_size=0"], "data.batch_size=0: must be", "above 0"),
     ("train", ["--config.model.likelihood=norml"], "'norml'", "laplace", "'normal'?"),
-    ("train", [f"{NPZ}/grey.npz", GREY], "bernoulli needs binary", "binarize=dynamic"),
+    ("train", [f"{NPZ}/grey.npz", GREY], "bernoulli is over binary", "=dynamic"),
     ("train", [f"--config.model.latent_dim={2**30}"], "model.latent_dim=1073741824"),
     ("evaluate", [f"--num_samples={10**12}"], "--num_samples=1000000000000", "32 bits"),
     (
@@ -201,8 +201,8 @@ CASES = [
     ("train", ["--workdir=FILES/file/run"], "FILES/file/run can't be written"),
     (
         "train",
-        ["--workdir=FILES/run", "--config.seed=1", "--config.objective.kl_weight=2"],
-        "objective.kl_weight (1.0 there, 2.0 here), seed (0 there, 1 here)",
+        ["--workdir=FILES/run", "--config.seed=1", "--config.hparams.kl_weight=2"],
+        "hparams.kl_weight (1.0 there, 2.0 here), seed (0 there, 1 here)",
         "another workdir",
     ),
     ("ablate", [f"{SWEEP}=1,2", "--workdir=FILES/run"], "holds a single run"),
@@ -226,11 +226,11 @@ def test_one_line_and_nothing_lost(files, program, own, parts):
 
 # Fields of a config that `train` refuses before it makes anything, and of its message.
 REFUSED = [
-    ({"model.channels": (0,)}, "channels=(0,)", "above 0"),
+    ({"conv.channels": (0,)}, "channels=(0,)", "above 0"),
     ({"data.binarize": "dynamical"}, "'dynamical'", "none, threshold"),
     ({"model.network": "cnv"}, "'cnv'", "'conv'?"),
     ({"optimizer.name": "sdg"}, "'sdg'", "'sgd'?"),
-    ({"objective.warmup_steps": 9}, "warmup_steps=9", "choose linear"),
+    ({"hparams.warmup_steps": 9}, "warmup_steps=9", "choose linear"),
     ({"seed": 2**32}, f"seed={2**32}", "below 2**32"),
     ({"data.seed": 2**70}, f"seed={2**70}", "below 2**32"),
     ({"data.name": "mnist", "data.dir": "FILES/no"}, "FILES/no does not", "prepare"),
@@ -247,7 +247,7 @@ REFUSED = [
             "data.binarize": "none",
             "model.likelihood": "normal",
         },
-        "model.likelihood=normal is over grey",
+        "model.likelihood=normal is over real",
         "set model.likelihood=bernoulli",
     ),
     (
@@ -314,7 +314,7 @@ def test_workdirs_that_hold_something_else(files):
             "new",
             "model.likelihood=bernoulli,normal",
             {},
-            "model.likelihood=normal is over grey",
+            "model.likelihood=normal is over real",
         ),
     ],
 )
@@ -360,26 +360,30 @@ NUMBERS = {
     "data.validation_fraction": SHARE,
     "data.test_fraction": SHARE,
     "data.image_size": FROM_0,
-    "model.conv_hidden_dim": ABOVE_0,
+    "conv.hidden_dim": ABOVE_0,
     "model.latent_dim": ABOVE_0,
-    "model.flow_layers": ABOVE_0,
-    "model.prior_components": ABOVE_0,
-    "model.scale_value": ABOVE_0,
-    "model.num_components": ABOVE_0,
+    "coupling_flow.num_layers": ABOVE_0,
+    "coupling_flow.hidden_dim": ABOVE_0,
+    "mixture.num_components": ABOVE_0,
+    "vamp.num_components": ABOVE_0,
+    "normal.scale_value": ABOVE_0,
+    "laplace.scale_value": ABOVE_0,
+    "logistic_mixture.num_components": ABOVE_0,
     "objective.num_samples": ABOVE_0,
-    "objective.kl_weight": FROM_0,
-    "objective.warmup_steps": FROM_0,
-    "objective.free_nats": FROM_0,
-    "objective.capacity": FROM_0,
-    "objective.num_groups": ABOVE_0,
-    "objective.elbo_share": ("1.5", "-0.1"),
-    "objective.alpha": ("inf",),
-    "optimizer.learning_rate": ABOVE_0,
+    "hparams.kl_weight": FROM_0,
+    "hparams.warmup_steps": FROM_0,
+    "hparams.free_nats": FROM_0,
+    "hparams.capacity": FROM_0,
+    "miwae.num_groups": ABOVE_0,
+    "piwae.num_groups": ABOVE_0,
+    "ciwae.elbo_share": ("1.5", "-0.1"),
+    "renyi.alpha": ("inf",),
+    "hparams.learning_rate": ABOVE_0,
     "optimizer.b1": SHARE,
     "optimizer.b2": SHARE,
     "optimizer.eps": ABOVE_0,
     "optimizer.second_moment": FROM_0,
-    "optimizer.weight_decay": FROM_0,
+    "adamw.weight_decay": FROM_0,
     "optimizer.clip_norm": FROM_0,
     "optimizer.ema_decay": SHARE,
     "train.num_steps": ABOVE_0,
@@ -418,7 +422,7 @@ def test_pickled_objects_would_have_sprung_the_trap(files):
 
 def test_loss_that_is_not_finite(tmp_path):
     """Stops, names the step, and keeps the last checkpoint before it."""
-    own = ["--config.optimizer.name=sgd", "--config.optimizer.learning_rate=1e3"]
+    own = ["--config.optimizer.name=sgd", "--config.hparams.learning_rate=1e3"]
     own += ["--config.train.checkpoint_every=1", "--config.train.max_to_keep=1"]
     status, _, err = run_program("train", *_arguments("train", own, tmp_path))
     assert status == 1
@@ -426,7 +430,7 @@ def test_loss_that_is_not_finite(tmp_path):
     assert len(said) == 1, err
     found = re.match(r"error: the loss became (nan|-?inf) at step (\d+);", said[0])
     assert found
-    assert "optimizer.learning_rate" in said[0]
+    assert "hparams.learning_rate" in said[0]
     assert not (tmp_path / "new" / "results.json").exists()
     run = opened.open_run(tmp_path / "new")
     assert 0 < run.step <= int(found[2])

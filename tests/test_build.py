@@ -12,12 +12,40 @@ from ml_collections import ConfigDict, config_flags
 
 from configs import default
 from tests.battery import FAST_COMPILE
-from tests.runs_helpers import REPOSITORY
-from vae_jax import build
-from vae_jax.data.spec import DataSpec
+from tests.runs_helpers import REPOSITORY, spec_of
+from vae_jax import build, likelihoods, networks, objectives, parts
 from vae_jax.errors import ConfigError
+from vae_jax.fields import RANGES
+from vae_jax.objectives import schedules
+from vae_jax.objectives.base import objective
+from vae_jax.training import optimizers
 
-SHAPE = (8, 8, 1)
+SPEC = spec_of(8, 8, 1)
+
+
+def test_names_of_parts_are_unique_over_all_kinds():
+    """Each may have a section of its name, and none is a section of another meaning."""
+    names = [name for table in parts.TABLES.values() for name in table]
+    fixed = ["seed", "hparams", "data", "model", "objective", "optimizer", "train"]
+    assert len({*names, *fixed, "eval"}) == len([*names, *fixed, "eval"])
+
+
+def test_each_section_holds_the_arguments_of_the_part_it_is_named_after():
+    """All that have a default and that nothing else gives."""
+    config = default.get_config()
+    shared = {"activation", "dtype", "name", "parent", *config.optimizer}
+    sections = {name for name in config if isinstance(config[name], ConfigDict)}
+    left = sections - {field.partition(".")[0] for field in RANGES}
+    for table in parts.TABLES.values():
+        for name, constructor in table.items():
+            section = set(config[name]) if name in config else set()
+            left -= {name}
+            is_pair = isinstance(constructor, networks.Network)
+            for half in constructor if is_pair else [constructor]:
+                arguments = parts.arguments_of(half)
+                own = {a for a, p in arguments.items() if p.default is not p.empty}
+                assert own - shared <= section <= arguments.keys(), name
+    assert left == set()
 
 
 def test_image_size_takes_a_number_or_a_pair():
@@ -44,51 +72,65 @@ def test_image_size_takes_a_number_or_a_pair():
 
 def config_with(fields: dict[str, Any]) -> ConfigDict:
     config = default.get_config()
-    config.model.hidden_dims = (16,)
-    config.model.prior_components = 5
-    config.update_from_flattened_dict(fields)
+    config.update_from_flattened_dict(
+        {
+            "mlp.hidden_dims": (16,),
+            "mixture.num_components": 5,
+            "vamp.num_components": 5,
+            "eval.regularity": False,
+            **fields,
+        }
+    )
     return config
 
 
 def two_steps(config: ConfigDict) -> tuple[Any, dict[str, Any], Any]:
     """The parameters before, the metrics and the parameters after two steps."""
     build.check(config)
-    trainer = build.make_trainer(config, DataSpec(SHAPE, "8bit", 6))
-    x = jax.random.bernoulli(jax.random.key(0), 0.3, (6, *SHAPE)).astype(jnp.float32)
-    first = state = trainer.init(jax.random.key(1), x)
-    step = jax.jit(trainer.step)
+    trainer = build.make_trainer(config, SPEC)
+    shape = (6, *SPEC.image_shape)
+    x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
+    init = jax.jit(trainer.init, compiler_options=FAST_COMPILE)
+    step = jax.jit(trainer.step, compiler_options=FAST_COMPILE)
+    hparams, key = build.make_hparams_of(config), jax.random.key(2)
+    first = state = init(jax.random.key(1), x)
     for _ in range(2):
-        hparams = build.make_hparams_of(config)
-        state, metrics = step(state, x, jax.random.key(2), hparams)
+        state, metrics = step(state, x, key, hparams)
     return first.params, metrics, state.params
 
 
-PARTS = [
-    *(
-        {
-            "objective.name": name,
-            "objective.num_samples": 4,
-            "objective.num_groups": 2,
-        }
-        for name in build.OBJECTIVES
-    ),
-    {"model.prior": "mixture"},
-    {"model.prior": "vamp", "model.network": "gated", "optimizer.normalize": True},
-    {"model.posterior": "coupling_flow", "eval.regularity": False},
-    {"model.posterior": "deterministic"},
-    {
-        "model.upper_latent_dims": (5, 3),
+# What a part needs beside its name to train, and a few that are taken along.
+BESIDE = {
+    "gated": {"optimizer.normalize": True},
+    "miwae": {"miwae.num_groups": 2},
+    "piwae": {"piwae.num_groups": 2},
+    "hierarchical": {
+        "hierarchical.latent_dims": (5, 3),
         "objective.name": "iwae",
-        "eval.regularity": False,
         "optimizer.schedule": "stages",
         "optimizer.second_moment": 0.0025,
     },
+    "adamw": {"optimizer.schedule": "cosine"},
+}
+# Likelihoods and networks train in the battery; vamp has the encoder twice.
+NAMED = [
+    (field, name)
+    for field in ("model.name", "model.posterior", "model.prior", "objective.name")
+    for name in parts.TABLES[field]
+    if name != build.flatten(default.get_config().to_dict())[field]
+] + [
+    ("model.name", "vae"),
+    ("model.network", "gated"),
+    ("optimizer.name", "adamw"),
+    ("optimizer.name", "sgd"),
 ]
 
 
-@pytest.mark.parametrize("fields", PARTS, ids=lambda f: "+".join(map(str, f.values())))
-def test_every_part_trains_every_parameter(fields):
-    before, metrics, after = two_steps(config_with(fields))
+@pytest.mark.parametrize(("field", "name"), NAMED)
+def test_every_part_trains_every_parameter(field, name):
+    samples = 4 if field == "objective.name" else 1
+    own = {"objective.num_samples": samples, field: name, **BESIDE.get(name, {})}
+    before, metrics, after = two_steps(config_with(own))
     assert np.isfinite(metrics["loss"])
     same = jax.tree.map(lambda a, b: bool((a == b).all()), before, after)
     still = {jax.tree_util.keystr(k) for k, v in jax.tree.leaves_with_path(same) if v}
@@ -99,17 +141,16 @@ CLASHES = [
     {"objective.name": "iwae", "model.posterior": "deterministic"},
     {"model.prior": "vamp", "objective.name": "dreg"},
     {"model.prior": "vamp", "model.posterior": "deterministic"},
-    {"model.prior": "vamp", "model.upper_latent_dims": (5,)},
-    {"model.posterior": "deterministic", "model.upper_latent_dims": (5,)},
-    {"objective.name": "dreg", "model.upper_latent_dims": (5,)},
-    {"eval.regularity": True, "model.upper_latent_dims": (5,)},
+    {"model.prior": "vamp", "model.name": "hierarchical"},
+    {"model.posterior": "deterministic", "model.name": "hierarchical"},
+    {"objective.name": "dreg", "model.name": "hierarchical"},
+    {"eval.regularity": True, "model.name": "hierarchical"},
     {"eval.regularity": True, "model.posterior": "coupling_flow"},
-    {"objective.num_groups": 3, "objective.num_samples": 4},
-    {"optimizer.weight_decay": 0.1, "optimizer.name": "adam"},
-    {"objective.warmup_steps": 10, "objective.schedule": "constant"},
-    {"objective.free_nats": 0.5, "objective.name": "iwae"},
-    {"objective.capacity": 3.0, "objective.name": "elbo"},
+    {"hparams.warmup_steps": 10, "objective.schedule": "constant"},
+    {"hparams.free_nats": 0.5, "objective.name": "iwae"},
+    {"hparams.capacity": 3.0, "objective.name": "elbo"},
     {"data.dequantize": True, "data.binarize": "dynamic"},
+    {"train.patience": 3, "model.posterior": "deterministic"},
 ]
 
 
@@ -121,7 +162,126 @@ def test_parts_that_clash_are_refused_by_name(fields):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("network", ["mlp", "gated", "conv"])
+def test_groups_are_of_one_size():
+    fields = {"miwae.num_groups": 3, "objective.num_samples": 4}
+    build.check(config_with(fields))
+    with pytest.raises(ConfigError, match=r"groups=3: must divide .*samples=4"):
+        build.check(config_with({"objective.name": "miwae", **fields}))
+
+
+WRONG = {
+    "model.name": ("hierarchy", "Did you mean 'hierarchical'?"),
+    "model.network": ("cnv", "Did you mean 'conv'?"),
+    "model.posterior": ("diagonal", "Did you mean 'diagonal_normal'?"),
+    "model.prior": ("vampp", "Did you mean 'vamp'?"),
+    "model.likelihood": ("norml", "Did you mean 'normal'?"),
+    "model.activation": ("rel", "Did you mean 'relu'?"),
+    "model.dtype": ("float16", "Did you mean 'bfloat16'?"),
+    "objective.name": ("iwea", "Did you mean 'iwae'?"),
+    "objective.schedule": ("liner", "Did you mean 'linear'?"),
+    "optimizer.name": ("sdg", "Did you mean 'sgd'?"),
+    "optimizer.schedule": ("cosin", "Did you mean 'cosine'?"),
+    "data.binarize": ("dynamical", "Did you mean 'dynamic'?"),
+    "normal.scale": ("fixd", "Did you mean 'fixed'?"),
+    "laplace.scale": ("optimal", "must be one of fixed, learned, per_pixel."),
+    "mlp.hidden_dims": ((16, 0), "must be whole numbers above 0"),
+    "conv.channels": ((), "must be 1 or more whole numbers above 0"),
+    "hierarchical.latent_dims": ((), "must be 1 or more whole numbers above 0"),
+    "coupling_flow.num_layers": (300, "must be a whole number above 0, at most 200"),
+}
+
+
+def test_wrong_names_and_sizes_are_answered_with_what_is_valid():
+    """Also of parts that are not chosen."""
+    for field, (value, valid) in WRONG.items():
+        with pytest.raises(ConfigError) as error:
+            build.check(config_with({field: value}))
+        assert str(error.value).startswith(f"{field}={value!r}: must be")
+        assert valid in str(error.value), field
+
+
+def test_a_section_is_optional_but_may_hold_arguments_only():
+    config = default.get_config().unlock()
+    shapes = [leaf_shapes(config)]
+    del config["mixture"]
+    shapes.append(leaf_shapes(config))
+    config.mixture = {"num_components": 500}
+    shapes.append(leaf_shapes(config))
+    assert shapes[0] == shapes[1] == shapes[2]
+    config.mixture = {"num_component": 5}
+    with pytest.raises(
+        ConfigError, match=r"mixture.num_component: .* mean 'num_components'\?"
+    ):
+        build.check(config)
+
+
+def leaf_shapes(config: ConfigDict) -> Any:
+    config.model.prior = "mixture"
+    trainer = build.make_trainer(config, SPEC)
+    x = jnp.zeros((1, *SPEC.image_shape))
+    return jax.tree.map(jnp.shape, jax.eval_shape(trainer.init, jax.random.key(0), x))
+
+
+class ScaledLikelihood(likelihoods.BernoulliLikelihood):
+    """A user's own, with an argument that it must be given, and one of the data."""
+
+    strength: float
+    num_train: int
+
+
+def test_a_line_in_a_table_is_all_that_a_part_of_ones_own_needs(monkeypatch):
+    monkeypatch.setitem(likelihoods.BY_NAME, "scaled", ScaledLikelihood)
+    config = default.get_config().unlock()
+    config.model.likelihood = "scaled"
+    with pytest.raises(ConfigError, match="likelihood=scaled needs scaled.strength"):
+        build.check(config)
+    config.scaled = {"strength": 2.0}
+    build.check(config)
+    made = build.make_parts(config, SPEC)["likelihood"]
+    assert (made.strength, made.num_train) == (2.0, SPEC.num_train)
+
+
+def test_an_objective_gets_the_numbers_it_declares_or_that_no_other_one_claims(
+    monkeypatch,
+):
+    def names(name: str, **numbers: float) -> set[str]:
+        config = default.get_config().unlock()
+        config.objective.name = name
+        config.hparams.update(numbers)
+        return set(build.make_hparams_of(config))
+
+    common = {"kl_weight", "learning_rate", "warmup_steps"}
+    assert names("elbo") == names("iwae") == common
+    assert names("elbo", free_nats=0.5) == common | {"free_nats"}
+    assert names("capacity") == common | {"capacity"}
+    loss = objectives.elbo.elbo_loss
+    declared = objective(loss, hparams=("kl_weight", "tc_weight"))
+    monkeypatch.setitem(objectives.BY_NAME, "tc", lambda: declared)
+    monkeypatch.setitem(objectives.BY_NAME, "own", lambda: loss)
+    assert names("tc", tc_weight=6.0) == common | {"tc_weight"}
+    assert names("own", other=0.0) == common | {"other"}
+    assert names("elbo", tc_weight=0.0) == common
+    with pytest.raises(ConfigError, match=r"tc_weight=6.0 has no effect .*choose tc"):
+        names("elbo", tc_weight=6.0)
+    with pytest.raises(ConfigError, match="other=1.0 has no effect .* leave it at 0"):
+        names("elbo", other=1.0)
+
+
+def test_free_nats_of_one_member_are_given_to_all():
+    config = default.get_config()
+    other = default.get_config()
+    other.hparams.free_nats = 0.5
+    assert "free_nats" not in build.make_member_hparams([config, config])
+    found = build.make_member_hparams([config, other])["free_nats"]
+    np.testing.assert_array_equal(found, [0.0, 0.5])
+
+
+def test_schedules_have_no_sections():
+    """Their names repeat over the two tables."""
+    assert not {*schedules.BY_NAME, *optimizers.SCHEDULES} & set(default.get_config())
+
+
+@pytest.mark.parametrize("network", networks.BY_NAME)
 def test_bfloat16_is_for_the_networks_only(network):
     """Parameters, codes and the loss stay float32, and numbers agree to two digits."""
     x = jnp.round(jax.random.uniform(jax.random.key(0), (16, 8, 8, 1)))
@@ -129,7 +289,7 @@ def test_bfloat16_is_for_the_networks_only(network):
     for dtype in ("float32", "bfloat16"):
         config = default.get_config()
         config.model.network, config.model.dtype = network, dtype
-        trainer = build.make_trainer(config, DataSpec(x.shape[1:], "8bit", len(x)))
+        trainer = build.make_trainer(config, SPEC)
         hparams = build.make_hparams_of(config)
         state = jax.jit(trainer.init)(key, x)
         program = jax.jit(trainer.step).lower(state, x, key, hparams)

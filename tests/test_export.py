@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.forked_programs import run_program
-from tests.runs_helpers import REPOSITORY, flags, small_config
+from tests.runs_helpers import REPOSITORY, flags, small_config, spec_of
 from tests.test_bad_input import on_disk
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
@@ -31,7 +31,7 @@ MODELS = {
     "conv": {"model.network": "conv"},
     "gated": {"model.network": "gated", "model.prior": "vamp"},
     "autoencoder": {"model.posterior": "deterministic"},
-    "mixture": {"model.prior": "mixture", "model.prior_components": 5},
+    "mixture": {"model.prior": "mixture", "mixture.num_components": 5},
     **{
         likelihood: {"model.likelihood": likelihood, "data.binarize": "none"}
         for likelihood in (
@@ -206,7 +206,7 @@ def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
 )
 def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     config = small_config(**fields)
-    run = opened.Run(tmp_path, config, SPEC, 0, {}, {})
+    run = opened.Run(tmp_path, config, spec_of(8, 8, 1), 0, {}, {})
     assert values in bundle.VALUES[bundle.levels(run)]
     assert recipe in bundle.describe_data(run)["preprocessing"]
 
@@ -214,12 +214,12 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model.upper_latent_dims": (2,)}, r"upper_latent_dims=\(2,\).* one latent"),
+        ({"model.name": "hierarchical"}, "model.name=hierarchical.* one latent"),
         ({"model.posterior": "coupling_flow"}, "coupling_flow.* diagonal_normal"),
     ],
 )
 def test_models_that_are_refused(fields, message, tmp_path):
-    run = opened.Run(tmp_path, small_config(**fields), SPEC, 0, {}, {})
+    run = opened.Run(tmp_path, small_config(**fields), spec_of(8, 8, 1), 0, {}, {})
     with pytest.raises(ConfigError, match=message):
         bundle.export_run(run, "stablehlo", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -285,7 +285,7 @@ def test_program(trained, tmp_path):
 @pytest.mark.slow
 def test_program_refuses_two_layers(tmp_path):
     workdir = tmp_path / "run"
-    own = flags(**{"model.upper_latent_dims": (2,), "train.num_steps": 2})
+    own = flags(**{"model.name": "hierarchical", "train.num_steps": 2})
     config = f"--config={REPOSITORY}/configs/digits.py"
     status, _, err = run_program("train", config, f"--workdir={workdir}", *own)
     assert status == 0, err
@@ -294,4 +294,4 @@ def test_program_refuses_two_layers(tmp_path):
     )
     assert status == 1
     (line,) = err.splitlines()
-    assert "model.upper_latent_dims=(2,)" in line
+    assert "model.name=hierarchical" in line

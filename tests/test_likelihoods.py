@@ -10,14 +10,20 @@ import scipy.integrate
 import scipy.special
 import scipy.stats
 
-from tests.battery import FAST_COMPILE, LIKELIHOODS, H, W
+from tests.battery import DEFAULT, FAST_COMPILE, MODELS, H, W, config_of
+from vae_jax import build
 from vae_jax import likelihoods as lik
 from vae_jax.types import Array
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 B = 3
 LEVELS = np.arange(256) / 255
-SEPARATE = [name for name in LIKELIHOODS if name != "normal_optimal"]
+LIKELIHOODS = {
+    name: build.make_likelihood(config_of(name))
+    for name, fields in MODELS.items()
+    if name == DEFAULT or "model.likelihood" in fields
+}
+SEPARATE = [name for name in LIKELIHOODS if name != "normal-optimal"]
 
 
 def features_of(count: int, shape: tuple[int, ...] = (B, H, W)) -> Array:
@@ -34,12 +40,12 @@ def apply(likelihood, features):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_any_number_of_channels(name, channels):
-    likelihood, _ = LIKELIHOODS[name]
+    likelihood = LIKELIHOODS[name]
 
     @jit
     def measure(features):
         p = apply(likelihood, features)
-        x = p.mean if name == "normal_optimal" else p.sample(jax.random.key(1))
+        x = p.mean if name == "normal-optimal" else p.sample(jax.random.key(1))
         return p.mean, x, p.log_prob(jnp.round(jnp.clip(x, 0, 1)))
 
     mean, x, log_prob = measure(features_of(likelihood.num_features(channels)))
@@ -52,7 +58,7 @@ def test_any_number_of_channels(name, channels):
 @pytest.mark.parametrize("name", SEPARATE)  # the other has one scale per image
 def test_pixels_are_summed_whatever_their_number(name):
     """The log-likelihoods of two halves add up to that of the whole image."""
-    likelihood, _ = LIKELIHOODS[name]
+    likelihood = LIKELIHOODS[name]
     features = features_of(likelihood.num_features(1), (B, 4, 3))
     x = jnp.round(jax.random.uniform(jax.random.key(0), (B, 4, 3, 1)))
 
@@ -108,7 +114,7 @@ def test_learned_scale_settles_at_the_rms_error():
 @pytest.mark.parametrize("size", [100.0, 1e4])
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_finite_with_gradient_at_huge_features(name, size):
-    likelihood, _ = LIKELIHOODS[name]
+    likelihood = LIKELIHOODS[name]
     features = size * jnp.sign(features_of(likelihood.num_features(2)))
     x = jnp.round(jax.random.uniform(jax.random.key(0), (B, H, W, 2)))
 

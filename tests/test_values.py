@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from configs import default
 from tests.battery import FAST_COMPILE
-from vae_jax import build
+from vae_jax import build, likelihoods
 from vae_jax.data.batches import preprocessor
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.errors import ConfigError
@@ -83,7 +83,7 @@ SUITS = {
 def supports() -> dict[str, str]:
     """The support of each likelihood's distribution."""
     found = {}
-    for name in build.SUPPORTS:
+    for name in likelihoods.BY_NAME:
         head = build.make_likelihood(config_of("none", False, name))
         features = jnp.zeros((1, 3, 4, head.num_features(1)))
         initialise = functools.partial(head.init_with_output, jax.random.key(0))
@@ -155,7 +155,7 @@ def bits(support: str, dequantize: bool) -> float | None:
 
 def test_what_a_refusal_says_to_set_leads_to_a_run() -> None:
     """One line each; doing what it says first, at most three times, is accepted."""
-    rows = itertools.product(*PREPROCESSING, build.SUPPORTS)
+    rows = itertools.product(*PREPROCESSING, likelihoods.BY_NAME)
     for levels, binarize, dequantize, likelihood in rows:
         config = config_of(binarize, dequantize, likelihood)
         for _ in range(3):

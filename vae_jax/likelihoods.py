@@ -1,19 +1,23 @@
 """Decoder features -> p(x | z). Each is the last part of a decoder.
 
 `num_features(channels)` says how many numbers per pixel the decoder must give; calling
-the module with features [B, ..., F] gives a distribution over x [B, ..., C].
+the module with features [B, ..., F] gives a distribution over x [B, ..., C], and
+`support` says over which values (see `distributions.base`). `BY_NAME` holds those that
+a config can name; a module of your own adds a line to it.
 """
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from vae_jax import distributions as dist
 from vae_jax.distributions import tabular
+from vae_jax.errors import choose
+from vae_jax.ranges import COUNT, POSITIVE, require
 from vae_jax.types import Array
 
 Scale = Literal["fixed", "learned", "per_pixel", "optimal"]
@@ -27,6 +31,8 @@ MAX_LOG_SCALE = dist.LOG_STD_BOUND
 class BernoulliLikelihood(nn.Module):
     """Binary pixels, features are the logits."""
 
+    support: ClassVar[str] = dist.Bernoulli.support
+
     def num_features(self, channels: int) -> int:
         return channels
 
@@ -36,6 +42,8 @@ class BernoulliLikelihood(nn.Module):
 
 class ContinuousBernoulliLikelihood(nn.Module):
     """Grey values in [0, 1], features are the logits."""
+
+    support: ClassVar[str] = dist.ContinuousBernoulli.support
 
     def num_features(self, channels: int) -> int:
         return channels
@@ -52,8 +60,15 @@ class _LocationScale(nn.Module):
     log scale is kept within (-10, 10): see `distributions.bound_log_std`.
     """
 
+    scales: ClassVar[tuple[str, ...]] = ("fixed", "learned", "per_pixel")
+
     scale: Scale = "learned"
     scale_value: float = 1.0
+
+    def __post_init__(self) -> None:
+        choose(self.scales, "scale", self.scale)
+        require(POSITIVE, scale_value=self.scale_value)
+        super().__post_init__()
 
     def num_features(self, channels: int) -> int:
         return 2 * channels if self.scale == "per_pixel" else channels
@@ -81,6 +96,9 @@ class NormalLikelihood(_LocationScale):
     Rybkin et al. 2021.
     """
 
+    support: ClassVar[str] = dist.DiagonalNormal.support
+    scales: ClassVar[tuple[str, ...]] = (*_LocationScale.scales, "optimal")
+
     def __call__(self, features: Array) -> dist.Distribution:
         if self.scale == "optimal":
             return dist.OptimalNormal(mean=features)
@@ -90,6 +108,8 @@ class NormalLikelihood(_LocationScale):
 
 class LaplaceLikelihood(_LocationScale):
     """Real values around the features, with heavier tails than the normal's."""
+
+    support: ClassVar[str] = dist.Laplace.support
 
     def __call__(self, features: Array) -> dist.Laplace:
         mean, log_scale = self._split(features)
@@ -101,6 +121,8 @@ class LogisticLikelihood(nn.Module):
 
     The log scale is kept in [-7.69, 10]; the least is a ninth of a level.
     """
+
+    support: ClassVar[str] = dist.DiscretizedLogistic.support
 
     def num_features(self, channels: int) -> int:
         return 2 * channels
@@ -120,7 +142,13 @@ class LogisticMixtureLikelihood(nn.Module):
     Needs N (1 + 2 C + C (C - 1) / 2) features per pixel: 10 N for colour.
     """
 
+    support: ClassVar[str] = dist.DiscretizedLogisticMixture.support
+
     num_components: int = 10
+
+    def __post_init__(self) -> None:
+        require(COUNT, num_components=self.num_components)
+        super().__post_init__()
 
     def num_features(self, channels: int) -> int:
         per_component = 1 + 2 * channels + channels * (channels - 1) // 2
@@ -150,7 +178,13 @@ class LogisticMixtureLikelihood(nn.Module):
 class CategoricalLikelihood(nn.Module):
     """Classes 0, ..., C - 1, features are the logits of each value's classes."""
 
+    support: ClassVar[str] = tabular.Categorical.support
+
     num_classes: int
+
+    def __post_init__(self) -> None:
+        require(COUNT, num_classes=self.num_classes)
+        super().__post_init__()
 
     def num_features(self, channels: int) -> int:
         return channels * self.num_classes
@@ -166,6 +200,8 @@ class NegativeBinomialLikelihood(nn.Module):
     The concentration, which says how far the variance exceeds the mean, is one
     parameter per column; its log is kept within (-10, 10) and starts at 0.
     """
+
+    support: ClassVar[str] = tabular.NegativeBinomial.support
 
     def num_features(self, channels: int) -> int:
         return channels
@@ -223,3 +259,14 @@ class ProductLikelihood(nn.Module):
         heads = [head for head, _ in self.parts.values()]
         named = zip(self.parts, heads, pieces, strict=True)
         return tabular.Product({name: head(piece) for name, head, piece in named})
+
+
+BY_NAME: dict[str, Callable[..., Any]] = {
+    "bernoulli": BernoulliLikelihood,
+    "continuous_bernoulli": ContinuousBernoulliLikelihood,
+    "normal": NormalLikelihood,
+    "laplace": LaplaceLikelihood,
+    "logistic": LogisticLikelihood,
+    "logistic_mixture": LogisticMixtureLikelihood,
+}
+"""The likelihoods of images by the names that a config calls them."""

@@ -1,9 +1,17 @@
-"""Encoder features -> q(z | x). Each is the last part of an encoder."""
+"""Encoder features -> q(z | x). Each is the last part of an encoder.
+
+`distribution` is the class that a call gives. `BY_NAME` holds the posteriors that a
+config can name; a module of your own adds a line to it.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import flax.linen as nn
 
 from vae_jax.distributions import Deterministic, DiagonalNormal, bound_log_std
 from vae_jax.distributions.flows import CouplingFlow
+from vae_jax.ranges import COUNT, LAYERS, require
 from vae_jax.types import Array
 
 
@@ -14,7 +22,13 @@ class DiagonalNormalPosterior(nn.Module):
     Source: Kingma and Welling 2014, equation 9.
     """
 
+    distribution: ClassVar[type] = DiagonalNormal
+
     latent_dim: int
+
+    def __post_init__(self) -> None:
+        require(COUNT, latent_dim=self.latent_dim)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, features: Array) -> DiagonalNormal:  # [B, F] -> fields [B, D]
@@ -27,7 +41,13 @@ class DiagonalNormalPosterior(nn.Module):
 class DeterministicPosterior(nn.Module):
     """A point instead of a distribution: the one part that makes an autoencoder."""
 
+    distribution: ClassVar[type] = Deterministic
+
     latent_dim: int
+
+    def __post_init__(self) -> None:
+        require(COUNT, latent_dim=self.latent_dim)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, features: Array) -> Deterministic:  # [B, F] -> mean [B, D]
@@ -41,9 +61,16 @@ class CouplingFlowPosterior(nn.Module):
     so that training starts as that of a `DiagonalNormalPosterior`.
     """
 
+    distribution: ClassVar[type] = CouplingFlow
+
     latent_dim: int
     num_layers: int = 4
     hidden_dim: int = 100
+
+    def __post_init__(self) -> None:
+        require(COUNT, latent_dim=self.latent_dim, hidden_dim=self.hidden_dim)
+        require(LAYERS, num_layers=self.num_layers)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, features: Array) -> CouplingFlow:  # [B, F] -> fields [B, ...]
@@ -63,3 +90,11 @@ class CouplingFlowPosterior(nn.Module):
             ),
             bias_out=self.param("bias_out", nn.initializers.zeros, (layers, 2 * dim)),
         )
+
+
+BY_NAME: dict[str, Callable[..., Any]] = {
+    "diagonal_normal": DiagonalNormalPosterior,
+    "deterministic": DeterministicPosterior,
+    "coupling_flow": CouplingFlowPosterior,
+}
+"""The posteriors by the names that a config calls them."""

@@ -1,6 +1,11 @@
-"""p(z). A prior is a module that gives the distribution of a batch of codes."""
+"""p(z). A prior is a module that gives the distribution of a batch of codes.
 
-from collections.abc import Sequence
+`BY_NAME` holds the priors that a config can name; a module of your own adds a line to
+it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -8,6 +13,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import DiagonalNormal, bound_log_std
 from vae_jax.distributions.mixtures import NormalMixture
+from vae_jax.ranges import COUNT, require
 from vae_jax.types import Array, Key
 
 
@@ -15,6 +21,10 @@ class StandardNormal(nn.Module):
     """p(z) = N(0, I), without parameters."""
 
     latent_dim: int
+
+    def __post_init__(self) -> None:
+        require(COUNT, latent_dim=self.latent_dim)
+        super().__post_init__()
 
     def __call__(self, batch_size: int) -> DiagonalNormal:  # fields [B, D]
         zeros = jnp.zeros((batch_size, self.latent_dim))
@@ -30,6 +40,10 @@ class MixturePrior(nn.Module):
 
     latent_dim: int
     num_components: int = 500
+
+    def __post_init__(self) -> None:
+        require(COUNT, latent_dim=self.latent_dim, num_components=self.num_components)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, batch_size: int) -> NormalMixture:
@@ -57,9 +71,16 @@ class VampPrior(nn.Module):
     equation 9; the start N(0.05, 0.01^2) and the clipping are those of their code.
     """
 
+    needs_posterior: ClassVar[type] = DiagonalNormal  # components of a known density
+    contains_encoder: ClassVar[bool] = True
+
     encoder: nn.Module  # x [B, ...] -> DiagonalNormal
     image_shape: Sequence[int]  # (H, W, C)
     num_components: int = 500
+
+    def __post_init__(self) -> None:
+        require(COUNT, num_components=self.num_components)
+        super().__post_init__()
 
     def setup(self) -> None:
         shape = (self.num_components, *self.image_shape)
@@ -87,3 +108,11 @@ class VampPrior(nn.Module):
 
 def _dark(key: Key, shape: Sequence[int]) -> Array:
     return 0.05 + 0.01 * jax.random.normal(key, shape)
+
+
+BY_NAME: dict[str, Callable[..., Any]] = {
+    "standard_normal": StandardNormal,
+    "mixture": MixturePrior,
+    "vamp": VampPrior,
+}
+"""The priors by the names that a config calls them."""

@@ -1,8 +1,15 @@
 """The one-layer model of Burda et al. 2016 on a schedule for two CPU cores.
 
-Command: as configs/iwae/one_layer.py. Larger batches, Adam's usual constants, a cosine
-to zero and an average of the parameters get further in minutes than a cut of the
-original schedule; docs/results.md compares them, and says what half the steps give.
+Source of the model: arXiv:1509.00519; the schedule is our own. Larger batches, Adam's
+usual constants, a cosine to zero and an average of the parameters get further in
+minutes than a cut of the original schedule.
+
+Command: `python -m experiments.train --config=configs/iwae/cpu.py --workdir=DIR
+--config.data.dir=DATA`, then `python -m experiments.evaluate --workdir=DIR
+--num_samples=5000`
+Run time: 522 s of training on two CPU cores shared with other work.
+Expected: NLL 89.04 +- 0.24 with K=5000; after half the steps 90.28 +- 0.24. The paper's
+full schedule gives 86.76 (docs/results.md).
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +22,7 @@ def get_config() -> ConfigDict:
     config = one_layer.get_config()
     config.data.batch_size = 100
     config.optimizer.schedule = "cosine"
-    config.optimizer.learning_rate = 2e-3
+    config.hparams.learning_rate = 2e-3
     config.optimizer.b1 = 0.9
     config.optimizer.eps = 1e-8
     config.optimizer.second_moment = 0.0

@@ -1,5 +1,7 @@
 """Static binarised MNIST with a standard normal prior: Tomczak and Welling 2018.
 
+Source: arXiv:1705.07120.
+
 Command: `python -m experiments.train --config=configs/vampprior/standard.py
 --workdir=DIR --config.data.dir=DATA`, then `python -m experiments.evaluate
 --workdir=DIR --num_samples=5000`. Published, test NLL in nats with 5,000 samples:
@@ -10,7 +12,11 @@ gated layers of 300 units on each side, 40 latent dimensions, batches of 100, le
 rate 5e-4 with each parameter's gradient divided by its norm before Adam, and a KL
 weight that grows over 100 epochs. They train for up to 2,000 epochs and stop when 50 of
 them bring nothing; `train.num_steps` is the field that cuts this short, together with
-`objective.warmup_steps`. What was run, and its result: docs/results.md.
+`hparams.warmup_steps`.
+
+Run time: 83 s of training on two CPU cores for the 30 epochs of docs/results.md, of up
+to 2,000.
+Expected after those: 91.60 +- 0.23.
 """
 
 from ml_collections import ConfigDict
@@ -27,11 +33,11 @@ def get_config() -> ConfigDict:
     config.data.binarize = "none"
     config.data.batch_size = 100
     config.model.network = "gated"
-    config.model.hidden_dims = (300, 300)
+    config.gated.hidden_dims = (300, 300)
     config.model.latent_dim = 40
     config.objective.schedule = "linear"
-    config.objective.warmup_steps = 100 * STEPS_PER_EPOCH
-    config.optimizer.learning_rate = 5e-4
+    config.hparams.warmup_steps = 100 * STEPS_PER_EPOCH
+    config.hparams.learning_rate = 5e-4
     config.optimizer.normalize = True
     config.train.num_steps = 2_000 * STEPS_PER_EPOCH
     config.train.log_every = STEPS_PER_EPOCH

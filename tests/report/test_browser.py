@@ -25,7 +25,7 @@ def report(tmp_path_factory):
     for weight in (0.0, 0.5, 4.0, 10.0):
         for seed in (0, 1):
             name = f"kl_weight={weight:g},seed={seed}"
-            row = {"name": name, "objective.kl_weight": weight, "seed": seed}
+            row = {"name": name, "hparams.kl_weight": weight, "seed": seed}
             row |= {"elbo": -rng.uniform(5, 200), "rate": rng.uniform(1, 100)}
             row |= {"distortion": rng.uniform(60, 90), "coverage": rng.uniform(0, 1)}
             row |= {"real_coverage": 0.95}
@@ -36,14 +36,14 @@ def report(tmp_path_factory):
             for figure in ("samples", "reconstructions", "interpolations"):
                 path = folder / name / "figures" / f"{figure}.png"
                 Image.fromarray(pixels).save(path)
-    rows[1] = {k: rows[1][k] for k in ("name", "objective.kl_weight", "seed")}
+    rows[1] = {k: rows[1][k] for k in ("name", "hparams.kl_weight", "seed")}
     rows[1]["failed_at_step"] = 12
     rows[4]["elbo"] = None
     return write_report(
         folder / "out",
         rows,
         folders,
-        swept=["objective.kl_weight"],
+        swept=["hparams.kl_weight"],
         config={"objective": {"kl_weight": 1.0}},
         commands=["python -m experiments.ablate --config=configs/digits.py"],
         title="A <report> & more",

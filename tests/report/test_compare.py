@@ -7,7 +7,7 @@ from scipy import stats
 
 from vae_jax.report import compare, compare_plots, glossary
 
-WEIGHT, LIKELIHOOD = "objective.kl_weight", "model.likelihood"
+WEIGHT, LIKELIHOOD = "hparams.kl_weight", "model.likelihood"
 
 
 def rows_of(weights=(0.0, 0.5, 10.0), seeds=3):

@@ -12,7 +12,7 @@ from vae_jax.errors import ConfigError, DataError, StorageError
 from vae_jax.report import page_tables
 from vae_jax.report.page import PICTURE_WIDTH, write_report
 
-WEIGHT, LIKELIHOOD = "objective.kl_weight", "model.likelihood"
+WEIGHT, LIKELIHOOD = "hparams.kl_weight", "model.likelihood"
 CONFIG = {"seed": 0, "objective": {"kl_weight": 1.0, "name": "elbo"}}
 DASH = "–"
 

@@ -40,7 +40,7 @@ def told(results=None, records=RECORDS, levels="8bit", **fields):
     )
     for sentence in found:
         assert re.fullmatch(r"[A-Z].*\.", sentence)  # whole, and on one line
-        assert re.search(r"(objective|train|data|model)\.\w+", sentence)  # what to set
+        assert re.search(r"(hparams|train|data|model)\.\w+", sentence)  # what to set
     return found
 
 
@@ -48,15 +48,18 @@ COLLAPSED = {"active_units": 0, "rate": 0.0075, "coverage": 0.77}
 
 
 def test_collapse_says_how_many_dimensions_are_used():
-    (sentence,) = told(COLLAPSED, objective__kl_weight=4.0)
+    (sentence,) = told(COLLAPSED, hparams__kl_weight=4.0)
     assert "0 of 16 latent dimensions" in sentence
     assert "0.0075 nats" in sentence
-    assert "smaller objective.kl_weight than 4" in sentence
+    assert "smaller hparams.kl_weight than 4" in sentence
     few = {"active_units": 1, "rate": 0.4}
     assert "1 of 16" in told(few)[0]
-    assert "1 of 36" in told(few, model__upper_latent_dims=(20,))[0]
+    assert (
+        "1 of 36"
+        in told(few, model__name="hierarchical", hierarchical__latent_dims=(20,))[0]
+    )
     (sentence,) = told(COLLAPSED, objective__name="capacity")
-    assert "larger objective.capacity than 0" in sentence
+    assert "larger hparams.capacity than 0" in sentence
 
 
 @pytest.mark.parametrize(
@@ -74,18 +77,17 @@ def test_few_dimensions_alone_are_no_collapse(results):
 
 def test_weight_0_shows_what_it_costs():
     results = {"rate": 196.5, "outside_prior": 1.0, "coverage": 0.111}
-    (sentence,) = told(results, objective__kl_weight=0.0)
-    assert "objective.kl_weight=0 " in sentence
+    (sentence,) = told(results, hparams__kl_weight=0.0)
+    assert "hparams.kl_weight=0 " in sentence
     assert "100% of them lie outside" in sentence
     assert "cover 11% of the test images (real images: 99%)" in sentence
     unmeasured = {"rate": 196.5, "outside_prior": None, "coverage": None}
     assert (
-        "the codes cost 196.5 nats; this"
-        in told(unmeasured, objective__kl_weight=0.0)[0]
+        "the codes cost 196.5 nats; this" in told(unmeasured, hparams__kl_weight=0.0)[0]
     )
     autoencoder = {"rate": None, "nll": None}
-    assert told(autoencoder, objective__kl_weight=0.0) == []
-    assert told(objective__kl_weight=0.0, objective__name="capacity") == []
+    assert told(autoencoder, hparams__kl_weight=0.0) == []
+    assert told(hparams__kl_weight=0.0, objective__name="capacity") == []
 
 
 def with_gap(gap, best=-23.5):
@@ -151,7 +153,7 @@ def test_the_shipped_configs_are_healthy(name):
 
 def test_a_finished_run_is_read_from_its_files(tmp_path):
     config = default.get_config()
-    config.objective.kl_weight = 4.0
+    config.hparams.kl_weight = 4.0
     for name, content in {
         "config.json": config.to_dict(),
         "data.json": {"levels": "8bit"},

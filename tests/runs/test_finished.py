@@ -31,17 +31,17 @@ def finished_run(folder, results=None, **fields):
 def test_fields_that_differ_are_swept(tmp_path):
     folders = [
         finished_run(tmp_path / "a", seed=0),
-        finished_run(tmp_path / "b", seed=1, **{"objective.kl_weight": 2.0}),
+        finished_run(tmp_path / "b", seed=1, **{"hparams.kl_weight": 2.0}),
         finished_run(tmp_path / "c", **{"data.dir": "x", "train.log_every": 5}),
     ]
     runs = finished.read_finished(folders)
-    assert runs.swept == ["objective.kl_weight"]
-    assert [row["objective.kl_weight"] for row in runs.rows] == [1.0, 2.0, 1.0]
+    assert runs.swept == ["hparams.kl_weight"]
+    assert [row["hparams.kl_weight"] for row in runs.rows] == [1.0, 2.0, 1.0]
     assert [row["seed"] for row in runs.rows] == [0, 1, 0]
     assert [row["name"] for row in runs.rows] == ["a", "b", "c"]
     assert runs.rows[0]["elbo"] == -9.5
     assert runs.shared["model.latent_dim"] == 3
-    for field in ("objective.kl_weight", "seed", "data.dir"):
+    for field in ("hparams.kl_weight", "seed", "data.dir"):
         assert field not in runs.shared
 
 
@@ -85,7 +85,7 @@ def test_the_command_gives_the_config_back(tmp_path):
     assert command.startswith(
         "python -m experiments.train --config=configs/default.py '--workdir=runs/a b'"
     )
-    assert "'--config.model.hidden_dims=(16,)'" in command
+    assert "'--config.mlp.hidden_dims=(16,)'" in command
     assert "--config.model.latent_dim=3" in command
     assert "learning_rate" not in command  # the default
 
@@ -121,14 +121,14 @@ def test_damaged_results_are_named(tmp_path):
 
 def test_the_program_writes_a_report(tmp_path):
     finished_run(tmp_path / "a")
-    finished_run(tmp_path / "b", {"elbo": -11.0}, **{"objective.kl_weight": 2.0})
+    finished_run(tmp_path / "b", {"elbo": -11.0}, **{"hparams.kl_weight": 2.0})
     workdirs = f"--workdirs={tmp_path / 'a'},{tmp_path / 'b'}"
     status, out, err = run_program("report", workdirs, f"--out={tmp_path / 'out'}")
     assert status == 0, err
     path = tmp_path / "out" / "report.html"
     assert out == f"report: {path}\n"
     text = path.read_text(encoding="utf-8")
-    assert "--config.objective.kl_weight=2.0" in text
+    assert "--config.hparams.kl_weight=2.0" in text
     assert (tmp_path / "out" / "figures" / "elbo.png").is_file()
 
 

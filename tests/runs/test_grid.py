@@ -14,7 +14,7 @@ from vae_jax.runs import grid, members, opened, single
 from vae_jax.storage.records import read_json, read_metrics, write_json
 from vae_jax.training import step
 
-SWEEP = ["objective.kl_weight=0.5,2"]
+SWEEP = ["hparams.kl_weight=0.5,2"]
 NAMES = [f"kl_weight={w},seed={s}" for w in ("0.5", "2") for s in (0, 1)]
 
 
@@ -24,7 +24,7 @@ def singles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("singles")
     for weight in (0.5, 2.0):
         for seed in (0, 1):
-            config = small_config(**{"objective.kl_weight": weight, "seed": seed})
+            config = small_config(**{"hparams.kl_weight": weight, "seed": seed})
             single.train(config, folder / f"kl_weight={weight:g},seed={seed}")
     return folder
 
@@ -77,7 +77,7 @@ def test_members_are_ordinary_runs(trained):
     folder, rows, _ = trained
     for row in rows:
         run = opened.open_run(members.folder(folder, row["name"]))
-        assert run.config.objective.kl_weight == row["objective.kl_weight"]
+        assert run.config.hparams.kl_weight == row["hparams.kl_weight"]
         assert run.step == 40
         drawn = opened.sample(run, jax.random.key(0), 2)
         assert drawn["mean"].shape == (2, 8, 8, 1)
@@ -88,9 +88,9 @@ def test_config_of_another_version_is_refused(trained, tmp_path):
     member = members.folder(folder, rows[0]["name"])
     shutil.copytree(member, tmp_path / "run")
     config = read_json(tmp_path / "run" / "config.json")
-    del config["model"]["flow_layers"]
+    del config["model"]["latent_dim"]
     write_json(tmp_path / "run" / "config.json", config)
-    with pytest.raises(ConfigError, match="no field.*flow_layers"):
+    with pytest.raises(ConfigError, match="no field.*latent_dim"):
         opened.open_run(tmp_path / "run")
 
 
@@ -112,7 +112,7 @@ def test_resumes_in_the_middle(trained, tmp_path):
 def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
     config = small_config()
     rows = grid.train_grid(
-        config, tmp_path, ["optimizer.learning_rate=0.001,1e30"], 1, mode="exact"
+        config, tmp_path, ["hparams.learning_rate=0.001,1e30"], 1, mode="exact"
     )
     assert rows[0]["elbo"] < 0
     assert 0 < rows[1]["failed_at_step"] < 40
@@ -122,7 +122,7 @@ def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
 
 @pytest.mark.slow
 def test_fields_of_shape_and_memory_split_programs(tmp_path):
-    sweeps = ["model.latent_dim=2,3", "objective.kl_weight=1,2"]
+    sweeps = ["model.latent_dim=2,3", "hparams.kl_weight=1,2"]
     rows = grid.train_grid(small_config(), tmp_path, sweeps, 1, members_per_program=1)
     assert len(rows) == 4
     assert len(list((tmp_path / "programs").iterdir())) == 4
@@ -134,7 +134,7 @@ def test_another_grid_is_refused(trained):
     folder, _, _ = trained
     before = (folder / "grid.json").read_bytes()
     with pytest.raises(ConfigError, match="another grid of 4 members"):
-        grid.train_grid(small_config(), folder, ["objective.kl_weight=0.5,3"], 2)
+        grid.train_grid(small_config(), folder, ["hparams.kl_weight=0.5,3"], 2)
     assert (folder / "grid.json").read_bytes() == before
     assert TIMES
 

@@ -103,7 +103,7 @@ def test_what_depends_on_the_length_cannot_be_longer(tmp_path):
 
 def test_a_workdir_without_a_checkpoint_may_be_taken(tmp_path):
     workdir = claim(tmp_path / "run", has_checkpoint=False)
-    other = small_config(**{"optimizer.learning_rate": 0.5})
+    other = small_config(**{"hparams.learning_rate": 0.5})
     assert identity.compare(workdir, other).is_new
     with pytest.raises(ConfigError, match="another config"):
         identity.compare(workdir, other, has_checkpoint=True)
@@ -135,11 +135,11 @@ def test_results_are_kept_when_a_run_is_opened_again(tmp_path):
         ("data.json", "[1]", "holds a list, not a JSON object"),
         ("config.json", '{"a": ' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
         ("config.json", "{}", "no field"),
-        ("config.json", ("latent_dim", "16"), "wrong type"),
-        ("config.json", ("latent_dim", None), "wrong type"),
-        ("config.json", ("latent_dim", [1]), "wrong type"),
-        ("config.json", ("hidden_dims", 3), "wrong type"),
-        ("config.json", ("hidden_dims", {"a": 1}), "no field 'model.hidden_dims'"),
+        ("config.json", ("latent_dim", "16"), "model.latent_dim='16': must be"),
+        ("config.json", ("latent_dim", None), "model.latent_dim=None: must be"),
+        ("config.json", ("latent_dim", [1]), "model.latent_dim=[1]: must be"),
+        ("config.json", ("dtype", 3), "model.dtype=3: must be one of"),
+        ("config.json", ("dtype", {"a": 1}), "wrong type"),
         ("config.json", ("latent_dim", -1), "config.json: model.latent_dim=-1"),
     ],
 )
@@ -172,5 +172,5 @@ def test_a_changed_number_is_noticed(tmp_path, caplog):
     assert caplog.text == ""
     path = workdir / "config.json"
     path.write_text(path.read_text().replace('"kl_weight": 1.0', '"kl_weight": 2.0'))
-    assert identity.read_config(workdir).objective.kl_weight == 2.0
+    assert identity.read_config(workdir).hparams.kl_weight == 2.0
     assert f"{path} is not as it was written: its checksum is wrong" in caplog.text

@@ -39,7 +39,7 @@ def test_a_finished_run_trained_further_equals_a_long_one(straight, tmp_path):
 
 
 def test_a_grid_trained_further(tmp_path):
-    sweep = ["objective.kl_weight=1,2"]
+    sweep = ["hparams.kl_weight=1,2"]
     grid.train_grid(small_config(), tmp_path, sweep, 1)
     rows = grid.train_grid(small_config(**LONG), tmp_path, sweep, 1)
     assert [row["step"] for row in rows] == [60, 60]
@@ -138,14 +138,14 @@ def test_patience_ends_training_and_a_resumed_run_ends_alike(tmp_path, validatio
 
 def test_members_stop_each_on_its_own(tmp_path, validation):
     """Of a program, each keeps its own best; it ends with the last of them."""
-    weights = ["objective.kl_weight=1,2"]
+    weights = ["hparams.kl_weight=1,2"]
     # Two members at each evaluation: the first is best at 20, the second at 40.
     validation([-60.0, -9.0, -50.0, -8.0, -51.0, -7.0, -52.0, -6.0, -1.0, -7.0, -1, -7])
     rows = grid.train_grid(small_config(**PATIENT), tmp_path, weights, 1, mode="exact")
     assert [row["step"] for row in rows] == [20, 40]
     for row, steps in zip(rows, (20, 40), strict=True):
         alone = small_config(
-            **{"objective.kl_weight": row["objective.kl_weight"]},
+            **{"hparams.kl_weight": row["hparams.kl_weight"]},
             **{"train.num_steps": steps, "train.eval_every": 0},
         )
         workdir = tmp_path / f"alone{steps}"

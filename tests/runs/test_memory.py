@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from tests.runs_helpers import REPOSITORY, small_config
+from tests.runs_helpers import REPOSITORY, small_config, spec_of
 from vae_jax import build
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.spec import DataSpec
@@ -35,7 +35,7 @@ def images(shape, num=200):
 def check(config, shape=(28, 28, 1), members=1, num=200):
     """What a training asks before and after its images are loaded; their arrays."""
     memory.check_numbers(config)
-    spec = DataSpec(shape, "8bit", num)
+    spec = spec_of(*shape)
     arrays = needs.trace(config, spec, build.make_trainer(config, spec))
     memory.check_memory(config, images(shape, num), arrays, members)
     return arrays
@@ -55,13 +55,12 @@ def test_an_estimate_is_no_more_than_a_step_takes(batch_size):
 
     The state counts twice there, as in a training whenever a copy is saved.
     """
-    sizes = {"model.hidden_dims": (512,), "objective.num_samples": 2}
+    sizes = {"mlp.hidden_dims": (512,), "objective.num_samples": 2}
     config = small_config(**sizes, **{"data.batch_size": batch_size})
     shape = (16, 16, 1)
     found = sum(map(needs.num_bytes, check(config, shape).values()))
-    spec = DataSpec(shape, "8bit", 200)
-    step = jax.jit(build.make_trainer(config, spec).step).lower(
-        opened.abstract_saved(config, spec).state,
+    step = jax.jit(build.make_trainer(config, spec_of(*shape)).step).lower(
+        opened.abstract_saved(config, spec_of(*shape)).state,
         jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32),
         jax.random.key(0),
         build.make_hparams_of(config),
@@ -105,60 +104,67 @@ ABSURD = {
     ),
     "samples": ({"objective.num_samples": 10**12}, ["objective.num_samples=1000000"]),
     "flows": (
-        {"model.posterior": "coupling_flow", "model.flow_layers": 3000},
-        ["model.flow_layers=3000 ", "at most 200"],
+        {"model.posterior": "coupling_flow", "coupling_flow.num_layers": 3000},
+        ["coupling_flow.num_layers=3000: ", "at most 200"],
     ),
     "endless flows": (
-        {"model.posterior": "coupling_flow", "model.flow_layers": 10**30},
-        ["model.flow_layers=1000"],
+        {"model.posterior": "coupling_flow", "coupling_flow.num_layers": 10**30},
+        ["coupling_flow.num_layers=1000"],
     ),
-    "deep": ({"model.hidden_dims": (8,) * 3000}, ["model.hidden_dims has 3000 layers"]),
+    "deep": ({"mlp.hidden_dims": (8,) * 3000}, ["mlp.hidden_dims has 3000 layers"]),
     "deep gates": (
-        {"model.network": "gated", "model.hidden_dims": (8,) * 3000},
-        ["model.hidden_dims has 3000 layers"],
+        {"model.network": "gated", "gated.hidden_dims": (8,) * 3000},
+        ["gated.hidden_dims has 3000 layers"],
     ),
     "deep convolutions": (
-        {"model.network": "conv", "model.channels": (8,) * 3000},
-        ["model.channels has 3000 layers"],
+        {"model.network": "conv", "conv.channels": (8,) * 3000},
+        ["conv.channels has 3000 layers"],
     ),
     "beyond floats": (
-        {"model.hidden_dims": (10**200, 10**200)},
-        ["model.hidden_dims=1000", "32 bits"],
+        {"mlp.hidden_dims": (10**200, 10**200)},
+        ["mlp.hidden_dims=1000", "32 bits"],
     ),
     "halved too often": (
-        {"model.network": "conv", "model.channels": (8,) * 20},
+        {"model.network": "conv", "conv.channels": (8,) * 20},
         ["choose a smaller number", "layers/decoder"],
     ),
-    "wide": ({"model.hidden_dims": (10**9,)}, ["model.hidden_dims=(1000000000,)"]),
+    "wide": ({"mlp.hidden_dims": (10**9,)}, ["mlp.hidden_dims=(1000000000,)"]),
     "wide convolutions": (
-        {"model.network": "conv", "model.channels": (10**8, 10**8)},
-        ["model.channels=(100000000, 100000000)"],
+        {"model.network": "conv", "conv.channels": (10**8, 10**8)},
+        ["conv.channels=(100000000, 100000000)"],
     ),
     "wide dense layer": (
-        {"model.network": "conv", "model.conv_hidden_dim": 10**9},
-        ["model.conv_hidden_dim=1000000000"],
+        {"model.network": "conv", "conv.hidden_dim": 10**9},
+        ["conv.hidden_dim=1000000000"],
     ),
     "deep hierarchies": (
-        {"model.upper_latent_dims": (8,) * 30, "model.upper_hidden_dims": (8,) * 30},
-        ["model.upper_latent_dims and upper_hidden_dims make 930 layers"],
+        {
+            "model.name": "hierarchical",
+            "hierarchical.latent_dims": (8,) * 30,
+            "hierarchical.hidden_dims": (8,) * 30,
+        },
+        ["hierarchical.latent_dims and hidden_dims make 930 layers"],
     ),
     "upper": (
-        {"model.upper_latent_dims": (10**9,)},
-        ["model.upper_latent_dims=(1000000000,)"],
+        {"model.name": "hierarchical", "hierarchical.latent_dims": (10**9,)},
+        ["hierarchical.latent_dims=(1000000000,)"],
     ),
     "prior": (
-        {"model.prior": "mixture", "model.prior_components": 2**30},
-        ["model.prior_components=1073741824"],
+        {"model.prior": "mixture", "mixture.num_components": 2**30},
+        ["mixture.num_components=1073741824"],
     ),
     "pseudo-inputs": (
-        {"model.prior": "vamp", "model.prior_components": 2**30},
-        ["model.prior_components=1073741824"],
+        {"model.prior": "vamp", "vamp.num_components": 2**30},
+        ["vamp.num_components=1073741824"],
     ),
     "pixels": ({"data.image_size": 100_000}, ["data.image_size=100000"]),
     "more pixels": ({"data.image_size": 10**9}, ["data.image_size=1000000000"]),
     "components": (
-        {"model.likelihood": "logistic_mixture", "model.num_components": 10**9},
-        ["model.num_components=1000000000", "PB"],
+        {
+            "model.likelihood": "logistic_mixture",
+            "logistic_mixture.num_components": 10**9,
+        },
+        ["logistic_mixture.num_components=1000000000", "PB"],
     ),
     "rows": (
         {"train.log_every": 2**40, "train.num_steps": 10**9}
@@ -190,7 +196,7 @@ def test_absurd_numbers_are_one_line(name, monkeypatch):
     "fields",
     [
         {"model.latent_dim": 2**30},
-        {"model.hidden_dims": (8,) * 3000},
+        {"mlp.hidden_dims": (8,) * 3000},
         {"eval.num_samples": 2**31},
     ],
 )
@@ -212,7 +218,7 @@ def test_members_of_a_grid_count():
     with pytest.raises(ConfigError, match=r"1000000 members .*--members_per_program"):
         check(config, members=10**6)
     for sweeps, seeds in (
-        (["objective.kl_weight=" + ",".join(map(str, range(11_000)))], 1),
+        (["hparams.kl_weight=" + ",".join(map(str, range(11_000)))], 1),
         ([], 10**9),
     ):
         with pytest.raises(ConfigError, match="members: at most 10000"):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.runs_helpers import small_config
+from tests.runs_helpers import small_config, spec_of
 from vae_jax import build
-from vae_jax.data.spec import DataSpec
 from vae_jax.errors import DataError
 from vae_jax.runs import identity, opened, single
 from vae_jax.storage.records import read_json, write_json
@@ -97,9 +96,7 @@ def test_images_that_do_not_suit_the_model(runs, tmp_path):
     np.savez(tmp_path / "wide.npz", x=np.zeros((3, 6, 7, 1), np.uint8))
     with pytest.raises(DataError, match=r"images are 6x7x1, but .* trained on 6x5x1"):
         opened.read_images(run, tmp_path / "wide.npz")
-    with_alpha = opened.Run(
-        runs, small_config(), DataSpec((6, 5, 4), "8bit", 9), 0, {}, {}
-    )
+    with_alpha = opened.Run(runs, small_config(), spec_of(6, 5, 4), 0, {}, {})
     with pytest.raises(
         DataError, match=r"read as grey or RGB, but .* 6x5x4 .* array \[N, 6, 5, 4\]"
     ):

@@ -102,12 +102,12 @@ def test_sigterm_to_one_stops_both_at_a_checkpoint(tmp_path):
 
 
 def test_processes_with_different_configs_are_refused(tmp_path):
-    own = ({}, {"optimizer.learning_rate": 0.01})
+    own = ({}, {"hparams.learning_rate": 0.01})
     for status, err in finish(start(arguments_for(tmp_path / "run"), own=own)):
         assert status == 1, err
         lines = [line for line in err.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1
-        assert "optimizer.learning_rate is 0.001 in process 0 and 0.01 in" in lines[0]
+        assert "hparams.learning_rate is 0.001 in process 0 and 0.01 in" in lines[0]
     assert not (tmp_path / "run").exists()
 
 

@@ -23,7 +23,7 @@ from configs.iwae import cpu, one_layer, two_layers
 from configs.vampprior import standard, vamp
 from tests.forked_programs import Program, run_program
 from tests.runs_helpers import flags, sigterm_after, small_config
-from vae_jax import build
+from vae_jax import likelihoods
 from vae_jax.errors import (
     CheckpointError,
     ConfigError,
@@ -103,7 +103,7 @@ def test_finished_run_is_left_alone(trained):
 
 def test_other_config_is_refused_by_field(trained):
     with pytest.raises(ConfigError, match=r"objective\.kl_weight \(1\.0 there, 2\.0"):
-        single.train(small_config(**{"objective.kl_weight": 2.0}), trained)
+        single.train(small_config(**{"hparams.kl_weight": 2.0}), trained)
 
 
 def test_chunks_do_not_matter(trained, tmp_path):
@@ -137,7 +137,7 @@ def test_damaged_newest_checkpoint_falls_back(trained, tmp_path, caplog):
 
 
 def test_nan_loss_stops_and_keeps_the_checkpoint(tmp_path):
-    config = small_config(**{"optimizer.name": "sgd", "optimizer.learning_rate": 1e30})
+    config = small_config(**{"optimizer.name": "sgd", "hparams.learning_rate": 1e30})
     with pytest.raises(NonFiniteLossError, match=r"at step [1-9]"):
         single.train(config, tmp_path)
     assert not (tmp_path / "results.json").exists()
@@ -172,7 +172,7 @@ def test_a_full_disk_at_the_metrics_leaves_no_gap(trained, tmp_path, monkeypatch
 
 def test_a_second_program_is_refused(trained, tmp_path):
     """In the workdir of a run, of a grid, and of a member of one."""
-    config, sweep = small_config(), ["objective.kl_weight=1,2"]
+    config, sweep = small_config(), ["hparams.kl_weight=1,2"]
     with (
         lock.held(tmp_path),
         pytest.raises(ConfigError, match=r"another program \(pid"),
@@ -227,8 +227,8 @@ def test_every_config_takes_steps(config, tmp_path):
         "data.name": f"npz:{tmp_path / 'set.npz'}",
         "data.validation_fraction": 0.1,
         "data.image_size": 0,
-        "model.prior_components": 5,
-        "objective.warmup_steps": min(original.objective.warmup_steps, 20),
+        "vamp.num_components": 5,
+        "hparams.warmup_steps": min(original.hparams.warmup_steps, 20),
     }
     own = small_config(original, **fields)
     results = single.train(own, tmp_path / "run")
@@ -242,14 +242,14 @@ def test_all_likelihoods_and_shapes(tmp_path):
     """The battery has each of them with each network; here it is the whole way."""
     images = np.random.default_rng(0).integers(0, 256, (60, 20, 28), np.uint8)
     np.savez(tmp_path / "set.npz", x_train=images)
-    for likelihood in build.SUPPORTS:
+    for likelihood in likelihoods.BY_NAME:
         own = small_config(
             **{
                 "data.name": f"npz:{tmp_path / 'set.npz'}",
                 "data.binarize": "dynamic" if likelihood == "bernoulli" else "none",
                 "model.likelihood": likelihood,
                 "model.network": "conv" if likelihood == "laplace" else "mlp",
-                "model.num_components": 2,
+                "logistic_mixture.num_components": 2,
                 "train.eval_every": 0,
             }
         )

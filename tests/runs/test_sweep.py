@@ -7,7 +7,7 @@ from vae_jax import build
 from vae_jax.errors import ConfigError
 from vae_jax.runs.sweep import members, parse_sweep, programs
 
-KL = "objective.kl_weight"
+KL = "hparams.kl_weight"
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,18 @@ def test_values_have_the_type_of_their_field(text, field, values):
     ("text", "message"),
     [
         (
-            "objective.kl_wieght=1",
-            f"no field 'objective.kl_wieght'. Did you mean '{KL}'",
+            "hparams.kl_wieght=1",
+            f"no field 'hparams.kl_wieght'. Did you mean '{KL}'",
         ),
         ("objective=1", "no field 'objective'"),
         ("=1", "no field ''"),
-        (KL, "expected objective.kl_weight=VALUE"),
-        (f"{KL}=", "expected objective.kl_weight=VALUE"),
-        (f"{KL}=1,", "expected objective.kl_weight=VALUE"),
+        (KL, "expected hparams.kl_weight=VALUE"),
+        (f"{KL}=", "expected hparams.kl_weight=VALUE"),
+        (f"{KL}=1,", "expected hparams.kl_weight=VALUE"),
         (f"{KL}=1,one", "'one' is not of type float"),
         ("model.latent_dim=2,2.5", "'2.5' is not of type int"),
         ("data.dequantize=1", "'1' is not of type bool"),
-        ("model.hidden_dims=1", "is a list, which can't be swept"),
+        ("mlp.hidden_dims=1", "is a list, which can't be swept"),
         (f"{KL}=1,2,1.0", "1.0 stands there twice"),
         ("data.dequantize=true,True", "True stands there twice"),
     ],
@@ -115,8 +115,8 @@ def test_names(sweeps, names):
         ([f"{KL}=1"], 0, "--seeds=0: must be at least 1"),
         ([f"{KL}=1"], -1, "--seeds=-1: must be at least 1"),
         ([f"{KL}=1", f"{KL}=2"], 1, "swept twice"),
-        ([f"{KL}=1,-2"], 1, "objective.kl_weight=-2.0: must be"),
-        ([f"{KL}=1,nan"], 1, "objective.kl_weight=nan: must be"),
+        ([f"{KL}=1,-2"], 1, "hparams.kl_weight=-2.0: must be"),
+        ([f"{KL}=1,nan"], 1, "hparams.kl_weight=nan: must be"),
         (["model.network=mlp,cnv"], 1, "model.network='cnv': must be one of"),
     ],
 )
@@ -127,20 +127,19 @@ def test_grids_that_make_no_sense(sweeps, seeds, message):
 
 # A valid value that is not the default, for each traced field.
 TRACED = {
-    "objective.kl_weight": "2",
-    "objective.warmup_steps": "10",
-    "objective.free_nats": "0.5",
-    "objective.capacity": "3",
-    "optimizer.learning_rate": "0.01",
+    "hparams.kl_weight": "2",
+    "hparams.warmup_steps": "10",
+    "hparams.free_nats": "0.5",
+    "hparams.capacity": "3",
+    "hparams.learning_rate": "0.01",
 }
 
 
 def test_traced_fields_and_the_seed_share_a_program():
-    assert TRACED.keys() == build.TRACED_FIELDS.keys()
     config = small_config(**{"objective.schedule": "linear"})
+    assert TRACED.keys() == {f"hparams.{name}" for name in config.hparams}
     for field, value in TRACED.items():
-        only = build.OF_OBJECTIVE.get(build.TRACED_FIELDS[field], "elbo")
-        config.objective.name = only
+        config.objective.name = "capacity" if field == "hparams.capacity" else "elbo"
         default = build.flatten(config.to_dict())[field]
         grid = members(config, [f"{field}={default},{value}"], 2)
         assert programs(grid, 10) == [grid]

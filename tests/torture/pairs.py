@@ -29,7 +29,7 @@ def two_writers(
             pass
     first.sleep(rng.choice([0, 0.3, 0.7, 1.1]) * getattr(world, name).seconds)
     if kind == "member":
-        weight = {"objective.kl_weight": WEIGHT}
+        weight = {"hparams.kl_weight": WEIGHT}
         second = world.start("train", workdir / MEMBER, fields=weight)
     else:
         second = world.start(name, workdir)

@@ -27,7 +27,7 @@ ROUGH = 1.2  # a moment may also come a little after a straight run would have e
 TRAINING = 0.4  # of a run, with the evaluation; about
 WEIGHT = 0.5  # of one member
 MEMBER = f"members/kl_weight={WEIGHT},seed=0"
-SWEEP = f"--sweep=objective.kl_weight={WEIGHT},2"
+SWEEP = f"--sweep=hparams.kl_weight={WEIGHT},2"
 
 
 @dataclasses.dataclass(frozen=True)

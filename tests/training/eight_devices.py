@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.runs_helpers import small_config
+from tests.runs_helpers import small_config, spec_of
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.data.spec import DataSpec
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ConfigError
 from vae_jax.training.ensemble import ensemble
@@ -22,16 +21,14 @@ from vae_jax.training.mesh import make_layout, member, place
 
 STEPS, M = 30, 8
 CONFIG = small_config(
-    **{"data.batch_size": 64, "model.hidden_dims": (32,), "model.latent_dim": 4}
+    **{"data.batch_size": 64, "mlp.hidden_dims": (32,), "model.latent_dim": 4}
 )
 IMAGES = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 1), np.uint8)
 
 
 def train(mesh, is_ensemble, streamed=False):
     """Metrics of the last of 30 steps, their program, and the state."""
-    trainer = build.make_trainer(
-        CONFIG, DataSpec(IMAGES.shape[1:], "8bit", len(IMAGES))
-    )
+    trainer = build.make_trainer(CONFIG, spec_of(*IMAGES.shape[1:]))
     hparams, key = build.make_hparams_of(CONFIG), build.run_key(CONFIG)
     init, members = trainer.init, "one"
     if is_ensemble:

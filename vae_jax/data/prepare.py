@@ -7,7 +7,6 @@ reading of the original files. The result is the set that `tfds.data_source` rea
 """
 
 import contextlib
-import difflib
 import importlib.util
 import io
 import multiprocessing
@@ -20,7 +19,7 @@ from typing import Any
 
 from vae_jax.data import originals, recipes, sources, tfds_sources
 from vae_jax.data.lock import only_one
-from vae_jax.errors import ConfigError, DataError
+from vae_jax.errors import ConfigError, DataError, nearest
 from vae_jax.paths import local_path
 
 _REACH_TIMEOUT_S = 10.0
@@ -188,8 +187,8 @@ def _builder_config(name: str) -> Any:
     if config is None:
         return next(iter(configs.values()), None)
     if config not in configs:
-        nearest = difflib.get_close_matches(config, configs, n=1)
-        hint = f" Did you mean {parsed.name}/{nearest[0]}?" if nearest else ""
+        near = nearest(config, configs)
+        hint = f" Did you mean {parsed.name}/{near}?" if near else ""
         raise DataError(
             f"{parsed.name} has no config {config!r}.{hint} Valid are"
             f" {', '.join(configs) or 'none'}"

@@ -132,7 +132,7 @@ def unknown_name(name: str) -> DataError:
     forms = list(map(form, BY_NAME))
     names = dict(zip(BY_NAME, forms, strict=True))
     names |= {other: other for other in tfds_sources.all_names()}
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    near = nearest(name.lower(), names, cutoff=0.7)
     nearest = names[near[0]] if near else None
     if name and pathlib.Path(name).expanduser().is_dir():
         nearest = f"folder:{name}"

@@ -1,1 +1,16 @@
-"""Modules that return a VAEOutput."""
+"""Modules that return a VAEOutput.
+
+`BY_NAME` holds the models that a config can name; one of your own adds a line to it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from vae_jax.models.hierarchical import hierarchical_vae
+from vae_jax.models.vae import VAE
+
+BY_NAME: dict[str, Callable[..., Any]] = {
+    "vae": VAE,
+    "hierarchical": hierarchical_vae,
+}
+"""The models by the names that a config calls them."""

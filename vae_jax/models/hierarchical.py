@@ -1,14 +1,18 @@
 """Variational autoencoders with several latent layers, encoded from the bottom up."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 
 from vae_jax.distributions.base import Distribution, Posterior
+from vae_jax.distributions.normal import DiagonalNormal
+from vae_jax.errors import ConfigError
 from vae_jax.models.base import LayeredPrior, call_part, refuse_given
 from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.posteriors import DiagonalNormalPosterior
+from vae_jax.ranges import MAX_LAYERS, require_widths
 from vae_jax.types import Array, Codes, Key
 
 
@@ -36,9 +40,16 @@ class HierarchicalVAE(nn.Module):
     Source: Burda et al. 2016, arXiv:1509.00519, sections 2 and 5.
     """
 
+    needs_posterior: ClassVar[type] = DiagonalNormal
+
     encoders: Sequence[nn.Module]
     prior: nn.Module
     decoders: Sequence[nn.Module]
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return len(self.encoders)
 
     def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
         """Draws one code per layer and row of x.
@@ -89,3 +100,50 @@ class HierarchicalVAE(nn.Module):
         """p(zL) ... p(z1 | z2) of `num` rows."""
         refuse_given(self, given)
         return LayeredPrior(self.prior(num), self.decoders[1:])
+
+
+def hierarchical_vae(
+    *,
+    encoder: nn.Module,
+    decoder: nn.Module,
+    make_prior: Callable[[int], nn.Module],
+    make_mlp: Callable[[Sequence[int]], nn.Module],
+    latent_dim: int,
+    latent_dims: Sequence[int],
+    hidden_dims: Sequence[int] = (100, 100),
+) -> HierarchicalVAE:
+    """A `HierarchicalVAE` with a multilayer perceptron between every two codes.
+
+    Args:
+        encoder: x -> q(z1 | x).
+        decoder: z1 -> p(x | z1).
+        make_prior: number of dimensions -> p(zL).
+        make_mlp: widths of layers -> network between two codes.
+        latent_dim: dimensions of z1.
+        latent_dims: dimensions of z2, ..., zL.
+        hidden_dims: widths of the layers between two codes, from the data upwards.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: a number is no number of dimensions, or there are too many layers.
+    """
+    require_widths(least=1, latent_dims=latent_dims)
+    require_widths(hidden_dims=hidden_dims)
+    made = len(latent_dims) * (1 + len(hidden_dims))
+    if made > MAX_LAYERS:
+        raise ConfigError(
+            f"latent_dims and hidden_dims make {made} layers: each is compiled on its"
+            f" own, so there may be at most {MAX_LAYERS}"
+        )
+
+    def normal(widths: Sequence[int], dim: int) -> nn.Module:
+        return nn.Sequential([make_mlp(widths), DiagonalNormalPosterior(dim)])
+
+    dims, down = (latent_dim, *latent_dims), hidden_dims[::-1]
+    return HierarchicalVAE(
+        encoders=[encoder, *(normal(hidden_dims, dim) for dim in dims[1:])],
+        prior=make_prior(dims[-1]),
+        decoders=[decoder, *(normal(down, dim) for dim in dims[:-1])],
+    )

@@ -1,1 +1,47 @@
-"""Flax modules that turn images into features and codes into image features."""
+"""Flax modules that turn images into features and codes into image features.
+
+`BY_NAME` holds the networks that a config can name; a module of your own adds a line to
+it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from vae_jax.networks.conv import ConvDecoder, ConvEncoder
+from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
+from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+
+
+class Network(NamedTuple):
+    """The constructors of both halves, which take arguments of the same names.
+
+    A config gives a sequence, such as the widths of layers, from the data to the code;
+    the decoder gets it the other way round, and also an `output_shape`.
+    """
+
+    encoder: Callable[..., nn.Module]  # of a module x [B, ...] -> features [B, F]
+    decoder: Callable[..., nn.Module]  # of a module z [B, D] -> [B, *output_shape]
+
+
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "gelu": nn.gelu,
+    "relu": nn.relu,
+    "tanh": nn.tanh,
+    "silu": nn.silu,
+    "elu": nn.elu,
+    "softplus": nn.softplus,
+}
+"""What stands between layers, for networks with an argument `activation`."""
+
+DTYPES: dict[str, Any] = {"float32": None, "bfloat16": jnp.bfloat16}
+"""In which networks compute. Parameters, codes, losses and likelihoods are float32."""
+
+BY_NAME: dict[str, Network] = {
+    "mlp": Network(MLPEncoder, MLPDecoder),
+    "gated": Network(GatedMLPEncoder, GatedMLPDecoder),
+    "conv": Network(ConvEncoder, ConvDecoder),
+}
+"""The networks by the names that a config calls them."""

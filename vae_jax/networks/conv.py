@@ -6,9 +6,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from vae_jax.networks.convolution import convolve
+from vae_jax.ranges import COUNT, require, require_widths
 from vae_jax.types import Array
 
 Activation = Callable[[Array], Array]
+MAX_HALVINGS = 30  # each layer halves the image
 
 
 class ConvEncoder(nn.Module):
@@ -22,6 +24,11 @@ class ConvEncoder(nn.Module):
     hidden_dim: int = 256
     activation: Activation = nn.gelu
     dtype: jnp.dtype | None = None
+
+    def __post_init__(self) -> None:
+        require_widths(least=1, most=MAX_HALVINGS, channels=self.channels)
+        require(COUNT, hidden_dim=self.hidden_dim)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [B, H, W, C] -> [B, F]
@@ -77,6 +84,11 @@ class ConvDecoder(nn.Module):
     hidden_dim: int = 256
     activation: Activation = nn.gelu
     dtype: jnp.dtype | None = None
+
+    def __post_init__(self) -> None:
+        require_widths(least=1, most=MAX_HALVINGS, channels=self.channels)
+        require(COUNT, hidden_dim=self.hidden_dim)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, z: Array) -> Array:  # [B, D] -> [B, H, W, F]

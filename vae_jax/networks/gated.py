@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vae_jax.ranges import require_widths
 from vae_jax.types import Array
 
 # He initialisation as in the authors' code: a normal that is not cut off.
@@ -37,6 +38,10 @@ class GatedMLPEncoder(nn.Module):
     hidden_dims: Sequence[int] = (300, 300)
     dtype: jnp.dtype | None = None
 
+    def __post_init__(self) -> None:
+        require_widths(hidden_dims=self.hidden_dims)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [B, ...] -> [B, F]
         h = x.reshape(x.shape[0], -1)
@@ -54,6 +59,10 @@ class GatedMLPDecoder(nn.Module):
     output_shape: Sequence[int]  # without the batch axis, e.g. (H, W, F)
     hidden_dims: Sequence[int] = (300, 300)
     dtype: jnp.dtype | None = None
+
+    def __post_init__(self) -> None:
+        require_widths(hidden_dims=self.hidden_dims)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vae_jax.ranges import require_widths
 from vae_jax.types import Array
 
 Activation = Callable[[Array], Array]
@@ -17,6 +18,10 @@ class MLPEncoder(nn.Module):
     hidden_dims: Sequence[int] = (512, 256)
     activation: Activation = nn.gelu
     dtype: jnp.dtype | None = None
+
+    def __post_init__(self) -> None:
+        require_widths(hidden_dims=self.hidden_dims)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [B, ...] -> [B, F]
@@ -37,6 +42,10 @@ class MLPDecoder(nn.Module):
     hidden_dims: Sequence[int] = (256, 512)
     activation: Activation = nn.gelu
     dtype: jnp.dtype | None = None
+
+    def __post_init__(self) -> None:
+        require_widths(hidden_dims=self.hidden_dims)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]

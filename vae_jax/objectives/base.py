@@ -34,6 +34,12 @@ class Objective(NamedTuple):
     hparams: tuple[str, ...] | None = None
     """Names of the traced numbers that it reads; None if they are not declared."""
 
+    scheduled: str = "kl_weight"
+    """The traced number that a schedule of a config multiplies."""
+
+    one_layer: bool = False
+    """Whether it is right for models with one latent layer only."""
+
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
 
@@ -55,6 +61,8 @@ def objective(
     needs_density: bool = False,
     splits_encoder: bool = False,
     hparams: tuple[str, ...] | None = None,
+    scheduled: str = "kl_weight",
+    one_layer: bool = False,
 ) -> Objective:
     """An objective made of a plain function.
 
@@ -63,6 +71,8 @@ def objective(
         needs_density: see `Objective`.
         splits_encoder: see `Objective`.
         hparams: see `Objective`.
+        scheduled: see `Objective`.
+        one_layer: see `Objective`.
 
     Returns:
         An objective without parameters.
@@ -78,7 +88,8 @@ def objective(
         del params, key
         return loss(output, x, hparams)
 
-    return Objective(init, apply, needs_density, splits_encoder, hparams)
+    facts = needs_density, splits_encoder, hparams, scheduled, one_layer
+    return Objective(init, apply, *facts)
 
 
 def with_gradient_of(loss: Array, surrogate: Array) -> Array:

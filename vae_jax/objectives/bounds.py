@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from vae_jax.errors import ConfigError
 from vae_jax.objectives.base import Loss, Objective, objective, with_gradient_of
 from vae_jax.outputs import SplitOutput, Terms, VAEOutput, terms
+from vae_jax.ranges import COUNT, FINITE, SHARE, require
 from vae_jax.types import Array, Hparams, Metrics
 
 Bound = Callable[[Array], Array]  # log-weights [K, B] -> nats [B]
@@ -44,10 +45,11 @@ def log_mean_weight(log_w: Array) -> Array:
 
 def grouped_bound(num_groups: int) -> Bound:
     """Mean of the IWAE bounds of `num_groups` groups of K / num_groups samples."""
+    require(COUNT, num_groups=num_groups)
 
     def bound(log_w: Array) -> Array:
         num_samples, batch_size = log_w.shape
-        if num_groups < 1 or num_samples % num_groups:
+        if num_samples % num_groups:
             raise ConfigError(
                 f"num_groups={num_groups}: must divide num_samples={num_samples}"
             )
@@ -59,8 +61,7 @@ def grouped_bound(num_groups: int) -> Bound:
 
 def mixed_bound(elbo_share: float) -> Bound:
     """elbo_share * mean log-weight + (1 - elbo_share) * IWAE bound."""
-    if not 0.0 <= elbo_share <= 1.0:
-        raise ConfigError(f"elbo_share={elbo_share}: must be in [0, 1]")
+    require(SHARE, elbo_share=elbo_share)
 
     def bound(log_w: Array) -> Array:
         elbo, iwae = mean_log_weight(log_w), log_mean_weight(log_w)
@@ -71,6 +72,7 @@ def mixed_bound(elbo_share: float) -> Bound:
 
 def renyi_bound(alpha: float) -> Bound:
     """1 / (1 - alpha) * log 1/K sum_k w_k^(1 - alpha); mean log-weight at alpha = 1."""
+    require(FINITE, alpha=alpha)
     power = 1.0 - alpha
     if power == 0.0:
         return mean_log_weight
@@ -86,13 +88,8 @@ def renyi_bound(alpha: float) -> Bound:
     return bound
 
 
-def _of_weights(loss: Loss, splits_encoder: bool = False) -> Objective:
-    return objective(
-        loss,
-        needs_density=True,
-        splits_encoder=splits_encoder,
-        hparams=("kl_weight",),
-    )
+def _of_weights(loss: Loss, **facts: Any) -> Objective:
+    return objective(loss, needs_density=True, hparams=("kl_weight",), **facts)
 
 
 def bound_objective(bound: Bound) -> Objective:
@@ -124,7 +121,7 @@ Source: Burda et al. 2016, arXiv:1509.00519, equation 8.
 """
 
 
-def miwae(num_groups: int) -> Objective:
+def miwae(num_groups: int = 1) -> Objective:
     """Multiply IWAE: K samples as the mean of the bounds of `num_groups` groups.
 
     One group is IWAE, K groups are the VAE. Source: Rainforth et al. 2018,
@@ -133,7 +130,7 @@ def miwae(num_groups: int) -> Objective:
     return bound_objective(grouped_bound(num_groups))
 
 
-def ciwae(elbo_share: float) -> Objective:
+def ciwae(elbo_share: float = 0.5) -> Objective:
     """Combination IWAE: elbo_share * ELBO + (1 - elbo_share) * IWAE bound.
 
     `elbo_share` is beta in the paper. Source: Rainforth et al. 2018, arXiv:1802.04537,
@@ -142,7 +139,7 @@ def ciwae(elbo_share: float) -> Objective:
     return bound_objective(mixed_bound(elbo_share))
 
 
-def renyi(alpha: float) -> Objective:
+def renyi(alpha: float = 0.5) -> Objective:
     """The Monte-Carlo variational Renyi bound.
 
     alpha = 0 is IWAE, alpha = 1 the VAE; a bound from below in expectation for alpha
@@ -218,11 +215,11 @@ def dreg_loss(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Met
     return with_gradient_of(loss, surrogate), metrics
 
 
-dreg = _of_weights(dreg_loss, splits_encoder=True)
+dreg = _of_weights(dreg_loss, splits_encoder=True, one_layer=True)
 """`dreg_loss` as an objective."""
 
 
-def piwae(num_groups: int) -> Objective:
+def piwae(num_groups: int = 1) -> Objective:
     """Partially IWAE: the decoder follows IWAE with all K samples, the encoder MIWAE.
 
     Source: Rainforth et al. 2018, arXiv:1802.04537, section 5.

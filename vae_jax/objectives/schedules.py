@@ -75,3 +75,12 @@ def unchanged(step: Array, hparams: Hparams) -> Hparams:
 
 def _progress(step: Array, warmup_steps: Array) -> Array:
     return step / jnp.maximum(warmup_steps, 1.0)
+
+
+BY_NAME: dict[str, Shape] = {
+    "constant": constant,
+    "linear": linear,
+    "sigmoid": sigmoid,
+    "cyclical": cyclical,
+}
+"""The shapes by the names that a config calls them."""

@@ -4,7 +4,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_jax import build
+from vae_jax import build, likelihoods
+from vae_jax.compatibility import values_of
 from vae_jax.errors import DataError
 from vae_jax.runs.identity import read_results
 from vae_jax.storage.records import read_json, read_metrics
@@ -57,7 +58,7 @@ def diagnose(
     Each names the numbers that show it and what to try.
 
     Args:
-        config: of the run, flat: {"objective.kl_weight": 1.0, ...}.
+        config: of the run, flat: {"hparams.kl_weight": 1.0, ...}.
         levels: of its images: "binary", "8bit" or "float".
         results: the content of results.json.
         records: the lines of metrics.jsonl.
@@ -80,16 +81,17 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
     rate, active = results["rate"], results["active_units"]
     if rate is None or active is None:
         return None
-    dims = config["model.latent_dim"] + sum(config["model.upper_latent_dims"])
+    above = config.get(f"{config['model.name']}.latent_dims", ())
+    dims = config["model.latent_dim"] + sum(above)
     if active and not (active <= FEW_ACTIVE * dims and rate < LITTLE_RATE):
         return None
     if config["objective.name"] == "capacity":
-        less = f"a larger objective.capacity than {config['objective.capacity']:g}"
+        less = f"a larger hparams.capacity than {config['hparams.capacity']:g}"
     else:
         less = (
-            f"a smaller objective.kl_weight than {config['objective.kl_weight']:g}, a"
-            " warm-up (objective.schedule=linear with objective.warmup_steps) or"
-            " objective.free_nats above 0"
+            f"a smaller hparams.kl_weight than {config['hparams.kl_weight']:g}, a"
+            " warm-up (objective.schedule=linear with hparams.warmup_steps) or"
+            " hparams.free_nats above 0"
         )
     return (
         f"Posterior collapse: {active} of {dims} latent dimensions are used and the"
@@ -102,7 +104,7 @@ def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str
     rate = results["rate"]
     if rate is None or config["objective.name"] == "capacity":
         return None
-    if config["objective.kl_weight"] > 0:
+    if config["hparams.kl_weight"] > 0:
         return None
     evidence = [f"the codes cost {rate:.4g} nats"]
     if results.get("outside_prior") is not None:
@@ -118,9 +120,9 @@ def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str
     if len(evidence) > 1:
         evidence[-1] = f"and {evidence[-1]}"
     return (
-        "With objective.kl_weight=0 nothing ties the codes to the prior:"
+        "With hparams.kl_weight=0 nothing ties the codes to the prior:"
         f" {', '.join(evidence)}; this model reconstructs but is not made to"
-        " generate, for which objective.kl_weight=1 is the usual choice."
+        " generate, for which hparams.kl_weight=1 is the usual choice."
     )
 
 
@@ -155,10 +157,9 @@ def _density_of_levels(
     config: Mapping[str, Any], levels: str, results: Mapping[str, Any]
 ) -> str | None:
     likelihood = config["model.likelihood"]
-    values = build.model_input(
-        config["data.binarize"], config["data.dequantize"], levels
-    )
-    if values != "8bit" or build.SUPPORTS[likelihood] == "8bit":
+    support = getattr(likelihoods.BY_NAME.get(likelihood), "support", None)
+    values = values_of(config["data.binarize"], config["data.dequantize"], levels)
+    if values != "8bit" or support not in ("unit", "real"):
         return None
     if results["nll"] is None:
         return None

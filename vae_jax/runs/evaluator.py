@@ -181,6 +181,6 @@ class Evaluator:
             statistics,
             num_samples=num_samples,
             num_pixels=int(np.prod(self.dataset.spec.image_shape)),
-            support=build.SUPPORTS[self.config.model.likelihood],
+            support=getattr(build.make_likelihood(self.config), "support", "real"),
             dequantized=self.config.data.dequantize,
         )

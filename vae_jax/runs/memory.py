@@ -19,8 +19,6 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.runs.needs import Arrays, Need, needs, sizes
 
-MAX_LAYERS = 200  # each is traced and compiled on its own
-MAX_HALVINGS = 30  # model.channels: each layer halves the image
 FLOAT = 4  # bytes
 COUNTED = 2**31 - 2**10  # what is counted in 32 bits, with room for the last chunk
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -41,19 +39,6 @@ def check_numbers(config: ConfigDict) -> None:
         check_count(field, config[part][name])
     for text, number in sizes(config):
         check_count(text.partition("=")[0], number)
-    model = config.model
-    upper = len(model.upper_latent_dims) * (1 + len(model.upper_hidden_dims))
-    for what, layers, most in (
-        ("model.hidden_dims has", len(model.hidden_dims), MAX_LAYERS),
-        ("model.channels has", len(model.channels), MAX_HALVINGS),
-        (f"model.flow_layers={model.flow_layers} makes", model.flow_layers, MAX_LAYERS),
-        ("model.upper_latent_dims and upper_hidden_dims make", upper, MAX_LAYERS),
-    ):
-        if layers > most:
-            raise ConfigError(
-                f"{what} {layers} layers: each is compiled on its own, so there may be"
-                f" at most {most}"
-            )
     data, size = config.data, config.data.image_size
     height, width = size if isinstance(size, tuple | list) else (size, size)
     batch = data.batch_size * height * width * (1 if data.grayscale else 3)

@@ -19,7 +19,8 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.runs.opened import abstract_saved
 from vae_jax.training.step import Trainer
 
-SIZING = ("data", "model", "objective")  # the parts of a config that set sizes
+# The sections of a config that set no sizes, and what sets none in the others.
+NO_SIZES = ("seed", "hparams", "optimizer", "train", "eval")
 Arrays = Mapping[str, jax.ShapeDtypeStruct]
 
 
@@ -105,7 +106,7 @@ def sizes(config: ConfigDict) -> Iterator[tuple[str, int]]:
     A field that holds several comes once for each.
     """
     for field, value in build.flatten(config.to_dict()).items():
-        if field.split(".")[0] in SIZING and field != "data.seed":
+        if field.split(".")[0] not in NO_SIZES and field != "data.seed":
             text = f"{field}={value}"
             for number in value if isinstance(value, tuple | list) else [value]:
                 if type(number) is int:

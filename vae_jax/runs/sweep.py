@@ -1,7 +1,6 @@
 """From `field=1,2,3` flags to the configs of a grid."""
 
 import dataclasses
-import difflib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, did_you_mean
 
 SEED = "seed"
 MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
@@ -26,7 +25,7 @@ class Member:
 
 
 def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
-    """Reads "objective.kl_weight=0,0.5,1" with the field's own type.
+    """Reads "hparams.kl_weight=0,0.5,1" with the field's own type.
 
     Args:
         config: says which fields there are and of what type.
@@ -41,9 +40,10 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     field, equals, listed = text.partition("=")
     flat = build.flatten(config.to_dict())
     if field not in flat:
-        near = difflib.get_close_matches(field, list(flat), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"--sweep={text}: the config has no field {field!r}.{hint}")
+        raise ConfigError(
+            f"--sweep={text}: the config has no field {field!r}."
+            f"{did_you_mean(field, flat)}"
+        )
     if isinstance(flat[field], (tuple, list)):
         raise ConfigError(f"--sweep={text}: {field} is a list, which can't be swept")
     words = [word.strip() for word in listed.split(",")]
@@ -128,8 +128,8 @@ def _plain(value: Any) -> str:
 def programs(grid: Sequence[Member], members_per_program: int) -> list[list[Member]]:
     """Cuts a grid into parts that one compiled program can train side by side.
 
-    Members of a program may differ in the seed and in the traced fields
-    (`build.TRACED_FIELDS`); any other field changes the program.
+    Members of a program may differ in the seed and in the numbers of `config.hparams`,
+    which are traced; any other field changes the program.
 
     Args:
         grid: all members.
@@ -144,7 +144,7 @@ def programs(grid: Sequence[Member], members_per_program: int) -> list[list[Memb
         fixed = {
             field: value
             for field, value in flat.items()
-            if field != SEED and field not in build.TRACED_FIELDS
+            if field != SEED and not field.startswith("hparams.")
         }
         groups.setdefault(repr(sorted(fixed.items())), []).append(entry)
     return [

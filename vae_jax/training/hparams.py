@@ -1,14 +1,13 @@
 """Which hyperparameters a step reads, so that a misspelt name is no silent default."""
 
 import collections
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.errors import ContractError
+from vae_jax.errors import ContractError, nearest
 from vae_jax.types import Hparams
 
 # What would read a name that is often given for nothing.
@@ -146,8 +145,8 @@ def check_all_read(hparams: Hparams, asked: set[str]) -> None:
     for name in hparams:
         if name in asked:
             continue
-        near = difflib.get_close_matches(name, asked, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else _READERS.get(name)
+        near = nearest(name, asked)
+        advice = f"did you mean {near!r}?" if near else _READERS.get(name)
         read = ", ".join(sorted(asked)) or "none"
         raise ContractError(
             f"hparams has {name!r}, which nothing reads:"

@@ -1,11 +1,18 @@
-"""Links of an optax chain that published protocols need and optax has not."""
+"""Links of an optax chain: those that optax has not, and those that a config names.
+
+An optimiser is a link that turns a gradient into a direction; the learning rate
+follows, see `training.state.scale_by_hparam`.
+"""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from vae_jax.ranges import NOT_NEGATIVE, require
 
 NUM_STAGES = 8
 
@@ -87,3 +94,49 @@ def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
         return tx.update(updates, state, params, **taken)
 
     return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
+def adamw(
+    b1: float,
+    b2: float,
+    eps: float,
+    second_moment: float = 0.0,
+    weight_decay: float = 1e-4,
+) -> optax.GradientTransformation:
+    """`scale_by_adam`, and weights that decay at the learning rate times a number.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2.
+
+    Args:
+        b1: decay of the first moment.
+        b2: decay of the second moment.
+        eps: added to the root of the second moment.
+        second_moment: where the second moment starts.
+        weight_decay: multiplies the parameters.
+
+    Returns:
+        A transformation.
+
+    Raises:
+        ConfigError: the weight decay is below 0.
+    """
+    require(NOT_NEGATIVE, weight_decay=weight_decay)
+    adam = scale_by_adam(b1, b2, eps, second_moment)
+    return optax.chain(adam, optax.add_decayed_weights(weight_decay))
+
+
+BY_NAME: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": scale_by_adam,
+    "adamw": adamw,
+    "sgd": optax.identity,
+}
+"""The optimisers by the names that a config calls them."""
+
+SCHEDULES: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "constant": optax.identity,
+    "cosine": lambda num_steps: optax.scale_by_schedule(
+        optax.cosine_decay_schedule(1.0, num_steps)
+    ),
+    "stages": lambda num_steps: optax.scale_by_schedule(stages(num_steps)),
+}
+"""Links that multiply the learning rate over the steps of a training, by name."""

@@ -1,0 +1,214 @@
+"""Which parts and data go together: rules over what the parts say of themselves.
+
+A part that says nothing is taken for the usual: a posterior for a diagonal normal, a
+model for one with a single latent layer, a likelihood for one of any values.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vae_jax import likelihoods, posteriors
+from vae_jax.data.dataset import Dataset
+from vae_jax.distributions import Deterministic, DiagonalNormal
+from vae_jax.errors import ConfigError
+from vae_jax.evaluation.completeness import NEIGHBOURS
+from vae_jax.objectives.base import Objective
+
+
+def check_parts(
+    names: Mapping[str, str], parts: Mapping[str, Any], objective: Objective
+) -> None:
+    """Refuses parts of a model, and an objective, that do not go together.
+
+    Args:
+        names: field -> name of the part, for messages: {"model.prior": "vamp", ...}.
+        parts: the objects `posterior`, `prior` and, made of them, `model`.
+        objective: what is to be minimised.
+
+    Raises:
+        ConfigError: names the two fields, and what to set.
+    """
+    posterior, prior, model = (parts[n] for n in ("posterior", "prior", "model"))
+    told = {field: f"{field}={name}" for field, name in names.items()}
+    if objective.needs_density and not has_density(posterior):
+        raise ConfigError(
+            f"{told['objective.name']} weighs draws by the posterior's density, which"
+            f" {told['model.posterior']} has not: set objective.name=elbo"
+        )
+    for field, part in (("model.prior", prior), ("model.name", model)):
+        needed = getattr(part, "needs_posterior", object)
+        if not issubclass(_distribution(posterior), needed):
+            raise ConfigError(
+                f"{told[field]} needs model.posterior={' or '.join(_giving(needed))},"
+                f" not {names['model.posterior']}"
+            )
+    if num_layers(model) > 1 and objective.one_layer:
+        raise ConfigError(
+            f"{told['model.name']} with {told['objective.name']}: its gradient is for"
+            " one latent layer; set objective.name=iwae"
+        )
+    if getattr(prior, "contains_encoder", False):
+        if num_layers(model) > 1:
+            raise ConfigError(
+                f"{told['model.name']} with {told['model.prior']}: pseudo-inputs are"
+                " images and have no code of the top layer; set"
+                " model.prior=standard_normal or mixture"
+            )
+        if objective.splits_encoder:
+            raise ConfigError(
+                f"{told['objective.name']} keeps the encoder apart from the prior, and"
+                f" {told['model.prior']} contains it: set objective.name=iwae"
+            )
+
+
+def check_regularity(names: Mapping[str, str], posterior: Any, model: Any) -> None:
+    """Refuses to measure continuity and completeness where they are not defined.
+
+    Args:
+        names: as for `check_parts`.
+        posterior: part of the model.
+        model: what was made of it.
+
+    Raises:
+        ConfigError: says what to set.
+    """
+    if num_layers(model) > 1:
+        raise ConfigError(
+            f"model.name={names['model.name']}: continuity and completeness are"
+            " measured on one latent layer; set eval.regularity=False"
+        )
+    if not issubclass(_distribution(posterior), DiagonalNormal | Deterministic):
+        raise ConfigError(
+            f"model.posterior={names['model.posterior']}: continuity and completeness"
+            " are measured on normal codes; set eval.regularity=False"
+        )
+
+
+def has_density(posterior: Any) -> bool:
+    """Whether the posterior is a density, and no point."""
+    return _distribution(posterior).has_density
+
+
+def num_layers(model: Any) -> int:
+    """How many latent layers a model has."""
+    return getattr(model, "num_layers", 1)
+
+
+def values_of(binarize: str, dequantize: bool, levels: str) -> str:
+    """What values the model is given: "binary", "8bit" or "unit" (any in [0, 1]).
+
+    Args:
+        binarize: `data.binarize` of a config.
+        dequantize: `data.dequantize`: x = (v + u) / 256 with noise u in [0, 1) spreads
+            each of 256 levels v over a bin of its own, so there must be such levels.
+        levels: of the stored images: "binary", "8bit" or "float".
+
+    Raises:
+        ConfigError: noise is to be added to values that are no 8-bit levels.
+    """
+    if dequantize and binarize != "none":
+        raise ConfigError(
+            f"data.dequantize=True with data.binarize={binarize}: binary values have no"
+            " levels to dequantise; set data.dequantize=False, or data.binarize=none"
+        )
+    if dequantize and levels != "8bit":
+        raise ConfigError(
+            f"data.dequantize=True needs 8-bit levels, but the images are {levels}: set"
+            " data.dequantize=False"
+        )
+    if binarize != "none":
+        return "binary"
+    return "unit" if dequantize or levels == "float" else levels
+
+
+def suits(support: str | None, values: str) -> bool:
+    """Whether a likelihood is a distribution over such values.
+
+    A density of binary values would be infinite, so those have likelihoods of their
+    own; 8-bit levels may be taken for real numbers.
+
+    Args:
+        support: of the likelihood; None if it does not say.
+        values: "binary", "8bit" or "unit", as `values_of` gives.
+    """
+    if support in ("unit", "real"):
+        return values in ("8bit", "unit")
+    return support is None or support == values
+
+
+def check_values(
+    name: str, support: str | None, data: Mapping[str, Any], levels: str
+) -> None:
+    """Refuses a likelihood that is no distribution over the data's values.
+
+    Args:
+        name: of the likelihood, for messages.
+        support: of the likelihood; None if it does not say.
+        data: the part `data` of a config: `name`, `binarize` and `dequantize`.
+        levels: of the stored images: "binary", "8bit" or "float".
+
+    Raises:
+        ConfigError: says what to set.
+    """
+    binarize, dequantize = data["binarize"], data["dequantize"]
+    values = values_of(binarize, dequantize, levels)
+    if suits(support, values):
+        return
+    others = [
+        other
+        for other, part in likelihoods.BY_NAME.items()
+        if (own := getattr(part, "support", None)) and suits(own, values)
+    ]
+    ways = [f"model.likelihood={' or '.join(others)}"]
+    if values == "binary":
+        because = f"data.binarize={binarize}"
+        if binarize != "none" and levels != "binary":
+            ways.append("data.binarize=none for grey images")
+    else:
+        because = f"{levels} images, data.dequantize={dequantize}"
+        if support == "binary":
+            ways.insert(0, "data.binarize=dynamic (or threshold)")
+        elif dequantize:
+            ways.insert(0, "data.dequantize=False")
+    raise ConfigError(
+        f"model.likelihood={name} is over {support} values, but those of"
+        f" {data['name']} are {values} ({because}): set {', or '.join(ways)}"
+    )
+
+
+def check_evaluation(evaluation: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuses, before training, data that could not be measured or drawn after it.
+
+    Args:
+        evaluation: the part `eval` of a config: `regularity` and `figures`.
+        dataset: the images.
+
+    Raises:
+        ConfigError: says what to change.
+    """
+    sizes = len(dataset.train), len(dataset.test)
+    if evaluation["regularity"] and min(sizes) <= NEIGHBOURS:
+        raise ConfigError(
+            f"eval.regularity=True needs more than {NEIGHBOURS} training and test"
+            f" images; {dataset.name} has {sizes[0]} and {sizes[1]}: set"
+            " eval.regularity=False, or a larger data.test_fraction"
+        )
+    channels = dataset.image_shape[-1]
+    if evaluation["figures"] and channels not in (1, 3):
+        raise ConfigError(
+            f"eval.figures=True draws images of 1 or 3 channels; {dataset.name} has"
+            f" {channels}: set eval.figures=False"
+        )
+
+
+def _distribution(posterior: Any) -> Any:
+    return getattr(posterior, "distribution", DiagonalNormal)
+
+
+def _giving(needed: type) -> list[str]:
+    """The names of the posteriors that give such a distribution."""
+    return [
+        name
+        for name, part in posteriors.BY_NAME.items()
+        if issubclass(getattr(part, "distribution", object), needed)
+    ]

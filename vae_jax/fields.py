@@ -1,0 +1,117 @@
+"""Ranges of the numbers of a config, and which of them go together.
+
+Arguments of parts, such as `mixture.num_components`, are not here: the part's own
+constructor checks them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vae_jax.errors import ConfigError
+from vae_jax.ranges import (
+    COUNT,
+    COUNT_OR_0,
+    FINITE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    Range,
+    is_count,
+    require,
+)
+
+RANGES: Mapping[str, Range] = {
+    "seed": SEED,
+    # Traced numbers; any other one below `hparams.` must be finite.
+    "hparams.kl_weight": NOT_NEGATIVE,
+    "hparams.learning_rate": POSITIVE,
+    "hparams.warmup_steps": COUNT_OR_0,
+    "hparams.free_nats": NOT_NEGATIVE,
+    "hparams.capacity": NOT_NEGATIVE,
+    "data.seed": SEED,
+    "data.batch_size": COUNT,
+    "data.validation_fraction": FRACTION,
+    "data.test_fraction": FRACTION,
+    "data.device_budget_mb": POSITIVE,
+    "model.latent_dim": COUNT,
+    "objective.num_samples": COUNT,
+    "optimizer.b1": FRACTION,
+    "optimizer.b2": FRACTION,
+    "optimizer.eps": POSITIVE,
+    "optimizer.second_moment": NOT_NEGATIVE,
+    "optimizer.clip_norm": NOT_NEGATIVE,
+    "optimizer.ema_decay": FRACTION,
+    "train.num_steps": COUNT,
+    "train.log_every": COUNT,
+    "train.eval_every": COUNT_OR_0,
+    "train.checkpoint_every": COUNT_OR_0,
+    "train.max_to_keep": COUNT,
+    "train.patience": COUNT_OR_0,
+    "eval.num_samples": COUNT,
+}
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Checks every number's range, and what is asked of the training as a whole.
+
+    Args:
+        fields: of a config, flat: {"train.num_steps": 3000, ...}.
+
+    Raises:
+        ConfigError: names the field, its value and what is valid.
+        KeyError: there is no such field.
+    """
+    for field, valid in RANGES.items():
+        require(valid, **{field: fields[field]})
+    for field, value in fields.items():
+        if field.startswith("hparams."):
+            require(FINITE, **{field: value})
+    _check_warmup(fields)
+    _check_groups(fields)
+    if wish := keeps_best(fields):
+        if not fields["train.eval_every"]:
+            raise ConfigError(
+                f"{wish} compares evaluations during training: set train.eval_every"
+                " above 0"
+            )
+
+
+def keeps_best(fields: Mapping[str, Any]) -> str | None:
+    """The field that asks to keep the parameters of the best validation ELBO.
+
+    Args:
+        fields: of a config, flat.
+
+    Returns:
+        For example "train.patience=5"; None if nothing asks for it.
+    """
+    for field in ("train.keep_best", "train.patience"):
+        if fields[field]:
+            return f"{field}={fields[field]}"
+    return None
+
+
+def _check_warmup(fields: Mapping[str, Any]) -> None:
+    warmup, num_steps = fields["hparams.warmup_steps"], fields["train.num_steps"]
+    is_constant = fields["objective.schedule"] == "constant"
+    if is_constant and warmup:
+        raise ConfigError(
+            f"hparams.warmup_steps={warmup} has no effect with"
+            " objective.schedule=constant: choose linear, sigmoid or cyclical"
+        )
+    if warmup > num_steps:
+        raise ConfigError(
+            f"hparams.warmup_steps={warmup} is longer than"
+            f" train.num_steps={num_steps}: the schedule would never end"
+        )
+
+
+def _check_groups(fields: Mapping[str, Any]) -> None:
+    """Groups of samples are of one size."""
+    field = f"{fields['objective.name']}.num_groups"
+    groups, num_samples = fields.get(field, 1), fields["objective.num_samples"]
+    if is_count(groups) and num_samples % groups:
+        raise ConfigError(
+            f"{field}={groups}: must divide objective.num_samples={num_samples}"
+        )
