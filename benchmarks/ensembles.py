@@ -4,8 +4,8 @@
         [--rounds=5] [--side=28] [--json=FILE]
 
 Members are trained side by side on one device ("vmap"), side by side and spread over
-all devices ("spread"), and one after the other in one program ("exact"). Made-up images
-of --side pixels. On a CPU each core is a device, as `experiments.ablate` has it.
+all devices ("spread"), and one after the other in one program ("exact"), of which a
+single run is that of one member. Made-up images of --side pixels. On a CPU each core is a device, as `experiments.ablate` has it.
 """
 
 import math
