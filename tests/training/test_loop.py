@@ -54,6 +54,7 @@ IMAGES = np.asarray(lg.draw_x(lg.make_params(), N))
 BATCHES = InMemoryBatches(IMAGES, seed=3, batch_size=B)
 
 
+@jax.jit
 def start(keys=KEYS[:1]):
     return jax.vmap(TRAINER.init, in_axes=(0, None))(keys, IMAGES[:B])
 
@@ -283,7 +284,7 @@ def test_chunks_come_while_the_next_one_runs():
 
 
 def test_a_chunk_has_the_state_of_its_step():
-    middle, end = [c for c in train(spans(0, STEPS, 5, eval_every=5))]
+    middle, end = train(spans(0, STEPS, 5, eval_every=5))
     # Kept, though the steps after it have been made.
     assert_same(middle.state, train(spans(0, 5, 5))[-1].state)
     assert_same(end.state, train(spans(0, STEPS, 5))[-1].state)
