@@ -4,9 +4,9 @@
         [--rounds=5] [--side=28] [--json=FILE]
 
 Members are trained side by side on one device ("vmap"), side by side and spread over
-all devices ("spread"), and one after the other in one program ("exact"). A single run is
-"exact" with one member. Made-up images of --side pixels. On a CPU each core is a device,
-as `experiments.ablate` has it.
+all devices ("spread"), and one after the other in one program ("exact"). A single run
+is "exact" with one member. Made-up images of --side pixels. On a CPU each core is a
+device, as `experiments.ablate` has it.
 """
 
 import math
