@@ -18,7 +18,7 @@ from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.spec import DataSpec
 from vae_jax.training.ensemble import ensemble
-from vae_jax.training.loop import Members, compile_chunk
+from vae_jax.training.loop import ChunkInput, Mode, compile_chunk
 from vae_jax.training.mesh import make_layout, place
 
 SIZE = 2048  # of the matrices whose product gives the peak
@@ -85,7 +85,7 @@ def make_chunk(
     config: ConfigDict,
     images: np.ndarray,
     steps: int,
-    members: Members = "one",
+    mode: Mode = "exact",
     count: int = 1,
     mesh: Mapping[str, int] | None = None,
 ) -> Callable[[], float]:
@@ -95,8 +95,8 @@ def make_chunk(
         config: of the model and its training.
         images: [N, H, W, C].
         steps: per call; the order of the images, made by Python, counts.
-        members: one run or a way to train several, see `training.loop.compile_chunk`.
-        count: how many members.
+        mode: how members are trained, see `training.loop.over_members`.
+        count: how many members; one in mode "exact" is a single run.
         mesh: devices along each axis; None: as the programs choose.
 
     Returns:
@@ -106,19 +106,14 @@ def make_chunk(
     spec = DataSpec(tuple(shape), "8bit", len(images))
     trainer = build.make_trainer(config, spec)
     batch_size = config.data.batch_size
-    is_ensemble = members != "one"
     layout = make_layout(
-        mesh, batch_size=batch_size, members=count if members == "vmap" else None
+        mesh, batch_size=batch_size, members=count if mode == "vmap" else None
     )
-    preprocess = build.make_preprocess(config)
-    run = compile_chunk(trainer, preprocess, members, layout=layout)
-    hparams, key = build.make_hparams_of(config), build.run_key(config)
-    init = trainer.init
-    if is_ensemble:
-        hparams = build.make_member_hparams([config] * count)
-        key, init = jax.random.split(key, count), ensemble(trainer).init
-    state = jax.jit(init)(key, jnp.zeros((1, *shape)))
-    state, key, hparams = place((state, key, hparams), layout.state)
+    run = compile_chunk(trainer, build.make_preprocess(config), mode, layout)
+    hparams = build.make_member_hparams([config] * count)
+    keys = jax.random.split(build.run_key(config), count)
+    states = jax.jit(ensemble(trainer).init)(keys, jnp.zeros((1, *shape)))
+    states, keys, hparams = place((states, keys, hparams), layout.state)
     batches = InMemoryBatches(
         images,
         seed=0,
@@ -130,12 +125,12 @@ def make_chunk(
     step = 0
 
     def train() -> float:
-        nonlocal state, step
+        nonlocal states, step
         start = time.perf_counter()
-        data, rows = batches(step, steps, steps)
         numbers = np.int32(step), np.int32(steps)
-        state, _, _ = run(state, data, rows, *numbers, data_key, key, hparams)
-        jax.block_until_ready(state)
+        given = ChunkInput(*batches(step, steps, steps), *numbers, data_key)
+        states, _ = run(states, given, keys, hparams)
+        jax.block_until_ready(states)
         step += steps
         return (time.perf_counter() - start) / steps
 

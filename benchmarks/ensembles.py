@@ -4,14 +4,16 @@
         [--rounds=5] [--side=28] [--json=FILE]
 
 Members are trained side by side on one device ("vmap"), side by side and spread over
-all devices ("spread"), and one after the other in one program ("exact"). Made-up images
-of --side pixels. On a CPU each core is a device, as `experiments.ablate` has it.
+all devices ("spread"), and one after the other in one program ("exact"). A single run
+is "exact" with one member. Made-up images of --side pixels. On a CPU each core is a
+device, as `experiments.ablate` has it.
 """
 
 import math
 import os
 import runpy
 import statistics
+from collections.abc import Callable
 
 import jax
 
@@ -38,8 +40,8 @@ def main() -> None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count())
     config = runpy.run_path(flags.config)["get_config"]()
     images = make_images(10_000, (flags.side, flags.side, 1))
-    cases = {("one", 1): make_chunk(config, images, STEPS, mesh={"data": 1})}
-    for count in flags.members:
+    cases: dict[tuple[str, int], Callable[[], float]] = {}
+    for count in sorted({1, *flags.members}):  # a single run to compare with
         one_device = {"member": 1}
         cases |= {
             ("vmap", count): make_chunk(
@@ -52,7 +54,7 @@ def main() -> None:
         if math.gcd(count, jax.device_count()) > 1:
             cases["spread", count] = make_chunk(config, images, STEPS, "vmap", count)
     taken = take_turns(cases, flags.rounds)
-    single = taken["one", 1]
+    single = taken["exact", 1]
     print(f"{jax.device_count()} devices; single run {ms(single):.2f} ms per step")
     print("members  kind    ms per step and member  single / it       spread")
     table = []

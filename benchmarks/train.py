@@ -44,8 +44,8 @@ from benchmarks.common import (
 from configs import default
 from vae_jax import build
 from vae_jax.objectives.elbo import elbo_loss
-from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
+from vae_jax.runs.program import Program, prepare
 from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.training.mesh import make_layout
 from vae_jax.types import stream
@@ -87,22 +87,13 @@ def make_images(model: str, path: pathlib.Path) -> np.ndarray:
 
 def real(config: ConfigDict) -> Callable[[], float]:
     """Steps per second of the real loop, by the times of its reports."""
-    evaluator = Evaluator(config, build.make_dataset(config))
+    prepared = prepare(config, {})
+    layout = make_layout({"data": 1}, batch_size=config.data.batch_size)
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            fit(
-                config,
-                evaluator,
-                build.make_trainer(config, evaluator.dataset.spec),
-                build.run_key(config),
-                build.make_hparams_of(config),
-                folder=folder,
-                folders=[folder],
-                title="real",
-                layout=make_layout({"data": 1}, batch_size=config.data.batch_size),
-            )
+            fit(Program([config], [folder], folder, prepared, "exact", layout), "real")
             events = next(folder.rglob("events.*")).parent
             reports = EventAccumulator(str(events)).Reload().Scalars("train/loss")
         first, last = reports[0], reports[-1]

@@ -4,10 +4,7 @@ import importlib.util
 import os
 import signal
 import sys
-import time
 from types import FrameType
-
-STARTED = time.monotonic()  # of the program, for the time to the first step
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ import sys
 import jax
 from absl import flags
 
-from experiments import STARTED, cli, launch
+from experiments import cli, launch
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, members, processes
 from vae_jax.runs.diagnosis import diagnose_run
@@ -63,7 +63,6 @@ def main() -> None:
         mode=_MODE.value,
         members_per_program=_MEMBERS.value,
         mesh=launch.mesh(),
-        started=STARTED,
     )
     if not processes.is_first():
         return

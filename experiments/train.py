@@ -14,7 +14,7 @@ import pathlib
 
 from absl import flags
 
-from experiments import STARTED, cli, launch
+from experiments import cli, launch
 from vae_jax.report import terminal
 from vae_jax.runs import processes, single
 from vae_jax.runs.diagnosis import diagnose_run
@@ -33,7 +33,7 @@ def main() -> None:
     config = _CONFIG.value
     if _INIT_FROM.value:
         config.train.init_from = _INIT_FROM.value
-    results = single.train(config, _WORKDIR.value, mesh=launch.mesh(), started=STARTED)
+    results = single.train(config, _WORKDIR.value, mesh=launch.mesh())
     if processes.is_first():
         terminal.print_results(_WORKDIR.value, results)
         for sentence in diagnose_run(pathlib.Path(_WORKDIR.value)):

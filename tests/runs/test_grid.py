@@ -9,6 +9,7 @@ import pytest
 from tests.forked_programs import run_program
 from tests.runs.test_single import TIMES, same_outcome
 from tests.runs_helpers import devices, flags, sigterm_after, small_config
+from vae_jax import build
 from vae_jax.errors import ConfigError
 from vae_jax.runs import grid, members, opened, single
 from vae_jax.storage.records import read_json, read_metrics, write_json
@@ -94,8 +95,9 @@ def test_config_of_another_version_is_refused(trained, tmp_path):
         opened.open_run(tmp_path / "run")
 
 
-def test_finished_grid_only_reads(trained):
+def test_finished_grid_only_reads(trained, monkeypatch):
     folder, rows, _ = trained
+    monkeypatch.setattr(build, "make_dataset", None)  # nor does it load the images
     again = grid.train_grid(small_config(), folder, SWEEP, 2)
     assert again == rows
 

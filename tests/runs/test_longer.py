@@ -1,5 +1,7 @@
 """A run that goes on after its end, begins with another's parameters, or ends early."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ def test_a_grid_trained_further(tmp_path):
 
 def test_another_evaluation_of_a_finished_run(straight, tmp_path, monkeypatch):
     single.train(small_config(), tmp_path)
-    monkeypatch.setattr(fit, "train_loop", None)  # nothing is trained
+    monkeypatch.setattr(fit, "train_chunks", None)  # nothing is trained
     results = single.train(small_config(**{"eval.num_samples": 7}), tmp_path)
     assert results["nll_num_samples"] == 7
     assert read_json(tmp_path / "results.json") == results
@@ -64,18 +66,30 @@ def test_init_from_begins_with_the_parameters_of_the_other(
     seen = []
     monkeypatch.setattr(
         fit,
-        "train_loop",
-        lambda run, batches, state, **rest: seen.append(state) or (0, state),
+        "train_chunks",
+        lambda run, batches, states, *_, **rest: seen.append(states) or (),
     )
     fields = {"train.init_from": str(straight), "optimizer.ema_decay": ema_decay}
     with pytest.raises(ZeroDivisionError):  # no step was made
         single.train(small_config(**fields), tmp_path)
-    (state,) = seen
+    (state,) = jax.tree.map(lambda leaf: leaf[0], seen)
     wanted = opened.open_run(straight).params
     for tree in (state.params, state.eval_params):
         jax.tree.map(np.testing.assert_array_equal, tree, wanted)
     assert int(state.step) == 0
     assert not any(leaf.any() for leaf in jax.tree.leaves(state.opt_state))
+
+
+def test_only_a_new_run_needs_the_run_it_begins_with(straight, tmp_path):
+    other, workdir = tmp_path / "other", tmp_path / "run"
+    shutil.copytree(straight, other)
+    config = small_config(**{"train.init_from": str(other)})
+    with sigterm_after(1):
+        single.train(config, workdir)
+    shutil.rmtree(other)
+    assert single.train(config, workdir)["step"] == 40
+    with pytest.raises(ConfigError, match="other: holds no run"):
+        single.train(config, tmp_path / "new")
 
 
 def test_init_from_another_model_is_refused(straight, tmp_path):
@@ -129,6 +143,9 @@ def test_patience_ends_training_and_a_resumed_run_ends_alike(tmp_path, validatio
         workdir = tmp_path / f"stopped{stop}"
         validation(ELBOS)
         with sigterm_after(stop):
+            single.train(small_config(**PATIENT), workdir)
+        validation([])  # a stop before any further step evaluates nothing again
+        with sigterm_after(0):
             single.train(small_config(**PATIENT), workdir)
         validation(ELBOS[stop:])
         single.train(small_config(**PATIENT), workdir)

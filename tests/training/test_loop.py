@@ -1,6 +1,7 @@
 """The loop: chunks that don't show in the result, and events in their order."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,24 @@ from tests import linear_gaussian as lg
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.training.functions import ModelFunctions
-from vae_jax.training.loop import Pause, compile_chunk, train_loop
+from vae_jax.training.loop import (
+    ChunkInput,
+    ChunkSums,
+    compile_chunk,
+    over_members,
+    spans,
+    train_chunks,
+)
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import vae_trainer
 
 N, B, STEPS = 23, 4, 10
-DATA_KEY, KEY = jax.random.key(1), jax.random.key(2)
-HPARAMS = make_hparams(kl_weight=1.0, learning_rate=0.01)
+DATA_KEY, KEYS = jax.random.key(1), jax.random.split(jax.random.key(2), 3)
+NEVER = 2**31 - 1
+
+
+def make_numbers(**values):
+    return make_hparams(**{"kl_weight": [1.0], "learning_rate": [0.01], **values})
 
 
 def init(key, x):
@@ -43,47 +55,82 @@ IMAGES = np.asarray(lg.draw_x(lg.make_params(), N))
 BATCHES = InMemoryBatches(IMAGES, seed=3, batch_size=B)
 
 
-def start():
-    return TRAINER.init(KEY, IMAGES[:B])
+@jax.jit
+def start(keys=KEYS[:1]):
+    return jax.vmap(TRAINER.init, in_axes=(0, None))(keys, IMAGES[:B])
 
 
-def run(state, cuts, hparams=HPARAMS, key=KEY, batches=BATCHES, program=RUN):
-    """The chunks of `cuts` steps each: the state, and what each chunk told."""
-    told, step = [], 0
+def run(cuts, program=RUN, batches=BATCHES, keys=KEYS[:1], hparams=None):
+    """The chunks of `cuts` steps each: the states, and what each chunk told."""
+    states, told, step = start(keys), [], 0
+    hparams = make_numbers() if hparams is None else hparams
     for length in cuts:
-        images, rows = batches(step, length, STEPS)
         numbers = np.int32(step), np.int32(length)
-        state, *rest = program(state, images, rows, *numbers, DATA_KEY, key, hparams)
-        told.append(rest)
+        given = ChunkInput(*batches(step, length, STEPS), *numbers, DATA_KEY)
+        states, sums = program(states, given, keys, hparams)
+        told.append(sums)
         step += length
-    return state, told
+    return states, told
+
+
+def train(to_come, states=None):
+    """`train_chunks` over spans of a training of one member, all at once."""
+    states = start() if states is None else states
+    given = DATA_KEY, KEYS[:1], make_numbers()
+    return list(train_chunks(RUN, BATCHES, states, to_come, *given))
 
 
 def assert_same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+
+
 def test_a_chunk_is_its_steps_in_turn():
     step = jax.jit(TRAINER.step)
-    state, sums = start(), 0.0
+    state, sums = TRAINER.init(KEYS[0], IMAGES[:B]), {}
+    numbers = {name: value[0] for name, value in make_numbers().items()}
     images, rows = BATCHES(0, STEPS, STEPS)
     for t in range(STEPS):
         x = preprocess(images[rows[t]], jax.random.fold_in(DATA_KEY, t))
-        state, metrics = step(state, x, KEY, HPARAMS)
-        sums += np.asarray([metrics[name] for name in sorted(metrics)])
-    chunk, [(chunk_sums, first_bad)] = run(start(), [STEPS])
-    assert first_bad == -1
-    assert chunk.step == STEPS
-    same = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
-    jax.tree.map(same, state, chunk)
-    same([chunk_sums[name] for name in sorted(chunk_sums)], sums)
+        state, metrics = step(state, x, KEYS[0], numbers)
+        sums = {name: sums.get(name, 0) + value for name, value in metrics.items()}
+    states, [told] = run([STEPS])
+    assert told.first_bad == -1
+    assert states.step == STEPS
+    jax.tree.map(close, jax.tree.map(lambda leaf: leaf[None], state), states)
+    jax.tree.map(close, sums, {name: v[0] for name, v in told.metrics.items()})
 
 
-@pytest.mark.parametrize("cuts", [(3, 7), (1, 8, 1), (1,) * STEPS])
-def test_cuts_do_not_change_a_bit(cuts):
-    whole, _ = run(start(), [STEPS])
-    parts, _ = run(start(), cuts)
-    assert_same(whole, parts)
+def test_cuts_do_not_change_a_bit():
+    whole, _ = run([STEPS])
+    for cuts in ((3, 7), (1, 8, 1), (1,) * STEPS):
+        parts, _ = run(cuts)
+        assert_same(whole, parts)
+
+
+def test_batches_given_whole_are_those_given_by_rows():
+    def whole(start, length, padded):
+        images, rows = BATCHES(start, length, padded)
+        return images[rows], None
+
+    assert_same(run([4, 6]), run([4, 6], batches=whole))
+
+
+def test_examples_may_be_a_tree_of_arrays():
+    """Each array is picked from by the same rows."""
+
+    def from_both(examples, key):
+        same = jnp.asarray(IMAGES)[examples["number"]]
+        return preprocess((examples["image"] + same) / 2, key)
+
+    def both(start, length, padded):
+        images, rows = BATCHES(start, length, padded)
+        return {"image": images, "number": jnp.arange(N)}, rows
+
+    states, _ = run([STEPS], compile_chunk(TRAINER, from_both), both)
+    jax.tree.map(close, states, run([STEPS])[0])
 
 
 def test_one_program_for_all_lengths_starts_and_numbers():
@@ -94,17 +141,19 @@ def test_one_program_for_all_lengths_starts_and_numbers():
         return TRAINER.step(*arguments)
 
     program = compile_chunk(TRAINER._replace(step=step), preprocess)
-    run(start(), [STEPS], program=program)
+    run([STEPS], program)
     known = len(traces)
-    run(start(), [2, 3, 5], make_hparams(kl_weight=4, learning_rate=0), program=program)
-    run(start(), [4], key=jax.random.key(9), program=program)
+    others = make_numbers(kl_weight=[4.0], learning_rate=[0.0])
+    run([2, 3, 5], program, hparams=others)
+    run([4], program, keys=KEYS[1:2])
     assert len(traces) == known > 0
 
 
-def test_state_is_donated():
-    state = start()
-    run(state, [1])
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+def test_states_are_donated():
+    states, numbers = start(), (np.int32(0), np.int32(1))
+    given = ChunkInput(*BATCHES(0, 1, STEPS), *numbers, DATA_KEY)
+    RUN(states, given, KEYS[:1], make_numbers())
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(states))
 
 
 def test_first_bad_step_is_found():
@@ -114,169 +163,145 @@ def test_first_bad_step_is_found():
     images[bad] = np.nan
     first = int((np.asarray(rows) == bad).any(axis=1).argmax())
     batches = InMemoryBatches(images, seed=3, batch_size=B)
-    _, told = run(start(), [first, STEPS - first], batches=batches)
-    assert [int(first_bad) for _, first_bad in told] == [-1, first]
-    _, told = run(start(), [STEPS], batches=batches)
-    assert int(told[0][1]) == first
-
-
-@pytest.mark.parametrize("members", ["vmap", "exact"])
-def test_members_are_single_runs(members):
-    keys = jax.random.split(KEY, 3)
-    weights = [0.0, 1.0, jnp.nan]
-    hparams = make_hparams(kl_weight=weights, learning_rate=[0.01, 0.02, 0.01])
-    states = jax.vmap(TRAINER.init, in_axes=(0, None))(keys, IMAGES[:B])
-    program = compile_chunk(TRAINER, preprocess, members)
-    many = run(states, [4, 6], hparams, keys, program=program)
-    compare = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
-    if members == "exact":
-        compare = np.testing.assert_array_equal
-    for m in range(3):
-        own = {name: value[m] for name, value in hparams.items()}
-        alone = run(TRAINER.init(keys[m], IMAGES[:B]), [4, 6], own, keys[m])
-        mine = jax.tree.map(lambda leaf, m=m: leaf[m], many)
-        jax.tree.map(compare, mine, alone)
-        assert [int(told[1]) for told in mine[1]] == ([0, 4] if m == 2 else [-1, -1])
-
-
-def loop(state=None, **changes):
-    """`train_loop` with settings to be changed: the result and the reports."""
-    reports = []
-    settings = {
-        "start": 0,
-        "num_steps": STEPS,
-        "log_every": 4,
-        "data_key": DATA_KEY,
-        "key": KEY,
-        "hparams": HPARAMS,
-        "on_report": reports.append,
-    }
-    state = start() if state is None else state
-    end = train_loop(RUN, BATCHES, state, **{**settings, **changes})
-    return end, reports
-
-
-def test_loop_goes_on_where_it_stopped():
-    (step, straight), reports = loop()
-    assert step == STEPS
-    assert [report.step for report in reports] == [4, 8, 10]
-    (middle, half), _ = loop(num_steps=5)
-    assert middle == 5
-    (step, resumed), reports = loop(half, start=5)
-    assert [report.step for report in reports] == [8, 10]
-    assert_same(straight, resumed)
-
-
-def test_reports_hold_means_over_their_steps():
-    _, single = loop(log_every=1)
-    _, chunks = loop()
-    for report, steps in zip(
-        chunks, (range(4), range(4, 8), range(8, 10)), strict=True
-    ):
-        for name, value in report.metrics.items():
-            mean = np.mean([single[t].metrics[name] for t in steps])
-            np.testing.assert_allclose(value, mean, rtol=1e-5)
-        assert report.first_bad_step == -1
-
-
-def test_reports_and_pauses_come_while_the_next_chunk_runs():
-    events = []
-
-    def run(state, images, rows, start, length, *keys):
-        events.append(f"run {start}+{length}")
-        return state + length, {"loss": np.float32(length)}, np.int32(-1)
-
-    end = train_loop(
-        run,
-        lambda start, length, padded: (None, None),
-        0,
-        start=0,
-        num_steps=7,
-        log_every=2,
-        data_key=DATA_KEY,
-        key=KEY,
-        hparams=HPARAMS,
-        on_report=lambda report: events.append(f"report {report.step}"),
-        pauses=[
-            Pause(3, lambda step, state: events.append(f"save {step} {state}")),
-            Pause(0, lambda step, state: events.append(f"end {step} {state}")),
-        ],
-    )
-    assert end == (7, 7)
-    assert events == [
-        *("run 0+2", "run 2+1", "report 2", "run 3+1", "report 3", "save 3 3"),
-        *("run 4+2", "report 4", "run 6+1", "report 6", "save 6 6"),
-        *("report 7", "save 7 7", "end 7 7"),
-    ]
+    _, told = run([first, STEPS - first], batches=batches)
+    assert [int(sums.first_bad[0]) for sums in told] == [-1, first]
+    _, told = run([STEPS], batches=batches)
+    assert int(told[0].first_bad[0]) == first
 
 
 @pytest.mark.parametrize(
-    ("num_steps", "max_chunk", "every", "longest"),
-    [(7, None, 0, 7), (7, None, 3, 3), (7, 2, 3, 2), (10**9, 5, 0, 5)],
+    ("mode", "compare"), [("vmap", close), ("exact", np.testing.assert_array_equal)]
 )
-def test_rows_are_no_more_than_a_chunk_can_be(num_steps, max_chunk, every, longest):
+def test_members_are_single_runs(mode, compare):
+    hparams = make_hparams(
+        kl_weight=[0.0, 1.0, jnp.nan], learning_rate=[0.01, 0.02, 0.01]
+    )
+    program = compile_chunk(TRAINER, preprocess, mode)
+    many = run([4, 6], program, keys=KEYS, hparams=hparams)
+    for m in range(3):
+        own = {name: value[m : m + 1] for name, value in hparams.items()}
+        alone = run([4, 6], keys=KEYS[m : m + 1], hparams=own)
+        mine = jax.tree.map(lambda leaf, m=m: leaf[m : m + 1], many)
+        jax.tree.map(compare, mine, alone)
+        first_bad = [int(sums.first_bad[0]) for sums in mine[1]]
+        assert first_bad == ([0, 4] if m == 2 else [-1, -1])
+
+
+def test_the_axis_of_a_single_run_costs_nothing():
+    """XLA removes a loop over one member; with it, each step would be a copy slower."""
+
+    def loops(function, *arguments):
+        return jax.jit(function).lower(*arguments).compile().as_text().count(" while(")
+
+    def count_to(limit):
+        return jax.lax.fori_loop(0, limit, lambda i, total: total + jnp.sin(i), 0.0)
+
+    assert loops(count_to, np.int32(5)) == 1
+    several = over_members(count_to, "exact")
+    assert loops(several, np.full(1, 5, np.int32)) == 1
+    assert loops(several, np.full(3, 5, np.int32)) == 2
+
+
+def cut(*arguments, **periods):
+    """Spans as (start, end, what is due)."""
+    return [
+        (span.start, span.end, "e" * span.evaluates + "s" * span.saves)
+        for span in spans(*arguments, **periods)
+    ]
+
+
+def test_spans_end_wherever_something_is_due():
+    assert cut(0, 7, 2, checkpoint_every=3) == [
+        *((0, 2, ""), (2, 3, "s"), (3, 4, ""), (4, 6, "s"), (6, 7, "s")),
+    ]
+    assert cut(0, 10, 4, eval_every=5) == [
+        *((0, 4, ""), (4, 5, "e"), (5, 8, ""), (8, 10, "es")),
+    ]
+    assert cut(0, 5, NEVER, eval_every=2, checkpoint_every=4) == [
+        *((0, 2, "e"), (2, 4, "es"), (4, 5, "es")),
+    ]
+    assert cut(0, 6, 6, max_chunk=4) == [(0, 4, ""), (4, 6, "s")]
+    assert cut(6, 6, 2) == []
+
+
+def test_spans_of_a_training_that_goes_on_end_where_they_did():
+    periods = {"eval_every": 5, "checkpoint_every": 6}
+    whole = cut(0, 20, 4, **periods)
+    for start_again in range(20):
+        rest = cut(start_again, 20, 4, **periods)
+        assert rest[0][0] == start_again
+        assert rest[1:] == [span for span in whole if span[0] >= rest[0][1]]
+
+
+def test_rows_are_no_more_than_a_chunk_can_be():
     """With log_every=2**31 - 1, "never", a table of so many rows would be 1 TiB."""
-    asked = []
+    for num_steps, max_chunk, every, longest in (
+        *((7, None, 0, 7), (7, None, 3, 3), (7, 2, 3, 2), (10**9, 5, 0, 5)),
+    ):
+        lazy = spans(0, num_steps, NEVER, checkpoint_every=every, max_chunk=max_chunk)
+        found = list(itertools.islice(lazy, 3))
+        assert {span.padded for span in found} == {longest}
+        assert max(span.end - span.start for span in found) == longest
+
+
+def test_loop_goes_on_where_it_stopped():
+    straight = train(spans(0, STEPS, 4))
+    assert [chunk.span.end for chunk in straight] == [4, 8, 10]
+    assert [chunk.is_last for chunk in straight] == [False, False, True]
+    half = train(spans(0, 5, 4))[-1].state
+    assert half.step == 5
+    resumed = train(spans(5, STEPS, 4), half)
+    assert [chunk.span.end for chunk in resumed] == [8, 10]
+    assert_same(straight[-1].state, resumed[-1].state)
+
+
+def test_chunks_tell_means_over_their_steps():
+    steps = [chunk.means() for chunk in train(spans(0, STEPS, 1))]
+    for chunk in train(spans(0, STEPS, 4)):
+        assert chunk.first_bad_steps() == [-1]
+        for name, value in chunk.means().items():
+            own = [step[name] for step in steps[chunk.span.start : chunk.span.end]]
+            np.testing.assert_allclose(value, np.mean(own, axis=0), rtol=1e-5)
+
+
+def test_chunks_come_while_the_next_one_runs():
+    events = []
+
+    def run(state, given, keys, hparams):
+        events.append(f"run {given.start}+{given.length}")
+        return state + given.length, ChunkSums({}, np.int32([-1]))
 
     def batches(start, length, padded):
-        asked.append((length, padded))
         return None, None
 
-    train_loop(
-        lambda state, *rest: (state, {"loss": np.float32(0)}, np.int32(-1)),
-        batches,
-        0,
-        start=0,
-        num_steps=num_steps,
-        log_every=2**31 - 1,
-        data_key=DATA_KEY,
-        key=KEY,
-        hparams=HPARAMS,
-        on_report=lambda report: None,
-        max_chunk=max_chunk,
-        pauses=[Pause(every, lambda step, state: None)],
-        should_stop=lambda: len(asked) == 3,
-    )
-    assert {padded for _, padded in asked} == {longest}
-    assert max(length for length, _ in asked) == longest
+    to_come = spans(0, 7, 2, checkpoint_every=3)
+    for chunk in train_chunks(run, batches, 0, to_come, DATA_KEY, KEYS, {}):
+        kept = "" if chunk.state is None else f" of {chunk.state}"
+        events.append(f"see {chunk.span.end}{kept}")
+    assert events == [
+        *("run 0+2", "run 2+1", "see 2", "run 3+1", "see 3 of 3", "run 4+2", "see 4"),
+        *("run 6+1", "see 6 of 6", "see 7 of 7"),
+    ]
 
 
-def test_a_stop_saves_where_it_is():
-    saved, asked = [], iter([False, False, True])
-    (step, state), reports = loop(
-        should_stop=lambda: next(asked),
-        pauses=[Pause(0, lambda step, state: saved.append((step, int(state.step))))],
-    )
-    assert step == state.step == 8
-    assert saved == [(8, 8)]
-    assert [report.step for report in reports] == [4, 8]
+def test_a_chunk_has_the_state_of_its_step():
+    middle, end = train(spans(0, STEPS, 5, eval_every=5))
+    # Kept, though the steps after it have been made.
+    assert_same(middle.state, train(spans(0, 5, 5))[-1].state)
+    assert_same(end.state, train(spans(0, STEPS, 5))[-1].state)
 
 
-def test_a_pause_sees_the_state_of_its_step():
-    seen = []
-    pauses = [Pause(5, lambda step, state: seen.append((step, state)))]
-    (_, end), _ = loop(pauses=pauses)
-    assert [step for step, _ in seen] == [5, 10]
-    (_, half), _ = loop(num_steps=5)
-    assert_same(seen[0][1], half)  # though the steps after it have been made
-    assert_same(seen[1][1], end)
+def test_spans_that_stop_early_end_the_training_there():
+    """As a signal does: the last chunk has its state, whether it was due or not."""
+    (first, last) = train(itertools.islice(spans(0, STEPS, 4), 2))
+    assert (first.state, first.is_last) == (None, False)
+    assert (last.span.end, last.is_last) == (8, True)
+    assert last.state.step == 8
+    assert train(itertools.islice(spans(0, STEPS, 4), 0)) == []
 
 
-def test_a_stop_right_after_a_pause_pauses_once():
-    saved, asked = [], iter([False, True])
-    loop(
-        should_stop=lambda: next(asked),
-        pauses=[Pause(4, lambda step, state: saved.append(step))],
-    )
-    assert saved == [4]
-
-
-def test_an_error_of_a_report_ends_the_loop_before_it_saves():
-    saved = []
-
-    def refuse(report):
-        raise FloatingPointError(report.step)
-
-    with pytest.raises(FloatingPointError, match="4"):
-        loop(on_report=refuse, pauses=[Pause(4, lambda *now: saved.append(now))])
-    assert saved == []
+def test_no_state_is_copied_where_nothing_is_due():
+    states = [chunk.state for chunk in train(spans(0, STEPS, 2, checkpoint_every=4))]
+    assert [None if s is None else int(s.step[0]) for s in states] == [
+        *(None, 4, None, 8, 10),
+    ]

@@ -1,7 +1,6 @@
 """Where images come from: the table of sources, and `load_dataset`."""
 
 import dataclasses
-import difflib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from vae_jax.data import digits, image_files, image_folders, mnist_5k, npz, tfds_sources
 from vae_jax.data.dataset import Dataset, binary_to_8bit, complete
 from vae_jax.data.source import Options, Source
-from vae_jax.errors import ConfigError, DataError
+from vae_jax.errors import ConfigError, DataError, nearest
 from vae_jax.paths import local_path
 
 # Every other name is a set of TFDS.
@@ -133,12 +132,12 @@ def unknown_name(name: str) -> DataError:
     names = dict(zip(BY_NAME, forms, strict=True))
     names |= {other: other for other in tfds_sources.all_names()}
     near = nearest(name.lower(), names, cutoff=0.7)
-    nearest = names[near[0]] if near else None
+    meant = None if near is None else names[near]
     if name and pathlib.Path(name).expanduser().is_dir():
-        nearest = f"folder:{name}"
+        meant = f"folder:{name}"
     elif name.endswith(".npz"):
-        nearest = f"npz:{name}"
-    hint = f" Did you mean {nearest!r}?" if nearest else ""
+        meant = f"npz:{name}"
+    hint = f" Did you mean {meant!r}?" if meant else ""
     return DataError(
         f"no data set is called {name!r}.{hint} Valid are {', '.join(forms)} and image"
         " sets of TFDS: mnist, fashion_mnist, binarized_mnist, cifar10, ..."

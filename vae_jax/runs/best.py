@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from vae_jax.training.mesh import fetch
 from vae_jax.training.state import TrainState
 from vae_jax.types import Array, Params
 
@@ -85,3 +86,8 @@ def updated(best: Best, state: TrainState, elbo: Array, patience: int) -> Best:
         step=choose(state.step, best.step),
         since=jnp.where(better, 0, best.since + ~stopped),
     )
+
+
+def all_stopped(best: Best, patience: int) -> bool:
+    """Whether every member has stopped, see `Best.has_stopped`; waits."""
+    return bool(fetch(best.has_stopped(patience)).all())

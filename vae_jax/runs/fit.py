@@ -1,241 +1,165 @@
 """Training with everything around it: checkpoints, metrics, progress, signals."""
 
 import contextlib
-import dataclasses
-import pathlib
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.data.examples import Examples, num_bytes, num_examples, zeros_x
-from vae_jax.errors import CheckpointError, ConfigError, NonFiniteLossError
-from vae_jax.report.progress import ProgressBar
-from vae_jax.runs import processes, signals
-from vae_jax.runs.best import Saved, updated
-from vae_jax.runs.evaluator import Evaluator
-from vae_jax.storage.checkpoints import Checkpoints
-from vae_jax.storage.records import MetricWriter
-from vae_jax.training.ensemble import ensemble
+from vae_jax.data.examples import Examples, num_bytes, num_examples
+from vae_jax.errors import ConfigError, NonFiniteLossError
+from vae_jax.runs import signals
+from vae_jax.runs.begin import restore_or_begin
+from vae_jax.runs.best import Saved, all_stopped, updated
+from vae_jax.runs.course import Course
+from vae_jax.runs.member_reports import WATCHED, MemberReports
+from vae_jax.runs.program import Program
+from vae_jax.runs.store import Store
 from vae_jax.training.loop import (
     Batches,
-    ChunkReport,
-    Members,
-    Pause,
-    RunChunk,
+    Chunk,
+    Span,
     compile_chunk,
-    train_loop,
+    spans,
+    train_chunks,
 )
-from vae_jax.training.mesh import Layout, fetch, member, on_one_device, place
-from vae_jax.training.state import TrainState
-from vae_jax.training.step import Trainer
-from vae_jax.types import Hparams, Key, Params, stream
+from vae_jax.training.mesh import Layout, member, place
+from vae_jax.types import Params, stream
 
-WATCHED = ("elbo", "rate", "distortion")
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 
-def fit(
-    config: ConfigDict,
-    evaluator: Evaluator,
-    trainer: Trainer,
-    keys: Key,
-    hparams: Hparams,
-    checkpoints: Checkpoints,
-    folders: Sequence[pathlib.Path],
-    title: str,
-    layout: Layout,
-    members: Members = "one",
-    first_params: Params | None = None,
-    started: float | None = None,
-) -> tuple[Saved, dict[str, Any]]:
+def fit(program: Program, title: str) -> tuple[Saved, Course]:
     """Trains from the newest checkpoint to `config.train.num_steps`.
 
-    One run and an ensemble of M go the same way; an ensemble has an axis M in front of
-    keys, hparams, state and metrics.
-
     Args:
-        config: its train and data parts are read.
-        evaluator: holds the data.
-        trainer: of one run.
-        keys: root key of the run, or [M].
-        hparams: of the step, fields [] or [M].
-        checkpoints: what is restored and saved; closed at the end.
-        folders: for each member (or the one run), the folder of its metrics.
+        program: what is trained; its folders are claimed.
         title: of the progress bar.
-        layout: which devices take part, and how.
-        members: one run, or how several are computed, see `compile_chunk`.
-        first_params: parameters to begin with, those of one run; None: the model's own.
-        started: `time.monotonic()` when the program began, to log what the start took.
 
     Returns:
-        What the last checkpoint holds, laid out by `layout`, and what was saved beside
-        it: `train_seconds` and `failed`, which gives for members whose loss was not
-        finite the step where that began.
+        What the last checkpoint holds of all members, [M, ...], and how it went.
 
     Raises:
-        NonFiniteLossError: the loss of a single run, or of every member, is not finite.
+        NonFiniteLossError: the loss of every member is not finite.
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
-    num_steps, batched = config.train.num_steps, members != "one"
-    patience = config.train.patience
-    x = zeros_x(evaluator.dataset.spec, evaluator.inputs, 1)
-    streams = jax.vmap(stream, in_axes=(0, None)) if batched else stream
-    init_keys = streams(keys, "init")
-    # Jitted, it is not traced again where `abstract_saved` was given this trainer.
-    traced_once = trainer._replace(init=jax.jit(trainer.init))
-
-    def begin(init_keys: Key, x: Any) -> Saved:
-        state = (ensemble(traced_once) if batched else traced_once).init(init_keys, x)
-        if first_params is not None:
-            state = _with_params(state, first_params)
-        return Saved.new(state, build.keeps_best(config))
-
+    train, layout = program.config.train, program.layout
+    entered = time.monotonic()
     with contextlib.ExitStack() as stack:
         # Outermost, so that signals wait until the last save is safe.
         asked = stack.enter_context(signals.deferred())
-        stack.enter_context(checkpoints)
-        abstract = jax.tree.map(
-            lambda leaf: leaf.update(sharding=layout.state),
-            jax.eval_shape(begin, init_keys, x),
+        store = stack.enter_context(Store(program))
+        start, saved, course = restore_or_begin(program, store)
+        if start == train.num_steps or course.has_stopped:
+            return saved, course
+        logging.info("%s", program)
+        examples = program.prepared.evaluator.examples("train")
+        batches, max_chunk = make_batches(program.config, examples, layout)
+        began = time.monotonic() - course.seconds
+        reports = stack.enter_context(
+            MemberReports(program.folders, title, start, train.num_steps)
         )
-        restored = checkpoints.restore(abstract)
-        if restored is None:
-            start = 0
-            saved = jax.jit(begin, out_shardings=layout.state)(init_keys, x)
-            meta: dict[str, Any] = {"train_seconds": 0.0, "failed": {}}
-        else:
-            start, saved, meta = restored
-            where = checkpoints.directory.parent
-            if start > num_steps:
-                raise CheckpointError(
-                    f"{where}: there is a checkpoint of step {start}, and"
-                    f" train.num_steps={num_steps}: set train.num_steps={start} or more"
-                )
-            logging.info("%s: going on from step %d of %d", where, start, num_steps)
-        best = saved.best
-        stopped = best is not None and bool(fetch(best.has_stopped(patience)).all())
-        if start == num_steps or stopped:
-            return saved, meta
-        what = f"{len(folders)} members" if members == "vmap" else "one run"
-        logging.info("%s on %s", what, layout)
-        batches, max_chunk = make_batches(config, evaluator.examples("train"), layout)
-        began = time.monotonic() - meta["train_seconds"]
-        failed = {int(member): step for member, step in meta["failed"].items()}
-        writers = [
-            stack.enter_context(MetricWriter(path, start_step=start))
-            for path in folders
-            if processes.is_first()
-        ]
-        silent = not processes.is_first()
-        bar = stack.enter_context(ProgressBar(title, num_steps, start, silent=silent))
-        stop_signal = 0
-
-        def should_stop() -> bool:
-            nonlocal stop_signal
-            stop_signal = stop_signal or asked()
-            return bool(stop_signal) or stopped
-
-        def on_report(report: ChunkReport) -> None:
-            for m, first_bad in enumerate(np.atleast_1d(report.first_bad_step)):
-                if first_bad >= 0 and m not in failed:
-                    failed[m] = int(first_bad)
-                    loss = float(np.atleast_1d(report.metrics["loss"])[m])
-                    if len(failed) == len(folders):
-                        checkpoints.wait()
-                        kept = max(checkpoints.all_steps(), default=None)
-                        raise NonFiniteLossError(failed[m], loss, kept)
-                    logging.warning(
-                        "%s: the loss became %s at step %d", folders[m], loss, failed[m]
-                    )
-            rows = {
-                k: np.atleast_1d(v).astype(float) for k, v in report.metrics.items()
-            }
-            good = [m for m in range(len(folders)) if m not in failed]
-            for m in good if writers else ():
-                values = {f"train/{k}": float(v[m]) for k, v in rows.items()}
-                writers[m].scalars(report.step, values)
-            means = {k: rows[k][good].mean() for k in WATCHED if k in rows}
-            bar.update(report.step, means)
-
-        def evaluate(step: int, state: TrainState) -> None:
-            nonlocal best, stopped
-            if stopped or (step % config.train.eval_every and step < num_steps):
-                return  # a stop by a signal leaves no evaluation of its own
-            elbos = np.full(len(folders), np.nan, np.float32)
-            for m in range(len(folders)):
-                if m in failed:
-                    continue
-                # Every process evaluates, so none has to wait for another.
-                params = state.eval_params
-                params = member(params, m) if batched else on_one_device(params)
-                # One key for all: differences between members are their own.
-                key = stream(build.data_key(config), "validation latents")
-                statistics = evaluator.statistics(params, "validation", 1, key)
-                summary = evaluator.summary(statistics, 1)
-                found = {k: summary[k] for k in IN_TRAINING}
-                values = {f"eval/{k}": v for k, v in found.items() if v is not None}
-                elbos[m] = values.get("eval/elbo", np.nan)
-                if writers:
-                    writers[m].scalars(step, values)
-            if best is not None:
-                elbo = place(elbos if batched else elbos[0], layout.state)
-                best = updated(best, state, elbo, patience)
-                stopped = bool(fetch(best.has_stopped(patience)).all())
-
-        def save(step: int, state: TrainState) -> None:
-            meta["train_seconds"] = time.monotonic() - began
-            meta["failed"] = {str(m): bad for m, bad in failed.items()}
-            # The metrics first: those of a step that can be restored are on disk.
-            for writer in writers:
-                writer.flush()
-            checkpoints.save(step, Saved(state, best), meta)
-
-        pauses = [Pause(config.train.checkpoint_every, save)]
-        if config.train.eval_every:
-            pauses.insert(0, Pause(config.train.eval_every, evaluate))
-        run = compile_chunk(
-            trainer,
-            build.make_preprocess(config),
-            members,
-            layout,
+        to_come = spans(
+            start,
+            train.num_steps,
+            train.log_every,
+            eval_every=train.eval_every,
+            checkpoint_every=train.checkpoint_every,
+            max_chunk=max_chunk,
         )
-        step, state = train_loop(
-            run if started is None else _tell_first_call(run, started),
+        preprocess = build.make_preprocess(program.config)
+        chunks = train_chunks(
+            compile_chunk(program.prepared.trainer, preprocess, program.mode, layout),
             batches,
             saved.state,
-            start=start,
-            num_steps=num_steps,
-            log_every=config.train.log_every,
-            data_key=stream(build.data_key(config), "preprocess"),
-            key=place(streams(keys, "latents"), layout.state),
-            hparams=place(hparams, layout.state),
-            on_report=on_report,
-            max_chunk=max_chunk,
-            pauses=pauses,
-            should_stop=should_stop,
+            _until_stopped(to_come, asked, course),
+            data_key=stream(build.data_key(program.config), "preprocess"),
+            keys=place(program.keys("latents"), layout.state),
+            hparams=place(program.hparams, layout.state),
         )
-        if stop_signal:
-            raise signals.Interrupted(stop_signal, f" at step {step} of {num_steps}")
-    return Saved(state, best), meta
+        step, best = start, saved.best
+        for chunk in chunks:
+            if chunk.span.start == start:
+                logging.info("first step after %.1f s", time.monotonic() - entered)
+            step, metrics = chunk.span.end, chunk.means()
+            _note_failures(program, chunk, metrics["loss"], course, store)
+            reports.training(step, metrics, course.failed)
+            if chunk.state is None:
+                continue  # neither an evaluation nor a save is due
+            if chunk.span.evaluates and not course.has_stopped:
+                params = chunk.state.eval_params
+                elbos = _evaluate(program, params, step, course, reports)
+                if best is not None:
+                    elbo = place(elbos, layout.state)
+                    best = updated(best, chunk.state, elbo, train.patience)
+                    course.has_stopped = all_stopped(best, train.patience)
+            if chunk.span.saves or chunk.is_last:
+                course.seconds = time.monotonic() - began
+                # The metrics first: those of a step that can be restored are on disk.
+                reports.flush()
+                saved = Saved(chunk.state, best)
+                store.save(step, saved, course.meta)
+        if course.signal:
+            where = f" at step {step} of {train.num_steps}"
+            raise signals.Interrupted(course.signal, where)
+    return saved, course
 
 
-def _with_params(state: TrainState, params: Params) -> TrainState:
-    """A new state that begins with these parameters, the same for each member."""
-    own = jax.tree.map(
-        lambda new, old: jnp.broadcast_to(new, old.shape), params, state.params.model
-    )
-    # A copy: donating a state that holds one buffer twice is an error.
-    average = None if state.ema_params is None else jax.tree.map(jnp.copy, own)
-    learned = dataclasses.replace(state.params, model=own)
-    return dataclasses.replace(state, params=learned, ema_params=average)
+def _until_stopped(
+    to_come: Iterator[Span], asked: Callable[[], int], course: Course
+) -> Iterator[Span]:
+    """The spans up to a signal, or to where no member gets better any more."""
+    for span in to_come:
+        course.signal = asked()
+        if course.signal or course.has_stopped:
+            return
+        yield span
+
+
+def _note_failures(
+    program: Program, chunk: Chunk, losses: np.ndarray, course: Course, store: Store
+) -> None:
+    """Notes members whose loss has become NaN or infinite.
+
+    Raises:
+        NonFiniteLossError: no other member is left.
+    """
+    for m, first_bad in enumerate(chunk.first_bad_steps()):
+        if first_bad < 0 or m in course.failed:
+            continue
+        course.failed[m] = int(first_bad)
+        if len(course.failed) == len(program.folders):
+            raise NonFiniteLossError(int(first_bad), float(losses[m]), store.newest())
+        logging.warning(
+            "%s: the loss became %s at step %d",
+            program.folders[m],
+            losses[m],
+            first_bad,
+        )
+
+
+def _evaluate(
+    program: Program, params: Params, step: int, course: Course, reports: MemberReports
+) -> np.ndarray:
+    """ELBOs of the validation split, [M], nats; NaN for members that have failed."""
+    evaluator = program.prepared.evaluator
+    # One key for all: differences between members are their own.
+    key = stream(build.data_key(program.config), "validation latents")
+    elbos = np.full(len(program.folders), np.nan, np.float32)
+    for m in range(len(program.folders)):
+        if m in course.failed:
+            continue
+        # Every process evaluates, so no barrier is needed.
+        statistics = evaluator.statistics(member(params, m), "validation", 1, key)
+        summary = evaluator.summary(statistics, 1)
+        values = {k: v for k in IN_TRAINING if (v := summary[k]) is not None}
+        reports.evaluation(step, m, values)
+        elbos[m] = values.get("elbo", np.nan)
+    return elbos
 
 
 def make_batches(
@@ -285,18 +209,3 @@ def make_batches(
         sharding=layout.steps,
     )
     return streamed, chunk
-
-
-def _tell_first_call(run: RunChunk, started: float) -> RunChunk:
-    """Logs when `run` has been compiled and its first steps are on their way."""
-    told = False
-
-    def told_once(*arguments: Any) -> Any:
-        nonlocal told
-        result = run(*arguments)
-        if not told:
-            told = True
-            logging.info("first step after %.1f s", time.monotonic() - started)
-        return result
-
-    return told_once

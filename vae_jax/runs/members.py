@@ -2,13 +2,12 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from vae_jax.errors import ConfigError
 from vae_jax.runs import identity, sweep
 from vae_jax.storage.records import read_json
-
-Mode = Literal["vmap", "exact"]
+from vae_jax.training.loop import Mode
 
 
 def folder(workdir: pathlib.Path, name: str) -> pathlib.Path:
@@ -21,40 +20,34 @@ def describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:
     return {"mode": mode, "members": {entry.name: dict(entry.values) for entry in grid}}
 
 
-def compare(workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode) -> None:
+def compare(
+    workdir: pathlib.Path, grid: Sequence[sweep.Member], mode: Mode
+) -> list[identity.Standing]:
     """Compares a grid with what a workdir holds.
 
+    Returns:
+        How each member's config stands to what lies in its folder.
+
     Raises:
-        ConfigError: that is a single run, or another grid that saved something.
+        ConfigError: that is a single run, or another grid that saved something, or the
+            folder of a member holds another run.
     """
     if (workdir / "config.json").is_file():
         raise ConfigError(f"workdir={workdir} holds a single run: choose another")
-    path = workdir / "grid.json"
-    if not path.is_file():
-        return
-    saved = read_json(path)
-    if saved != describe(grid, mode) and _holds_checkpoint(workdir):
-        names = saved.get("members")
-        count = len(names) if isinstance(names, dict) else "unreadable"
-        raise ConfigError(
-            f"workdir={workdir} holds another grid of {count} members"
-            f" (mode {saved.get('mode')}): choose another workdir, or the same flags"
-        )
-    standings(workdir, grid)
-
-
-def standings(
-    workdir: pathlib.Path, members: Sequence[sweep.Member]
-) -> list[identity.Standing]:
-    """How each member's config stands to what lies in its folder.
-
-    Raises:
-        ConfigError: one of them holds another run.
-    """
     trained = _holds_checkpoint(workdir)
+    if (workdir / "grid.json").is_file():
+        saved = read_json(workdir / "grid.json")
+        if saved != describe(grid, mode) and trained:
+            names = saved.get("members")
+            count = len(names) if isinstance(names, dict) else "unreadable"
+            raise ConfigError(
+                f"workdir={workdir} holds another grid of {count} members"
+                f" (mode {saved.get('mode')}): choose another workdir, or the same"
+                " flags"
+            )
     return [
         identity.compare(folder(workdir, entry.name), entry.config, trained)
-        for entry in members
+        for entry in grid
     ]
 
 

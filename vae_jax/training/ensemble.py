@@ -14,7 +14,7 @@ def ensemble(trainer: Trainer) -> Trainer:
 
     The members are computed side by side (`vmap`), which equals single runs up to
     rounding. Where every bit must match, map whole trainings instead, as
-    `training.loop.compile_chunk(..., members="exact")` does: a compiler may round a
+    `training.loop.compile_chunk(..., mode="exact")` does: a compiler may round a
     step differently once the map stands inside the loop over steps.
 
     Args:

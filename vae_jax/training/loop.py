@@ -1,33 +1,37 @@
 """The loop around the step: many steps per call of the device, nothing in between.
 
-One compiled program runs a chunk of steps: it picks the rows of each batch from images
-that stay on the device, preprocesses them and makes the update. Python hands over the
-next chunk before it reads the metrics of the last one, saves it or evaluates it, so the
-device never waits.
+One compiled program runs a chunk of steps of all members: it picks the rows of each
+batch from images that stay on the device, preprocesses them and makes the update.
+Python hands over the next chunk before it reads the metrics of the last one, saves it
+or evaluates it, so the device never waits:
+
+    for chunk in train_chunks(run, batches, states, spans(...), ...):
+        ...                         # the device is at work on the next chunk meanwhile
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.training.ensemble import ensemble
 from vae_jax.training.mesh import Layout, fetch
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Array, Hparams, Key
 
+Mode = Literal["vmap", "exact"]
+"""How M members are computed: side by side, or in turn with the bits of single runs."""
+
 
 class Batches(Protocol):
-    """Where a chunk of steps finds its images."""
+    """Where a chunk of steps finds its examples."""
 
     def __call__(
         self, start: int, length: int, padded: int
-    ) -> tuple[Array, Array | None]:
-        """Images [N, ...] and, for each step, rows of them [padded, B].
+    ) -> tuple[Any, Array | None]:
+        """Examples, arrays [N, ...], and for each step rows of them [padded, B].
 
         Or the batches themselves, [padded, B, ...], and None. Only the first `length`
         steps are run; what is given for the rest does not matter.
@@ -35,217 +39,223 @@ class Batches(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class ChunkReport:
-    """What a chunk of steps tells: means over its steps."""
+class ChunkInput(NamedTuple):
+    """What a chunk of n steps or fewer is given for all members alike."""
 
-    step: int  # number of updates made after the chunk
-    metrics: dict[str, np.ndarray]  # [] or [M]
-    first_bad_step: np.ndarray  # [] or [M]: first step with a non-finite loss, or -1
+    examples: Any  # arrays [N, ...]; where rows are None the batches, [n, B, ...]
+    rows: Array | None  # [n, B], int32: which examples each step sees
+    start: Any  # [], int32: number of updates made before
+    length: Any  # [], int32: steps to make
+    data_key: Key  # of preprocessing; that of step t is folded from t
+
+    def batch(self, i: Any) -> Any:
+        """The examples of step `start + i`, [B, ...]."""
+        which = i if self.rows is None else self.rows[i]
+        return jax.tree.map(lambda array: array[which], self.examples)
 
 
-Members = Literal["one", "vmap", "exact"]
-RunChunk = Callable[..., tuple[TrainState, dict[str, Array], Array]]
+class ChunkSums(NamedTuple):
+    """What a chunk of steps tells of each member."""
+
+    metrics: dict[str, Array]  # [M], sums over the steps
+    first_bad: Array  # [M], int32: first step with a non-finite loss, or -1
+
+
+RunChunk = Callable[
+    [TrainState, ChunkInput, Key, Hparams], tuple[TrainState, ChunkSums]
+]
+
+
+def over_members(function: Callable[..., Any], mode: Mode) -> Callable[..., Any]:
+    """A function of one member as a function of M.
+
+    Args:
+        function: of pytrees of one member.
+        mode: "vmap" computes the members side by side, which equals single calls up
+            to rounding; "exact" one after the other, bit for bit as single calls. With
+            one member XLA removes the loop over it, which then costs nothing.
+
+    Returns:
+        A function whose arguments and results have an axis M in front.
+    """
+    if mode == "vmap":
+        return jax.vmap(function)
+    return lambda *members: jax.lax.map(lambda own: function(*own), members)
 
 
 def compile_chunk(
     trainer: Trainer,
-    preprocess: Callable[[Array, Key], Array],
-    members: Members = "one",
+    preprocess: Callable[[Any, Key], Any],
+    mode: Mode = "exact",
     layout: Layout | None = None,
 ) -> RunChunk:
-    """One program for a chunk of any length up to that of `rows`.
+    """One program for a chunk of any length up to that of its input.
 
     Args:
         trainer: of one member.
-        preprocess: (images [B, ...], key) -> x, see `data.batches.preprocessor`.
-        members: "one" run; or M of them, with an axis M in front of state, key and
-            hparams: "vmap" computes them side by side, "exact" one after the other,
-            bit for bit as M single runs.
-        layout: where state and batches lie on several devices; None: on one.
+        preprocess: (examples [B, ...], key) -> x, see `data.batches.preprocessor`.
+        mode: how members are computed, see `over_members`. A single run is one member
+            in mode "exact".
+        layout: where states and batches lie on several devices; None: on one.
 
     Returns:
-        A function (state, images [N, ...], rows [n, B], start, length, data_key, key,
-        hparams) -> (state, sums of metrics, first bad step). It donates the state.
-        Where rows are None, images are the batches, [n, B, ...].
+        A function (states [M], `ChunkInput`, keys [M], hparams [M]) -> (states,
+        `ChunkSums`). It donates the states.
     """
-    if members == "vmap":
-        trainer = ensemble(trainer)
-    # A state comes back as it went in, whatever the compiler would prefer.
-    state_sharding = layout.state if layout else None
-
-    def one_step(
-        state: TrainState,
-        i: Any,
-        images: Array,
-        rows: Array | None,
-        start: Array,
-        *rest: Any,
-    ) -> tuple[TrainState, dict[str, Array]]:
-        data_key, key, hparams = rest
-        x_key = jax.random.fold_in(data_key, start + i)
-        own = i if rows is None else rows[i]
-        batch = jax.tree.map(lambda leaf: leaf[own], images)
-        if layout:
-            batch = jax.lax.with_sharding_constraint(batch, layout.batch)
-        return trainer.step(state, preprocess(batch, x_key), key, hparams)
-
-    def begin(state: TrainState, *data: Any) -> Any:
-        shapes = jax.eval_shape(one_step, state, np.int32(0), *data)[1]
-        sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return state, sums, jnp.full(shapes["loss"].shape, -1, jnp.int32)
-
-    def body(i: Any, carry: Any, *data: Any) -> Any:
-        state, sums, first_bad = carry
-        state, metrics = one_step(state, i, *data)
-        sums = jax.tree.map(jnp.add, sums, metrics)
-        bad = (first_bad < 0) & ~jnp.isfinite(metrics["loss"])
-        return state, sums, jnp.where(bad, data[2] + i, first_bad)
 
     def run(
-        state: TrainState,
-        images: Array,
-        rows: Array | None,
-        start: Array,
-        length: Array,
-        data_key: Key,
-        key: Key,
-        hparams: Hparams,
-    ) -> tuple[TrainState, dict[str, Array], Array]:
-        data = (images, rows, start, data_key, key, hparams)
+        state: TrainState, given: ChunkInput, key: Key, hparams: Hparams
+    ) -> tuple[TrainState, ChunkSums]:
+        def step(i: Any, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+            batch = given.batch(i)
+            if layout:
+                batch = jax.lax.with_sharding_constraint(batch, layout.batch)
+            x_key = jax.random.fold_in(given.data_key, given.start + i)
+            return trainer.step(state, preprocess(batch, x_key), key, hparams)
+
+        def add(
+            i: Any, carry: tuple[TrainState, ChunkSums]
+        ) -> tuple[TrainState, ChunkSums]:
+            state, sums = carry
+            state, metrics = step(i, state)
+            bad = (sums.first_bad < 0) & ~jnp.isfinite(metrics["loss"])
+            return state, ChunkSums(
+                jax.tree.map(jnp.add, sums.metrics, metrics),
+                jnp.where(bad, given.start + i, sums.first_bad),
+            )
+
+        shapes = jax.eval_shape(step, np.int32(0), state)[1]
+        nothing = ChunkSums(
+            jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes),
+            jnp.full(shapes["loss"].shape, -1, jnp.int32),
+        )
         # A loop with a traced length: chunks cut short by a checkpoint need no
         # compilation of their own.
-        return jax.lax.fori_loop(
-            0, length, lambda i, carry: body(i, carry, *data), begin(state, *data)
-        )
+        return jax.lax.fori_loop(0, given.length, add, (state, nothing))
 
-    def run_in_turn(
-        states: TrainState, *shared: Any
-    ) -> tuple[TrainState, dict[str, Array], Array]:
-        *data, keys, hparams = shared
-        each = (states, keys, hparams)
-        return jax.lax.map(lambda m: run(m[0], *data, *m[1:]), each)
+    def run_all(
+        states: TrainState, given: ChunkInput, keys: Key, hparams: Hparams
+    ) -> tuple[TrainState, ChunkSums]:
+        def run_one(state: TrainState, key: Key, hparams: Hparams) -> Any:
+            return run(state, given, key, hparams)
 
-    return jax.jit(
-        run_in_turn if members == "exact" else run,
-        donate_argnums=0,
-        out_shardings=(state_sharding, None, None),
-    )
+        return over_members(run_one, mode)(states, keys, hparams)
+
+    # States come back as they went in, whatever the compiler would prefer.
+    sharding = layout.state if layout else None
+    return jax.jit(run_all, donate_argnums=0, out_shardings=(sharding, None))
 
 
-@dataclasses.dataclass(frozen=True)
-class Pause:
-    """Something to do with the state every so many steps, and at the end."""
+class Span(NamedTuple):
+    """Steps that are run as one chunk, and what is due at their end."""
 
-    every: int  # steps; 0 means only at the end
-    action: Callable[[int, TrainState], None]
+    start: int  # number of updates made before
+    end: int  # and after
+    padded: int  # length of the longest span, and so of every chunk's input
+    evaluates: bool
+    saves: bool
 
 
-def train_loop(
-    run: RunChunk,
-    batches: Batches,
-    state: TrainState,
-    *,
+def spans(
     start: int,
     num_steps: int,
     log_every: int,
-    data_key: Key,
-    key: Key,
-    hparams: Hparams,
-    on_report: Callable[[ChunkReport], None],
+    *,
+    eval_every: int = 0,
+    checkpoint_every: int = 0,
     max_chunk: int | None = None,
-    pauses: Sequence[Pause] = (),
-    should_stop: Callable[[], bool] = lambda: False,
-) -> tuple[int, TrainState]:
-    """Trains from `start` to `num_steps`.
+) -> Iterator[Span]:
+    """Cuts a training into spans, lazily.
+
+    Args:
+        start: number of updates already made.
+        num_steps: number of updates at the end; evaluated, if anything is, and saved.
+        log_every: steps per report, and so per span at most.
+        eval_every: an evaluation after each multiple of it; 0: none.
+        checkpoint_every: a save after each multiple of it; 0: only at the end.
+        max_chunk: fewer steps per span where memory is short.
+
+    Yields:
+        Spans without gaps from `start` to `num_steps`. One ends at each multiple of
+        the three numbers, wherever training was begun or went on.
+    """
+    periods = [n for n in (log_every, eval_every, checkpoint_every) if n]
+    # No span is longer, so its rows need not be: one may log "never".
+    padded = min(num_steps, max_chunk or num_steps, *periods)
+    while start < num_steps:
+        end = min(num_steps, start + padded, *((start // n + 1) * n for n in periods))
+        is_end = end == num_steps
+        yield Span(
+            start,
+            end,
+            padded,
+            evaluates=bool(eval_every) and (is_end or end % eval_every == 0),
+            saves=is_end or (bool(checkpoint_every) and end % checkpoint_every == 0),
+        )
+        start = end
+
+
+class Chunk(NamedTuple):
+    """A span that has been handed to the device."""
+
+    span: Span
+    sums: ChunkSums  # on the device, perhaps not there yet
+    state: TrainState | None = None  # at its end, where something is due; may be kept
+    is_last: bool = False
+
+    def means(self) -> dict[str, np.ndarray]:
+        """Metrics averaged over the steps, [M]; waits for the device."""
+        length = self.span.end - self.span.start
+        return {k: fetch(value) / length for k, value in self.sums.metrics.items()}
+
+    def first_bad_steps(self) -> np.ndarray:
+        """For each member its first step with a non-finite loss, or -1, [M]; waits."""
+        return fetch(self.sums.first_bad)
+
+
+def train_chunks(
+    run: RunChunk,
+    batches: Batches,
+    states: TrainState,
+    to_come: Iterable[Span],
+    data_key: Key,
+    keys: Key,
+    hparams: Hparams,
+) -> Iterator[Chunk]:
+    """Trains one span after the other.
+
+    A chunk is yielded while the device already works on the next one. Where its span
+    evaluates or saves, its state is therefore a copy.
 
     Args:
         run: from `compile_chunk`.
-        batches: gives the images of a chunk.
-        state: at `start`; it is donated.
-        start: number of updates already made.
-        num_steps: number of updates at the end.
-        log_every: steps per report, and per call of the device.
+        batches: gives the examples of a chunk.
+        states: of M members before the first span; donated.
+        to_come: the spans. Each is asked for right before it is handed to the device,
+            and training ends where they end, so they may stop at a signal.
         data_key: of preprocessing; that of step t is folded from t.
-        key: of the step, [] or [M].
-        hparams: of the step, fields [] or [M].
-        on_report: called once per chunk, in order, while the next one already runs. An
-            exception it raises ends the loop.
-        max_chunk: fewer steps per call, and so per report, where memory is short.
-        pauses: called with (step, state) once all reports up to that step are in, so
-            a state after a reported non-finite loss is never seen. The next chunk
-            already runs: the state is a copy, which may be kept.
-        should_stop: asked between chunks; the pauses are then called one last time.
+        keys: of the step, [M].
+        hparams: of the step, fields [M].
 
-    Returns:
-        The step reached and the state there.
+    Yields:
+        A chunk for each span. The last one has a state whatever its span says.
     """
-    step = start
-    # No chunk is longer, so its rows need not be: one may log "never".
-    ever = [num_steps, log_every, max_chunk or log_every, *(p.every for p in pauses)]
-    max_chunk = min(n for n in ever if n)
-    pending: _Chunk | None = None
-    while step < num_steps and not should_stop():
-        end = min(
-            [_next(step, n) for n in (log_every, *(p.every for p in pauses)) if n]
-        )
-        end = min(end, num_steps, step + max_chunk)
-        images, rows = batches(step, end - step, max_chunk)
-        state, sums, first_bad = run(
-            state,
-            images,
-            rows,
-            np.int32(step),
-            np.int32(end - step),
-            data_key,
-            key,
-            hparams,
-        )
-        due = [p for p in pauses if p.every and end % p.every == 0 and end < num_steps]
-        # The next chunk takes the state over while the pauses look at their copy.
-        chunk = _Chunk(
-            end, end - step, sums, first_bad, due, _copy(state) if due else None
-        )
-        if pending:
-            pending.report(on_report)
-            pending.pause()
-        pending, step = chunk, end
-    if pending:
-        pending.report(on_report)
-    for pause in pauses:
-        pause.action(step, state)
-    return step, state
+    chunk: Chunk | None = None
+    for span in to_come:
+        if chunk and (chunk.span.evaluates or chunk.span.saves):
+            chunk = chunk._replace(state=_copy(states))
+        examples, rows = batches(span.start, span.end - span.start, span.padded)
+        start, length = np.int32(span.start), np.int32(span.end - span.start)
+        given = ChunkInput(examples, rows, start, length, data_key)
+        states, sums = run(states, given, keys, hparams)
+        if chunk:
+            yield chunk
+        chunk = Chunk(span, sums)
+    if chunk:
+        yield chunk._replace(state=states, is_last=True)
 
 
 @jax.jit
 def _copy(state: TrainState) -> TrainState:
     """The same arrays in memory of their own."""
     return jax.tree.map(jnp.copy, state)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Chunk:
-    """A chunk that the device has been given and Python has yet to look at."""
-
-    end: int
-    length: int
-    sums: Mapping[str, Array]
-    first_bad: Array
-    due: Sequence[Pause]
-    state: TrainState | None  # at the end, for the pauses that are due there
-
-    def report(self, on_report: Callable[[ChunkReport], None]) -> None:
-        metrics = {
-            name: fetch(value) / self.length for name, value in self.sums.items()
-        }
-        on_report(ChunkReport(self.end, metrics, fetch(self.first_bad)))
-
-    def pause(self) -> None:
-        for pause in self.due:
-            assert self.state is not None
-            pause.action(self.end, self.state)
-
-
-def _next(step: int, every: int) -> int:
-    """The first multiple of `every` after `step`."""
-    return (step // every + 1) * every

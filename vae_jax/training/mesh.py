@@ -26,14 +26,14 @@ class Layout:
     """Where the arrays of a training lie on the mesh."""
 
     mesh: Mesh
-    is_ensemble: bool  # whether the state has an axis of members in front
+    is_ensemble: bool  # whether members, the first axis of a state, lie along `member`
 
     def _sharding(self, *axes: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
     @property
     def state(self) -> NamedSharding:
-        """Of the state, and of keys and hparams: [...] or [M, ...]."""
+        """Of the state, and of keys and hparams, [M, ...]."""
         return self._sharding("member") if self.is_ensemble else self.shared
 
     @property

@@ -1,0 +1,106 @@
+"""Where a training begins: at its newest checkpoint, or at step 0."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data.examples import zeros_x
+from vae_jax.data.spec import DataSpec
+from vae_jax.errors import CheckpointError, ConfigError
+from vae_jax.runs import opened, processes
+from vae_jax.runs.best import Saved, all_stopped
+from vae_jax.runs.course import Course
+from vae_jax.runs.program import Program
+from vae_jax.runs.store import Store
+from vae_jax.storage import manifest
+from vae_jax.training.loop import over_members
+from vae_jax.training.state import TrainState
+from vae_jax.types import Key, Params
+
+
+def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course]:
+    """The newest checkpoint of a program's members, or else new states of them.
+
+    New states have the parameters of the run that `config.train.init_from` names. A
+    training that goes on does not need that run any more.
+
+    Args:
+        program: the members.
+        store: of their checkpoints.
+
+    Returns:
+        The number of updates made, what is there of all members, [M, ...], and how
+        training went until then.
+
+    Raises:
+        CheckpointError: no step is good, or the newest is beyond the end of training.
+        VAEJaxError: the parameters to begin with are not there or don't fit.
+    """
+    spec, train = program.dataset.spec, program.config.train
+    x = zeros_x(spec, program.prepared.evaluator.inputs, 1)
+    # Jitted, it is not traced again: `needs.trace` was given the same function.
+    init = jax.jit(program.prepared.trainer.init)
+
+    def begin(init_keys: Key, x: Any, params: Params | None) -> Saved:
+        def begin_one(key: Key) -> Saved:
+            state = init(key, x)
+            if params is not None:
+                state = _with_params(state, params)
+            return Saved.new(state, build.keeps_best(program.config))
+
+        return over_members(begin_one, program.mode)(init_keys)
+
+    init_keys = program.keys("init")
+    restored = store.restore(jax.eval_shape(begin, init_keys, x, None))
+    if restored is None:
+        with processes.together():
+            params = _parameters_to_begin_with(program.config, spec)
+        sharding = program.layout.state
+        return 0, jax.jit(begin, out_shardings=sharding)(init_keys, x, params), Course()
+    step, saved, meta = restored
+    if step > train.num_steps:
+        raise CheckpointError(
+            f"{program.store}: there is a checkpoint of step {step}, and"
+            f" train.num_steps={train.num_steps}: set train.num_steps={step} or more"
+        )
+    logging.info(
+        "%s: going on from step %d of %d", program.store, step, train.num_steps
+    )
+    course = Course.from_meta(meta)
+    course.has_stopped = saved.best is not None and all_stopped(
+        saved.best, train.patience
+    )
+    return step, saved, course
+
+
+def _parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | None:
+    """The parameters of the run that `config.train.init_from` names, None without.
+
+    Raises:
+        ConfigError: that run's model has other parameters; names the first.
+        VAEJaxError: it can't be opened.
+    """
+    if not config.train.init_from:
+        return None
+    run = opened.open_run(config.train.init_from)
+    wanted = opened.abstract_saved(config, spec).params
+    found, expected = manifest.describe(run.params), manifest.describe(wanted)
+    if misfit := manifest.misfit(found, expected):
+        raise ConfigError(
+            f"train.init_from={config.train.init_from}: {misfit}; the two runs need the"
+            " same model and images of one shape"
+        )
+    return run.params
+
+
+def _with_params(state: TrainState, params: Params) -> TrainState:
+    """A new state of one member that begins with these parameters of the model."""
+    # A copy: donating a state that holds one buffer twice is an error.
+    average = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
+    learned = dataclasses.replace(state.params, model=params)
+    return dataclasses.replace(state, params=learned, ema_params=average)

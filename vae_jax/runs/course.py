@@ -1,0 +1,27 @@
+"""What is known of a training while it goes on, and afterwards."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass
+class Course:
+    """How a training goes: what is known of its members so far."""
+
+    seconds: float = 0.0  # of training, evaluations included
+    failed: dict[int, int] = dataclasses.field(default_factory=dict)
+    """Of members whose loss was not finite the step where that began."""
+    has_stopped: bool = False  # no member's validation gets better any more
+    signal: int = 0  # that asked to stop
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What a checkpoint says of it, as JSON."""
+        failed = {str(m): step for m, step in self.failed.items()}
+        return {"train_seconds": self.seconds, "failed": failed}
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, Any]) -> "Course":
+        """That of a checkpoint, from its `meta`."""
+        failed = {int(m): step for m, step in meta["failed"].items()}
+        return cls(meta["train_seconds"], failed)

@@ -1,0 +1,84 @@
+"""What is told while a program trains: metrics of its members, and a progress bar."""
+
+import contextlib
+import pathlib
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+
+import numpy as np
+
+from vae_jax.report.progress import ProgressBar
+from vae_jax.runs import processes
+from vae_jax.storage.records import MetricWriter
+
+WATCHED = ("elbo", "rate", "distortion")
+
+
+class MemberReports:
+    """Writes the metrics of M members, each into its folder; a context manager.
+
+    Of several processes the first one writes and shows the bar.
+    """
+
+    def __init__(
+        self, folders: Sequence[pathlib.Path], title: str, start: int, num_steps: int
+    ) -> None:
+        """Opens the files.
+
+        Args:
+            folders: of the members.
+            title: of the progress bar.
+            start: number of updates already made.
+            num_steps: number of updates at the end.
+        """
+        writes = processes.is_first()
+        with contextlib.ExitStack() as stack:
+            self._writers = [
+                stack.enter_context(MetricWriter(folder, start_step=start))
+                for folder in (folders if writes else ())
+            ]
+            self._bar = stack.enter_context(
+                ProgressBar(title, num_steps, start, silent=not writes)
+            )
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "MemberReports":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def training(
+        self, step: int, metrics: Mapping[str, np.ndarray], failed: Collection[int]
+    ) -> None:
+        """Writes the metrics of a chunk of steps, and shows the means over members.
+
+        Args:
+            step: number of updates made.
+            metrics: name -> means over the chunk, [M].
+            failed: members to leave out; not all of them.
+        """
+        rows = {name: value.astype(float) for name, value in metrics.items()}
+        num_members = len(rows["loss"])
+        good = [m for m in range(num_members) if m not in failed]
+        for m in good if self._writers else ():
+            self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
+        self._bar.update(step, {k: rows[k][good].mean() for k in WATCHED if k in rows})
+
+    def evaluation(self, step: int, m: int, values: Mapping[str, float]) -> None:
+        """Writes the numbers of one member, by name, on the validation split."""
+        if self._writers:
+            self._write(step, m, {f"eval/{k}": v for k, v in values.items()})
+
+    def flush(self) -> None:
+        """Returns once everything told is on disk."""
+        for writer in self._writers:
+            writer.flush()
+
+    def _write(self, step: int, m: int, values: Mapping[str, float]) -> None:
+        self._writers[m].scalars(step, values)

@@ -1,0 +1,110 @@
+"""Runs that one compiled program trains, and what they share."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data.dataset import Dataset
+from vae_jax.runs import identity
+from vae_jax.runs.announce import announce
+from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.memory import check_numbers
+from vae_jax.runs.needs import Arrays, trace
+from vae_jax.training.loop import Mode
+from vae_jax.training.mesh import Layout
+from vae_jax.training.step import Trainer
+from vae_jax.types import Hparams, Key, stream
+
+
+class Prepared(NamedTuple):
+    """The data, the model and the trainer that the members of a program share."""
+
+    evaluator: Evaluator  # holds the data and the model
+    trainer: Trainer  # of one member
+    arrays: Arrays  # of one member's training, see `needs.trace`
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """Runs that one compiled program trains, its M members.
+
+    They differ in the seed and in traced numbers alone, and have an axis M in front of
+    state, keys, hparams and metrics. A single run is a program of one member in mode
+    "exact", which has the bits, the memory and the speed of a step without the axis.
+    """
+
+    configs: Sequence[ConfigDict]
+    folders: Sequence[pathlib.Path]  # where each member lies as an ordinary run
+    store: pathlib.Path  # the folder whose `checkpoints` hold all members together
+    prepared: Prepared
+    mode: Mode
+    layout: Layout
+
+    @property
+    def config(self) -> ConfigDict:
+        """Of what all members have in common."""
+        return self.configs[0]
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.prepared.evaluator.dataset
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one run, whose checkpoints lie in its own folder."""
+        return self.store == self.folders[0]
+
+    @functools.cached_property
+    def digests(self) -> list[str]:
+        """Of each member, see `identity.digest`."""
+        data = identity.describe(self.dataset)
+        return [identity.digest(config.to_dict(), data) for config in self.configs]
+
+    def keys(self, name: str) -> Key:
+        """The members' keys for a named purpose, [M]."""
+        roots = jnp.stack([build.run_key(config) for config in self.configs])
+        return jax.vmap(stream, in_axes=(0, None))(roots, name)
+
+    @functools.cached_property
+    def hparams(self) -> Hparams:
+        """The members' traced numbers, [M]."""
+        return build.make_member_hparams(self.configs)
+
+    def __str__(self) -> str:
+        count = len(self.configs)
+        names = "one run" if count == 1 else f"{count} members"
+        in_turn = " in turn" if self.mode == "exact" and count > 1 else ""
+        return f"{names}{in_turn} on {self.layout}"
+
+
+def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
+    """Loads the data and builds what trains and evaluates a model on them.
+
+    Args:
+        config: a config that `build.check` has passed.
+        datasets: those loaded before, by their part of the config; gets this one.
+
+    Returns:
+        What all configs share that differ from this one in traced numbers and seed.
+
+    Raises:
+        VAEJaxError: the data are unusable or don't suit the config, or a number of the
+            config is too large to try.
+    """
+    check_numbers(config)
+    name = repr(sorted(config.data.to_dict().items()))
+    if name not in datasets:
+        datasets[name] = build.make_dataset(config)
+        announce(config, datasets[name])
+    dataset = datasets[name]
+    build.check_support(config, dataset.levels)
+    trainer = build.make_trainer(config, dataset.spec)
+    arrays = trace(config, dataset.spec, trainer)
+    return Prepared(Evaluator(config, dataset), trainer, arrays)

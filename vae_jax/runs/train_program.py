@@ -1,0 +1,97 @@
+"""From the members of a program to finished runs: what single runs and grids share."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vae_jax.runs import identity, processes
+from vae_jax.runs.finish import finish_members
+from vae_jax.runs.fit import fit
+from vae_jax.runs.program import Program
+from vae_jax.storage import lock
+
+
+def train_program(
+    program: Program, standings: Sequence[identity.Standing], title: str
+) -> list[dict[str, Any]]:
+    """Trains and finishes the members of a program, or goes on with them.
+
+    Args:
+        program: the members; their workdir is locked.
+        standings: of each member to what its folder holds, taken since.
+        title: of the progress bar.
+
+    Returns:
+        For each member the content of its results.json, or `failed_at_step` alone if
+        its loss was not finite.
+
+    Raises:
+        VAEJaxError: the data or a folder is unusable, or no loss is finite.
+        Interrupted: a signal asked to stop; a checkpoint is saved.
+    """
+    results = finished(program.folders, standings)
+    if results is not None:
+        return results
+    claim(program, standings)
+    saved, course = fit(program, title)
+    return finish_members(program, saved, course)
+
+
+def finished(
+    folders: Sequence[pathlib.Path], standings: Sequence[identity.Standing]
+) -> list[dict[str, Any]] | None:
+    """The results of runs that are all finished and have nothing left to do.
+
+    Args:
+        folders: of the runs.
+        standings: of their configs to what the folders hold.
+
+    Returns:
+        The content of each results.json; None if there is something to do.
+    """
+    paths = [folder / "results.json" for folder in folders]
+    if any(standing.reopens for standing in standings):
+        return None
+    if not all(processes.agree_on_file(path) for path in paths):
+        return None
+    return [identity.read_results(folder) for folder in folders]
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other programs out of a workdir; of several processes the first holds it.
+
+    Raises:
+        ConfigError: another program trains there.
+        StorageError: the folder can't be written.
+    """
+    with contextlib.ExitStack() as stack:
+        with processes.together():
+            if processes.is_first():
+                stack.enter_context(lock.held(folder))
+        yield
+
+
+def claim(program: Program, standings: Sequence[identity.Standing]) -> None:
+    """Writes what each member is, once all are known to go on with the same data.
+
+    Args:
+        program: the members; their workdir is locked.
+        standings: of each member to what its folder holds.
+
+    Raises:
+        DataError: a member was trained on other data.
+        StorageError: a folder can't be written.
+    """
+    members = list(zip(program.folders, program.configs, standings, strict=True))
+    with processes.together():
+        for folder, _, standing in members:
+            if not standing.is_new:
+                identity.check_same_data(folder, program.dataset)
+    with processes.together():
+        for folder, config, standing in members if processes.is_first() else ():
+            identity.claim(folder, config, program.dataset, standing)
+    with processes.together():
+        for folder in program.folders:
+            identity.check_same_data(folder, program.dataset)
