@@ -53,11 +53,12 @@ def train(mesh, is_ensemble, streamed=False):
     x = jnp.zeros((1, *IMAGES.shape[1:]))
     state = jax.jit(init, out_shardings=layout.state)(key, x)
     key, hparams = place((key, hparams), layout.state)
+    program = ""
     for start, length in ((0, STEPS - 1), (STEPS - 1, 1)):
         images, rows = batches(start, length, STEPS)
         numbers = np.int32(start), np.int32(length), jax.random.key(1)
         arguments = (state, images, rows, *numbers, key, hparams)
-        program = run.lower(*arguments).compile().as_text()
+        program = program or run.lower(*arguments).compile().as_text()
         state, sums, _ = run(*arguments)
     return {name: np.asarray(v).tolist() for name, v in sums.items()}, program, state
 
