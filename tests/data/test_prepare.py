@@ -292,7 +292,7 @@ def original(raw_data: pathlib.Path, name: str) -> dict:
         with gzip.open(folder / file) as stream:
             ndim = stream.read(4)[3]
             shape = struct.unpack(f">{ndim}I", stream.read(4 * ndim))
-            return np.array(list(stream.read()), np.uint8).reshape(shape)
+            return np.array(bytearray(stream.read())).reshape(shape)
 
     return {
         split: (read(f"{k}-images-idx3-ubyte.gz"), read(f"{k}-labels-idx1-ubyte.gz"))

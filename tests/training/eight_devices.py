@@ -50,10 +50,11 @@ def train(mesh, mode, streamed=False):
     init = over_members(lambda key: trainer.init(key, x), mode)
     states = jax.jit(init, out_shardings=layout.state)(keys)
     keys, hparams = place((keys, hparams), layout.state)
+    program = ""
     for start, length in ((0, STEPS - 1), (STEPS - 1, 1)):
         numbers = np.int32(start), np.int32(length), jax.random.key(1)
         given = ChunkInput(*batches(start, length, STEPS), *numbers)
-        program = run.lower(states, given, keys, hparams).compile().as_text()
+        program = program or run.lower(states, given, keys, hparams).compile().as_text()
         states, sums = run(states, given, keys, hparams)
     metrics = {name: np.asarray(v).tolist() for name, v in sums.metrics.items()}
     return metrics, program, states
