@@ -66,6 +66,7 @@ PAGES = {
 ELSEWHERE = {page: source for source, page in PAGES.items() if source.endswith(".md")}
 SPECIAL = r"([|*]|_(?=\W|$))"  # of reStructuredText
 OF_FLAX = {"name", "parent", "replace", "scope", "setup"}
+MODULES = re.compile(r"<!-- modules of ([\w, ]+) -->")
 LINK = re.compile(r"(\]\()([^)#:\s]+)([^)]*\))")
 
 
@@ -86,6 +87,26 @@ def on_source_read(app: Any, docname: str, source: list[str]) -> None:
         return f"{before}{os.path.relpath(page, f'docs/{docname}/..')}{after}"
 
     source[0] = LINK.sub(bend, source[0])
+    source[0] = MODULES.sub(lambda rooms: reference(rooms[1].split(", ")), source[0])
+
+
+def reference(rooms: list[str]) -> str:
+    """A section for each public module of some files and folders of vae_jax/."""
+    sections = []
+    for room in rooms:
+        place = ROOT / "vae_jax" / room
+        files = sorted(place.rglob("*.py")) or [place.with_suffix(".py")]
+        for file in files:
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            is_package = parts[-1] == "__init__"
+            if is_package and "\nBY_NAME" not in file.read_text(encoding="utf-8"):
+                continue  # a package that only has a name
+            module = ".".join(parts[:-1] if is_package else parts)
+            sections.append(
+                f"## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n"
+                "   :members:\n```\n"
+            )
+    return "\n".join(sections)
 
 
 def on_docstring(
