@@ -17,7 +17,7 @@ from vae_jax.runs.best import Saved
 from vae_jax.runs.course import Course
 from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.program import Program
-from vae_jax.storage.atomic import writing
+from vae_jax.files import writing
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.records import write_json
 from vae_jax.training.mesh import member
