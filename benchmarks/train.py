@@ -44,7 +44,6 @@ from benchmarks.common import (
 from configs import default
 from vae_jax import build
 from vae_jax.objectives.elbo import elbo_loss
-from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.fit import fit
 from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.training.mesh import make_layout
@@ -87,15 +86,15 @@ def make_images(model: str, path: pathlib.Path) -> np.ndarray:
 
 def real(config: ConfigDict) -> Callable[[], float]:
     """Steps per second of the real loop, by the times of its reports."""
-    evaluator = Evaluator(config, build.make_dataset(config))
+    dataset = build.make_dataset(config)
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             fit(
                 config,
-                evaluator,
-                build.make_trainer(config, evaluator.dataset.image_shape),
+                dataset,
+                build.make_trainer(config, dataset.image_shape),
                 build.run_key(config),
                 build.make_hparams_of(config),
                 folder=folder,

@@ -211,9 +211,9 @@ CASES = [
     # What could be trained, but not measured or drawn at the end.
     (
         "train",
-        [f"{NPZ}/few.npz", "--config.eval.regularity=True"],
-        "has 16 and 2",
-        "regularity=False",
+        ["--config.eval.measures=likelihood,regularty"],
+        "eval.measures='regularty'",
+        "Did you mean 'regularity'?",
     ),
     (
         "train",

@@ -20,7 +20,7 @@ from vae_jax.data.batches import Preprocess, preprocessor
 from vae_jax.data.image_files import check_image_size
 from vae_jax.data.sources import Dataset, load_dataset
 from vae_jax.errors import ConfigError
-from vae_jax.evaluation.completeness import NEIGHBOURS
+from vae_jax.evaluation import measures
 from vae_jax.models.hierarchical import HierarchicalVAE
 from vae_jax.models.vae import VAE
 from vae_jax.networks import conv, gated, mlp
@@ -163,6 +163,7 @@ def check(config: ConfigDict) -> None:
         if empty or not all(isinstance(n, int) and n > 0 for n in flat[field]):
             raise ConfigError(f"{field}={flat[field]}: must be whole numbers above 0")
     check_image_size(config.data.image_size or None)
+    measures.selected(config.eval.measures)
     warmup = config.objective.warmup_steps
     if config.objective.schedule != "constant" and warmup > config.train.num_steps:
         raise ConfigError(
@@ -253,16 +254,6 @@ def check_parts(config: ConfigDict) -> None:
         raise ConfigError(
             f"objective.num_groups={objective.num_groups}: must divide"
             f" objective.num_samples={objective.num_samples}"
-        )
-    if config.eval.regularity and model.upper_latent_dims:
-        raise ConfigError(
-            f"{upper}: continuity and completeness are measured on one latent layer;"
-            " set eval.regularity=False"
-        )
-    if config.eval.regularity and model.posterior == "coupling_flow":
-        raise ConfigError(
-            "model.posterior=coupling_flow: continuity and completeness are measured"
-            " on normal codes; set eval.regularity=False"
         )
 
 
@@ -363,18 +354,11 @@ def model_input(binarize: str, dequantize: bool, levels: str) -> str:
 
 
 def check_evaluation(config: ConfigDict, dataset: Dataset) -> None:
-    """Refuses, before training, data that could not be measured or drawn after it.
+    """Refuses, before training, images that could not be drawn after it.
 
     Raises:
         ConfigError: says what to change.
     """
-    sizes = len(dataset.train), len(dataset.test)
-    if config.eval.regularity and min(sizes) <= NEIGHBOURS:
-        raise ConfigError(
-            f"eval.regularity=True needs more than {NEIGHBOURS} training and test"
-            f" images; {dataset.name} has {sizes[0]} and {sizes[1]}: set"
-            " eval.regularity=False, or a larger data.test_fraction"
-        )
     channels = dataset.image_shape[-1]
     if config.eval.figures and channels not in (1, 3):
         raise ConfigError(

@@ -1,5 +1,11 @@
 """Errors that a user can mend: each carries one line that says how."""
 
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
 
 def one_line(text: str) -> str:
     """The text with line breaks, control codes and the like escaped as `repr` does.
@@ -61,3 +67,46 @@ class NonFiniteLossError(VAEJaxError, FloatingPointError):
             f"the loss became {value} at step {step}; {kept}."
             " Try a smaller optimizer.learning_rate or optimizer.clip_norm"
         )
+
+
+def nearest(name: object, options: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The option that a name was probably meant to be.
+
+    Args:
+        name: what was written.
+        options: what would be valid.
+        cutoff: how alike they must be, from 0 to 1, see `difflib.get_close_matches`.
+
+    Returns:
+        One of the options, or None if none is like it.
+    """
+    found = difflib.get_close_matches(str(name), list(options), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def did_you_mean(name: object, options: Iterable[str]) -> str:
+    """The sentence " Did you mean 'x'?" about the nearest option, or nothing."""
+    near = nearest(name, options)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> Any:
+    """One of several options by its name.
+
+    Args:
+        options: what there is, by name; or names, which stand for themselves.
+        field: whose value is the name, for messages.
+        value: the name.
+
+    Returns:
+        The option.
+
+    Raises:
+        ConfigError: there is none of that name; lists them, and asks for the nearest.
+    """
+    if value in options:
+        return options[value] if isinstance(options, Mapping) else value
+    raise ConfigError(
+        f"{field}={value!r}: must be one of {', '.join(options)}."
+        f"{did_you_mean(value, options)}"
+    )

@@ -15,5 +15,4 @@ def get_config() -> ConfigDict:
     config.model.latent_dim = 100
     config.model.upper_latent_dims = (50,)
     config.model.upper_hidden_dims = (100, 100)
-    config.eval.regularity = False  # measured on one latent layer
     return config

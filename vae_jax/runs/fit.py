@@ -15,13 +15,16 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
+from vae_jax.data.dataset import Dataset
 from vae_jax.errors import CheckpointError, ConfigError, NonFiniteLossError
+from vae_jax.evaluation.measures.likelihood import measure_split
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import processes, signals
 from vae_jax.runs.best import Saved, updated
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.run_data import split_of
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.records import MetricWriter
+from vae_jax.trained import Trained
 from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import (
     Batches,
@@ -43,7 +46,7 @@ IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 def fit(
     config: ConfigDict,
-    evaluator: Evaluator,
+    dataset: Dataset,
     trainer: Trainer,
     keys: Key,
     hparams: Hparams,
@@ -62,7 +65,7 @@ def fit(
 
     Args:
         config: its train and data parts are read.
-        evaluator: holds the data.
+        dataset: the images.
         trainer: of one run.
         keys: root key of the run, or [M].
         hparams: of the step, fields [] or [M].
@@ -84,8 +87,9 @@ def fit(
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     num_steps, batched = config.train.num_steps, members != "one"
+    model = build.make_model(config, dataset.image_shape)
+    validation = split_of(config, dataset, "validation")
     patience = config.train.patience
-    dataset = evaluator.dataset
     x = jnp.zeros((1, *dataset.image_shape))
     streams = jax.vmap(stream, in_axes=(0, None)) if batched else stream
     init_keys = streams(keys, "init")
@@ -178,8 +182,9 @@ def fit(
                 params = member(params, m) if batched else on_one_device(params)
                 # One key for all: differences between members are their own.
                 key = stream(build.data_key(config), "validation latents")
-                statistics = evaluator.statistics(params, "validation", 1, key)
-                summary = evaluator.summary(statistics, 1)
+                summary = measure_split(
+                    Trained.of(model, params), validation, key, num_samples=1
+                )
                 found = {k: summary[k] for k in IN_TRAINING}
                 values = {f"eval/{k}": v for k, v in found.items() if v is not None}
                 elbos[m] = values.get("eval/elbo", np.nan)

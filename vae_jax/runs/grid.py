@@ -18,12 +18,13 @@ from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import identity, members, processes, sweep
 from vae_jax.runs.announce import announce
 from vae_jax.runs.best import Saved
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.finish import finish
 from vae_jax.runs.fit import fit
 from vae_jax.runs.members import Mode
 from vae_jax.runs.memory import check_memory, check_numbers
 from vae_jax.runs.needs import num_bytes, trace
-from vae_jax.runs.single import finish, parameters_to_begin_with
+from vae_jax.runs.run_data import run_data
+from vae_jax.runs.single import parameters_to_begin_with
 from vae_jax.storage import lock
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.records import write_json
@@ -157,14 +158,14 @@ def _train_program(
         for folder in folders:
             identity.check_same_data(folder, dataset)
         first_params = parameters_to_begin_with(config, dataset.image_shape)
-    evaluator = Evaluator(config, dataset)
+    measured = run_data(config, dataset)
     trainer = build.make_trainer(config, dataset.image_shape)
     keys = jnp.stack([build.run_key(entry.config) for entry in part])
     data = identity.describe(dataset)
     digests = [identity.digest(entry.config.to_dict(), data) for entry in part]
     joint, meta = fit(
         config,
-        evaluator,
+        dataset,
         trainer,
         keys,
         build.make_member_hparams([entry.config for entry in part]),
@@ -205,7 +206,7 @@ def _train_program(
             path = folder / "results.json"
             if path.is_file():
                 return identity.read_results(folder)
-            return finish(entry.config, evaluator, saved, meta, folder)
+            return finish(entry.config, dataset, measured, saved, meta, folder)
 
         for done, (run, results) in enumerate(
             zip(good, _side_by_side(finished, good), strict=True), start=1

@@ -17,6 +17,7 @@ from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.sources import moved, read_arrays
 from vae_jax.errors import CheckpointError, DataError
+from vae_jax.evaluation.chunks import map_rows
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
 from vae_jax.runs.best import Saved
@@ -48,9 +49,10 @@ class Run:
         """The model with its parameters."""
         return Trained(self.model, self.params)
 
-    def key(self, name: str) -> Key:
-        """The run's key for a named purpose."""
-        return stream(build.run_key(self.config), name)
+    @property
+    def root_key(self) -> Key:
+        """The key that all others of the run are streams of."""
+        return build.run_key(self.config)
 
     def dataset(self, data_dir: str | None = None) -> Dataset:
         """The images it was trained on, from `data_dir` if they have moved.
@@ -130,7 +132,7 @@ def sample(
 
     Args:
         run: a trained run.
-        key: of the draws.
+        key: random key for the draws.
         num: how many.
         temperature: multiplies the prior's standard deviation.
 
@@ -150,9 +152,9 @@ def sample(
             parts["draw"] = likelihood.sample(x_key)
         return parts
 
-    keys = [jax.random.fold_in(key, i) for i in range(-(-num // CHUNK))]
-    parts = [jax.device_get(chunk(k)) for k in keys]
-    return jax.tree.map(lambda *values: np.concatenate(values)[:num], *parts)
+    return map_rows(
+        lambda rows: chunk(jax.random.fold_in(key, rows[0] // CHUNK)), num, CHUNK
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,8 +223,4 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
         mean = trained.decode(code).mean
         return {"x": x, "mean": mean, "code": code, "std": std}
 
-    parts = []
-    for start in range(0, len(images), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(images)))
-        parts.append(jax.device_get(chunk(rows, images[rows])))
-    return jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    return map_rows(lambda rows: chunk(rows, images[rows]), len(images), CHUNK)

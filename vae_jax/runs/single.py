@@ -2,12 +2,9 @@
 
 import contextlib
 import pathlib
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import jax
-import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
@@ -18,20 +15,16 @@ from vae_jax.paths import local_path
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import identity, opened, processes
 from vae_jax.runs.announce import announce
-from vae_jax.runs.best import Saved
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.finish import finish
 from vae_jax.runs.fit import fit
 from vae_jax.runs.memory import check_memory, check_numbers
 from vae_jax.runs.needs import trace
+from vae_jax.runs.run_data import run_data
 from vae_jax.storage import lock, manifest
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.checkpoints import Checkpoints
-from vae_jax.storage.records import write_json
 from vae_jax.training.mesh import Layout, make_layout, on_one_device
 from vae_jax.training.step import Trainer
-from vae_jax.types import Params, stream
-
-_DRAWING = threading.Lock()  # Matplotlib is not thread-safe
+from vae_jax.types import Params
 
 
 def train(
@@ -103,11 +96,10 @@ def _train(
 ) -> dict[str, Any]:
     """Trains and finishes a run whose workdir is claimed."""
     announce(config, dataset)
-    evaluator = Evaluator(config, dataset)
     digest = identity.digest(config.to_dict(), identity.describe(dataset))
     saved, meta = fit(
         config,
-        evaluator,
+        dataset,
         trainer,
         build.run_key(config),
         build.make_hparams_of(config),
@@ -125,7 +117,8 @@ def _train(
     with processes.together(), bar:
         return finish(
             config,
-            evaluator,
+            dataset,
+            run_data(config, dataset),
             on_one_device(saved),
             meta,
             workdir,
@@ -160,63 +153,3 @@ def parameters_to_begin_with(
             " same model and images of one shape"
         )
     return run.params
-
-
-def finish(
-    config: ConfigDict,
-    evaluator: Evaluator,
-    saved: Saved,
-    meta: Mapping[str, Any],
-    workdir: pathlib.Path,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Evaluates the test split, draws the figures and writes results.json last.
-
-    Of several processes all evaluate, each on its own, and the first writes.
-
-    Args:
-        config: of the run.
-        evaluator: of its model and data, possibly shared with other runs.
-        saved: what the last checkpoint holds, on one device.
-        meta: with `train_seconds`.
-        workdir: where the results go.
-        progress: called with images evaluated and their total.
-
-    Returns:
-        The content of results.json.
-    """
-    params, num_samples = saved.params, config.eval.num_samples
-    key = build.run_key(config)
-    statistics = evaluator.statistics(
-        params, "test", num_samples, stream(key, "evaluation"), progress
-    )
-    regular = {}
-    if config.eval.regularity:
-        regular = evaluator.regularity(params, stream(key, "regularity"))
-    num_steps, seconds = int(saved.state.step), meta["train_seconds"]
-    results = {
-        "step": int(saved.step),
-        **({} if saved.best is None else {"trained_steps": num_steps}),
-        **evaluator.summary(statistics, num_samples),
-        **regular,
-        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "train_seconds": seconds,
-        "images_per_second": num_steps * config.data.batch_size / seconds,
-    }
-    if not processes.is_first():
-        return results
-    if config.eval.figures:
-        from vae_jax.report import figures  # matplotlib delays the start of training
-
-        with _DRAWING, writing(workdir / "figures"):
-            figures.draw_all(
-                lambda x: np.asarray(evaluator.encode(params, x).mean),
-                lambda z: np.asarray(evaluator.decode(params, z).mean),
-                np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
-                evaluator.shown("test", 64),
-                statistics,
-                evaluator.dataset.test.labels,
-                workdir,
-            )
-    write_json(workdir / "results.json", results)
-    return results
