@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import quantity_tables
 from vae_jax.quantities import Group, Quantity, is_reference, keys_of, one, sections
 from vae_jax.runs import finish
 
@@ -46,3 +47,16 @@ def test_an_error_is_a_number_of_its_own():
 @pytest.mark.parametrize(("unit", "label"), [("", "Rate"), ("nats", "Rate, nats")])
 def test_the_label_of_an_axis(unit, label):
     assert Quantity("Rate", "", one("rate"), Group("Fit"), unit=unit).label == label
+
+
+@pytest.mark.parametrize("page", quantity_tables.PAGES, ids=lambda page: page.name)
+def test_the_docs_hold_these_meanings(page):
+    """`python -m tests.quantity_tables` brings them up to date."""
+    text = page.read_text("utf-8")
+    assert quantity_tables.BLOCK.search(text)
+    assert quantity_tables.filled(text) == text
+
+
+def test_the_docs_hold_every_number():
+    text = "".join(page.read_text("utf-8") for page in quantity_tables.PAGES)
+    assert [key for key in keys_of(ALL) if f"`{key}`" not in text] == []

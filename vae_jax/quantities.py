@@ -66,12 +66,7 @@ def one(key: str) -> dict[str, str]:
 
 
 def at(key: str, *prefixes: str) -> dict[str, str]:
-    """The lines of a number that is measured at several sources of codes.
-
-    Args:
-        key: of the number at codes from the prior.
-        prefixes: of `SOURCES`.
-    """
+    """The lines of a number that is measured at the sources with these prefixes."""
     return {prefix + key: SOURCES[prefix] for prefix in prefixes}
 
 

@@ -102,7 +102,7 @@ def against_setting(quantity: Quantity, layout: Layout, path: PathLike) -> None:
     for axes, drawn in zip(all_axes, panels, strict=True):
         title = quantity.lines[drawn[0]] if len(panels) > 1 else ""
         is_last = axes is all_axes[-1]
-        style.dress(axes, title, layout.label if is_last else "", quantity.label)
+        style.label_axes(axes, title, layout.label if is_last else "", quantity.label)
         number = itertools.count()
         for key, line in itertools.product(drawn, layout.lines):
             if is_reference(key) and line != next(iter(layout.lines)):
@@ -213,7 +213,7 @@ def rate_distortion(layout: Layout, path: PathLike) -> None:
     """
     figure = style.new_figure(4.6)
     axes = figure.add_subplot()
-    style.dress(axes, "", "Rate, nats", "Distortion, nats")
+    style.label_axes(axes, "", "Rate, nats", "Distortion, nats")
     points: list[tuple[float, float, str]] = []
     for i, (name, line) in enumerate(layout.lines.items()):
         rates, rate_errors = _numbers(list(line.values()), "rate")
