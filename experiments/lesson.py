@@ -9,8 +9,6 @@ OUT/*.png and OUT/lesson.json and brings the numbers in OUT.md and OUT.es.md up 
 Run again, it goes on where it was interrupted and trains nothing twice.
 """
 
-import dataclasses
-import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,21 +20,14 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments import cli, lesson_figures, lesson_text
+from experiments.lesson_model import Model
 from vae_jax import build
-from vae_jax.data.dataset import Dataset
-from vae_jax.distributions import Posterior
 from vae_jax.errors import DataError
-from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import even_rows
-from vae_jax.evaluation.data import Data
-from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.report.latent_space import prior_grid
-from vae_jax.runs import grid, members, opened
-from vae_jax.runs.run_data import run_data
+from vae_jax.runs import grid, members
 from vae_jax.storage.atomic import writing
 from vae_jax.storage.records import read_metrics, write_json
-from vae_jax.trained import first_posterior
-from vae_jax.types import Array, Key, stream
 
 _OUT = cli.define_path("out", None, "Folder of figures and numbers: docs/lesson.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: mnist_5k.")
@@ -53,55 +44,6 @@ DATA = {
 }
 SHIFT = 0.2  # how far codes are moved, in their own standard deviations
 LANGUAGES = ("", ".es")
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A model of the lesson: trained, and its results."""
-
-    results: Mapping[str, Any]
-    folder: pathlib.Path
-    dataset: Dataset
-
-    @functools.cached_property
-    def config(self) -> ConfigDict:
-        return self.run.config
-
-    @functools.cached_property
-    def run(self) -> opened.Run:
-        return opened.open_run(self.folder)
-
-    @functools.cached_property
-    def data(self) -> Data:
-        return run_data(self.config, self.dataset)
-
-    @functools.cached_property
-    def layer(self) -> FirstLayer:
-        return FirstLayer.of(self.run.trained, self.data.heldout.x(np.zeros(1, int)))
-
-    @functools.cached_property
-    def codes(self) -> Codes:
-        """Of the training images."""
-        return self.layer.codes(self.data.train, self.key)
-
-    @property
-    def key(self) -> Key:
-        """The key of everything that the lesson draws."""
-        return stream(build.data_key(self.config), "lesson")
-
-    def encode(self, x: Array) -> Posterior:
-        """x [B, H, W, C] -> q(z | x)."""
-        return first_posterior(self.run.trained, x)
-
-    def decode(self, z: Any) -> np.ndarray:
-        """z [..., D] -> means of p(x | z), [..., H, W, C]."""
-        z = np.asarray(z, np.float32)
-        mean = self.layer.decode(z.reshape(-1, z.shape[-1])).mean
-        return np.asarray(mean).reshape(*z.shape[:-1], *mean.shape[1:])
-
-    def distortion(self, z: Array, x: Array) -> float:
-        """Mean of -log p(x | z), nats."""
-        return -float(self.layer.decode(z).log_prob(x).mean())
 
 
 Models = Mapping[tuple[str, int], Model]  # ("beta1", 16): KL weight 1, 16 dimensions

@@ -63,7 +63,7 @@ def evaluate(
         raise DataError("x: there are no examples in it to evaluate")
     apply = model_functions(model).apply
     if hparams is not None:
-        apply, params = _told_hparams(model), (params, hparams)
+        apply, params = _with_hparams(model), (params, hparams)
     output = jax.eval_shape(apply, params, x, key)
     check_output(output, x)
     check_support(output.likelihood, x)
@@ -87,7 +87,7 @@ def evaluate(
 
 
 @functools.lru_cache(maxsize=128)
-def _told_hparams(model: Any) -> Apply:
+def _with_hparams(model: Any) -> Apply:
     """(params and hparams, x, key) -> VAEOutput; one function for equal modules."""
 
     def apply(params: Any, x: Any, key: Key) -> Any:
