@@ -16,7 +16,7 @@ from configs import default
 from experiments import cli
 from vae_jax import build
 from vae_jax.errors import ConfigError
-from vae_jax.runs import finished
+from vae_jax.runs import finish, finished
 
 _WORKDIRS = flags.DEFINE_string("workdirs", None, "DIR,DIR,...: finished runs.")
 _OUT = cli.define_path("out", None, "Folder of the report; made if missing.")
@@ -42,6 +42,7 @@ def main() -> None:
         out,
         runs.rows,
         runs.folders,
+        quantities=finish.quantities(),
         swept=runs.swept,
         config=runs.shared,
         commands=commands,
