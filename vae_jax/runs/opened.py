@@ -76,7 +76,7 @@ class Run:
         """
         key = stream(build.data_key(self.config), "reconstruct")
         draw = fixed_draw(build.make_preprocess(self.config), key)
-        return draw(images, np.arange(num_examples(images)))
+        return draw(images, jnp.arange(num_examples(images)))
 
     def encode(self, images: Any) -> Posterior:
         """q(z | x) of the layer next to the data, for images as in `preprocess`."""
