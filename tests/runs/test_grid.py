@@ -33,10 +33,10 @@ def trained(tmp_path_factory):
     """The same four as one program, and its rows and number of traces."""
     folder = tmp_path_factory.mktemp("grid")
     traces = []
-    original = step.apply_samples
+    original = step.draw_samples
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            step, "apply_samples", lambda *a: traces.append(1) or original(*a)
+            step, "draw_samples", lambda *a: traces.append(1) or original(*a)
         )
         rows = grid.train_grid(small_config(), folder, SWEEP, 2)
     return folder, rows, len(traces)
@@ -67,9 +67,9 @@ def test_one_program_for_the_group(trained, tmp_path):
     # members, weights and seeds there are.
     _, _, traces = trained
     calls = []
-    original = step.apply_samples
+    original = step.draw_samples
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "apply_samples", lambda *a: calls.append(1) or original(*a))
+        patch.setattr(step, "draw_samples", lambda *a: calls.append(1) or original(*a))
         single.train(small_config(), tmp_path)
     assert traces == len(calls)
 
