@@ -35,9 +35,7 @@ def trained(tmp_path_factory):
     traces = []
     original = step.draw_samples
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            step, "draw_samples", lambda *a: traces.append(1) or original(*a)
-        )
+        patch.setattr(step, "draw_samples", lambda *a: traces.append(1) or original(*a))
         rows = grid.train_grid(small_config(), folder, SWEEP, 2)
     return folder, rows, len(traces)
 
