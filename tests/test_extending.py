@@ -1,14 +1,16 @@
 """Parts that live outside of the repository: every program works with all of them."""
 
+import functools
 import json
 import os
+import pathlib
 import shutil
-import subprocess
-import sys
+import tempfile
 
 import numpy as np
 import pytest
 
+from tests.forked_programs import TIMEOUT_S, start_program
 from tests.runs_helpers import REPOSITORY
 
 FOLDER = REPOSITORY / "tests" / "extending"
@@ -25,16 +27,15 @@ def place(tmp_path_factory):
 
 
 def run(place, program, *flags, status=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "vae_jax", program, *flags],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == status, done.stderr[-2000:]
-    return done.stdout + done.stderr
+    """A program that is started in that folder; its stdout and stderr."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = functools.partial(os.chdir, place)
+        child = start_program(folder, program, *flags, prepare=there)
+        child.join(TIMEOUT_S)
+        files = [pathlib.Path(folder, name) for name in ("out", "err")]
+        text = "".join(file.read_text() for file in files)
+    assert child.exitcode == status, text[-2000:]
+    return text
 
 
 def results_of(folder):
@@ -83,7 +84,7 @@ def test_parts_of_ones_own_train_sweep_resume_evaluate_sample_and_report(place):
     with np.load(place / "one.npz") as codes:
         assert any(codes[name].shape[-1] == 3 for name in codes.files)
     run(place, "report", IMPORT, "--workdirs=grid", "--out=report")
-    page = (place / "report" / "index.html").read_text()
+    page = (place / "report" / "report.html").read_text()
     assert "push" in page and "Brightness" in page
 
 
