@@ -283,7 +283,7 @@ def test_kill_twice_equals_straight(tmp_path):
         assert process.returncode == -signal.SIGKILL, "it was over before the kill"
     status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'b'}")
     assert status == 0, err
-    assert "going on from step" in err
+    assert "resuming from step" in err
     same_outcome(tmp_path / "a", tmp_path / "b")
     steps = [
         json.loads(line)["step"]

@@ -62,5 +62,5 @@ def test_kill_of_a_stream_equals_straight_in_memory(tmp_path):
     assert process.returncode == -signal.SIGKILL, "it was over before the kill"
     status, _, err = run_program("train", *arguments)
     assert status == 0, err
-    assert "going on from step" in err and "streaming" in err
+    assert "resuming from step" in err and "streaming" in err
     same_outcome(tmp_path / "a", tmp_path / "b")

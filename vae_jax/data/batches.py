@@ -1,4 +1,4 @@
-"""Which examples a step sees, and what is done to them on the device.
+"""The examples of each step, and their preprocessing on the device.
 
 Both are pure functions of (seed, step): there is no iterator whose state could be lost.
 """
@@ -29,7 +29,7 @@ def batch_indices(
     batch at its end is left out.
 
     Args:
-        seed: of the order.
+        seed: seed of the shuffled order.
         start: first step.
         num_steps: how many steps.
         num_examples: size of the training set.
@@ -54,7 +54,7 @@ def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
 
 
 def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Preprocess:
-    """What turns stored images into model input, inside the compiled step.
+    """The function from stored images to model input, inside the compiled step.
 
     Args:
         binarize: "none" gives x = v / 255; "threshold" x = 1 where v / 255 > 1/2;
@@ -100,7 +100,7 @@ def binarization_noise(images: np.ndarray) -> float:
             at, evenly spread.
 
     Returns:
-        The share, in [0, 1]; 0 where all pixels are black, or all white.
+        The share of variance, in [0, 1]; 0 where all pixels are black, or all white.
     """
     some = to_unit_floats(images[:: max(1, len(images) // 1000)])
     mean = float(some.mean(dtype=np.float64))
@@ -116,8 +116,8 @@ def fixed_draw(
 
     Args:
         preprocess: from `preprocessor`.
-        key: of the draw; image i has its own key, folded from i, so the draw does not
-            depend on how the split is cut into chunks.
+        key: random key for the draw; image i gets a key folded from i, so the draw
+            does not depend on how the split is cut into chunks.
 
     Returns:
         A function (examples [B, ...], their rows [B]) -> x [B, ...].
@@ -146,7 +146,7 @@ class InMemoryBatches:
 
         Args:
             examples: arrays [N, ...].
-            seed: of the order, see `batch_indices`.
+            seed: seed of the shuffled order, see `batch_indices`.
             batch_size: rows per step.
             sharding: where the examples go; the default device if None.
             rows_sharding: where tables of rows [n, B] go, likewise.

@@ -47,7 +47,7 @@ def download(
         size: expected bytes.
         sha256: expected checksum, in hexadecimal.
         timeout_s: longest silence of the server, in seconds; to connect it has 10.
-        pauses_s: waits before the second try and each further one.
+        pauses_s: seconds to wait before the second try and each further one.
 
     Raises:
         DataError: the server can't be reached, refuses, or breaks off at every try (the
@@ -201,7 +201,7 @@ def _length(path: pathlib.Path) -> int:
 def _shown(
     url: str, size: int
 ) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
-    """Two functions: one is told how many bytes are here, one prints a line.
+    """Two functions: one takes the number of bytes so far, one prints a line.
 
     A bar on a terminal; elsewhere one line says what is downloaded.
     """

@@ -78,8 +78,8 @@ def abstract_x(spec: DataSpec, names: Inputs, batch_size: int) -> Examples:
     """Shapes and dtypes of what a model is given for a batch.
 
     Args:
-        spec: of the data.
-        names: of the parts, from `inputs`.
+        spec: shapes and sizes of the data.
+        names: names of the parts of x, from `inputs`.
         batch_size: B.
     """
     parts = {

@@ -14,11 +14,11 @@ _log = logging.getLogger(__name__)
 def only_one(path: pathlib.Path) -> Iterator[None]:
     """Waits until no other process is in a block with the same path.
 
-    The empty file that stays behind locks nobody out, see `files.locked`. Where there
+    The empty file that stays behind has no effect, see `files.locked`. Where there
     are no locks, a warning says so and the block is entered.
 
     Args:
-        path: of the file to lock; it and its folder are made.
+        path: file to lock; it and its folder are made.
 
     Raises:
         OSError: the file can't be made.

@@ -22,7 +22,7 @@ def read_splits(path: str) -> dict[str, Split]:
     other floats float32. Labels are the whole numbers `y_train`, ..., [N].
 
     Args:
-        path: of the file.
+        path: npz file to read.
 
     Raises:
         DataError: the file is missing or damaged, or an array of a wrong name, shape,

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Record(NamedTuple):
-    """What TFDS records of an original file."""
+    """Address, size and checksum of an original file, as TFDS records them."""
 
     url: str
     size: int  # bytes
@@ -59,12 +59,12 @@ def by_hand(
     """The original files that lie in a folder, as they are or with .gz added.
 
     Args:
-        names: of the files to look for.
+        names: names of the files to look for.
         known: their records.
         raw_dir: the folder.
 
     Returns:
-        Those that are there.
+        The paths of the files that were found.
 
     Raises:
         DataError: there is no such folder, or a file can't be read or is not the
@@ -92,12 +92,12 @@ def downloaded(
     came is downloaded anew.
 
     Args:
-        names: of the files.
+        names: names of the files to download.
         known: their records.
         folder: where they are kept.
 
     Returns:
-        All of them.
+        The paths of all files.
 
     Raises:
         DataError: a download fails, see `download.download`.

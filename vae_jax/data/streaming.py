@@ -35,12 +35,12 @@ class StreamedBatches:
 
         Args:
             examples: arrays [N, ...].
-            seed: of the order, see `batch_indices`.
+            seed: seed of the shuffled order, see `batch_indices`.
             batch_size: B, rows per step.
             num_steps: length of the training.
             read_ahead: steps whose batches are gathered before they are asked for.
-            sharding: of [n, B, ...], along B only; a process gathers what its devices
-                need.
+            sharding: sharding of the batches [n, B, ...], along B only; each process
+                gathers what its devices need.
         """
         self._sharding = sharding
         self._examples, self._batch_size = examples, batch_size
@@ -83,7 +83,7 @@ class StreamedBatches:
 
 
 class _Steps(Sequence[Examples]):
-    """What grain reads from: item t is some columns of the batch of step t."""
+    """Source for grain: item t holds some columns of the batch of step t."""
 
     def __init__(
         self,
@@ -112,12 +112,12 @@ def max_chunk(
     """Steps of a chunk of which the device can hold two: one in use, one on its way.
 
     Args:
-        example_bytes: of one example.
+        example_bytes: size of one example, bytes.
         batch_size: B.
         shards: parts into which a batch is cut, one for each device along `data`.
-        budget_bytes: for examples on one device.
+        budget_bytes: memory for examples on one device, bytes.
 
     Returns:
-        0 if not even two batches fit.
+        The largest number of steps; 0 if not even two batches fit.
     """
     return int(budget_bytes // (2 * example_bytes * (batch_size // shards)))

@@ -27,10 +27,10 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
 
     Args:
         logits: [...].
-        x: in [0, 1], same shape.
+        x: targets in [0, 1], same shape as the logits.
 
     Returns:
-        Nats, same shape.
+        Cross entropy in nats, same shape.
     """
     # An x of integers or truth values has no tangent for the rule below.
     return _cross_entropy(logits, jnp.asarray(x, jnp.result_type(logits, x)))

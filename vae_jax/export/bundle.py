@@ -1,4 +1,4 @@
-"""A trained run as files for programs that know neither this library nor Flax."""
+"""A trained run as files for programs without this library or Flax."""
 
 import dataclasses
 import pathlib

@@ -41,8 +41,8 @@ def to_bytes(
     Args:
         function: takes x and gives named arrays, all with the batch axis in front.
         file_format: a name in `FORMATS`.
-        name: of x.
-        shape: of x without the batch axis.
+        name: name of the input x in the file.
+        shape: shape of x without the batch axis.
 
     Returns:
         The bytes. "stablehlo": `jax.export.deserialize(bytearray(content)).call(x)`
@@ -142,7 +142,7 @@ def _from_onnx(content: bytes) -> Callable[[np.ndarray], Mapping[str, np.ndarray
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Holds back warnings of a logger: of shapes inside a file that nobody reads."""
+    """Silences a logger's warnings about internal shapes."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

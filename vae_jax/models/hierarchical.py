@@ -75,7 +75,7 @@ class HierarchicalVAE(nn.Module):
             posterior = call_part(encoder, below, train=train)
             below = posterior.sample(layer_key)
             drawn.append((posterior, below))
-        # p(z1 | z2), p(z2 | z3), ...: each sees, from above, draws made from its own z.
+        # p(z1 | z2), p(z2 | z3), ...: each is given draws made from its own z.
         priors = [
             call_part(decoder, z, train=train)
             for decoder, (_, z) in zip(self.decoders[1:], drawn[1:], strict=True)
@@ -124,7 +124,7 @@ def hierarchical_vae(
         hidden_dims: widths of the layers between two codes, from the data upwards.
 
     Returns:
-        The model.
+        The hierarchical model.
 
     Raises:
         ConfigError: a number is no number of dimensions, or there are too many layers.

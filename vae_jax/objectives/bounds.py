@@ -2,8 +2,8 @@
 
 With z_k ~ q(z | x) and log w_k = log p(x, z_k) - log q(z_k | x), every bound here is a
 function of the log-weights [K, B] that gives one number per example [B]; its objective
-is minus the mean over examples. Groups of samples are what the objective sees on the
-sample axis, so K is the trainer's `num_samples`.
+is minus the mean over examples. Groups divide the sample axis, and K is the trainer's
+`num_samples`.
 
 With a `kl_weight` in hparams, the loss uses log p(x | z) + kl_weight * (log p(z) -
 log q(z | x)) for warm-up. The metrics "elbo" and "bound" are always at weight 1.
@@ -159,7 +159,7 @@ def stl_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metric
     arXiv:1703.09194, section 3.
 
     Args:
-        output: with a leading sample axis K.
+        output: output of the model with a leading sample axis K.
         x: [B, ...].
         hparams: optionally "kl_weight".
 

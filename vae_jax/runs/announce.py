@@ -1,4 +1,4 @@
-"""What a user is told of the data before training starts."""
+"""Log lines about the data, written before training starts."""
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ def announce(config: ConfigDict, dataset: Dataset) -> None:
     """Logs one line on the data set, and one more where binarisation hides it.
 
     Args:
-        config: of the run that is to be trained.
+        config: config of the run to be trained.
         dataset: its images.
     """
     if not processes.is_first():

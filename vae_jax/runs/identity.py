@@ -22,8 +22,11 @@ from vae_jax.runs.imported import check_imported
 from vae_jax.storage.records import read_json, write_json
 
 FREE_FIELDS = (
-    *("data.dir", "data.device_budget_mb"),
-    *("train.log_every", "train.checkpoint_every", "train.max_to_keep"),
+    "data.dir",
+    "data.device_budget_mb",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.max_to_keep",
 )
 LENGTH = "train.num_steps"
 
@@ -34,7 +37,7 @@ def is_free(field: str) -> bool:
 
 
 class Standing(NamedTuple):
-    """How a config stands to what a workdir holds."""
+    """How a config compares with the content of a workdir."""
 
     is_new: bool  # the workdir holds nothing that was trained
     changed: tuple[str, ...] = ()  # fields with other values that leave the run itself
@@ -52,7 +55,7 @@ def compare(
 
     Args:
         workdir: the folder of a run, or of one to be.
-        config: of the run that is wanted.
+        config: config of the requested run.
         has_checkpoint: whether something of the run was saved; None: look into the
             workdir. Where nothing was saved, any config may take it.
 
@@ -205,7 +208,7 @@ def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """What data.json says of a data set."""
+    """Content of data.json for a data set."""
     return {
         "name": dataset.name,
         **dataset.spec.to_json(),
@@ -223,7 +226,7 @@ def digest(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
         data: the content of data.json.
 
     Returns:
-        64 hexadecimal digits; equal for configs that `compare` takes for one run.
+        64 hexadecimal digits; equal for configs that `compare` counts as one run.
     """
     flat = build.flatten(json.loads(json.dumps(config)))
     fields = {

@@ -1,4 +1,4 @@
-"""Whether a config fits into memory, asked before anything large is made.
+"""Checks that a config fits into memory, made before anything large is.
 
 `needs` finds what must be there at the least; here that is compared with what the
 machine has, so a run that is let pass may still run out of memory:
@@ -55,7 +55,7 @@ def check_memory(
     Args:
         config: a config that `check_numbers` has passed.
         dataset: its images.
-        arrays: of one member, from `needs.trace`.
+        arrays: shapes of the arrays of one member, from `needs.trace`.
         members: runs that are computed side by side.
 
     Raises:
@@ -70,9 +70,9 @@ def check_samples(config: ConfigDict, spec: DataSpec, name: str, num: int) -> No
     """Refuses more draws than the memory of the host holds.
 
     Args:
-        config: of the run.
-        spec: of the data.
-        name: of the flag.
+        config: config of the run.
+        spec: shapes and sizes of the data.
+        name: name of the flag.
         num: how many draws, each with its code, its mean and its pixels.
 
     Raises:
@@ -87,7 +87,7 @@ def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> N
     """Refuses an annealing whose temperatures or chains are too many for the memory.
 
     Args:
-        spec: of the data.
+        spec: shapes and sizes of the data.
         num_temperatures: T.
         num_chains: per image.
 
@@ -108,7 +108,7 @@ def check_count(name: str, value: int) -> None:
     """Refuses a number of samples or steps that 32 bits can't count.
 
     Args:
-        name: of the field or flag.
+        name: name of the field or flag.
         value: how many.
 
     Raises:
@@ -157,10 +157,10 @@ def out_of_memory_line(error: BaseException) -> str | None:
     """One line for an error that says that memory ran out; None for any other error.
 
     Args:
-        error: of JAX, or Python's MemoryError.
+        error: exception from JAX, or Python's MemoryError.
 
     Returns:
-        What happened and what to make smaller.
+        A line that says what happened and what to make smaller.
     """
     text = str(error)
     if not isinstance(error, MemoryError) and not (

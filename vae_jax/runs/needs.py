@@ -1,4 +1,4 @@
-"""What a training needs of memory at the least, from the shapes of its arrays.
+"""A lower bound on the memory of a training, from the shapes of its arrays.
 
 The shapes are those of the state and of one pass forward, traced and never computed, so
 what a model is made of stands in the model alone, and a new one counts like the others.
@@ -37,8 +37,8 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
 
     Args:
         config: a config that `memory.check_numbers` has passed.
-        spec: of the data.
-        trainer: of this config; `fit` does not trace its `init` again.
+        spec: shapes and sizes of the data.
+        trainer: trainer of this config; `fit` does not trace its `init` again.
 
     Returns:
         Shapes by name: `state/...` is what a checkpoint holds, `gradient/...` is as
@@ -72,16 +72,16 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
 def needs(
     config: ConfigDict, dataset: Dataset, arrays: Arrays, members: int
 ) -> Iterator[Need]:
-    """What is there at the same time during a step, and less than a step really takes.
+    """Arrays that exist at the same time during a step: less than a step really takes.
 
     Args:
-        config: of the training.
+        config: config of the training.
         dataset: its images.
-        arrays: of one member, from `trace`.
+        arrays: shapes of the arrays of one member, from `trace`.
         members: runs that are computed side by side.
 
     Yields:
-        One need after the other.
+        The needs, one after the other.
     """
     name, leaf = max(arrays.items(), key=lambda item: num_bytes(item[1]))
     shape = (members, *leaf.shape) if members > 1 else leaf.shape
@@ -119,7 +119,7 @@ def num_bytes(leaf: jax.ShapeDtypeStruct) -> int:
 
 
 def _made_of(shape: Sequence[int], numbers: Sequence[tuple[str, int]]) -> list[str]:
-    """Which numbers a shape is made of: of each long axis the largest that divides it.
+    """The factors of a shape: for each long axis the largest number that divides it.
 
     An axis may hold several, as two moments for each latent dimension; a number below
     the root of the axis would divide it by chance.

@@ -31,14 +31,14 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked the program to stop; what was trained is saved."""
 
     def __init__(self, number: int, where: str = "") -> None:
-        """Says how to go on.
+        """Error that says how to resume.
 
         Args:
-            number: of the signal.
+            number: number of the signal.
             where: the program was, such as " at step 20 of 40".
         """
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}{where}; run the same command to go on")
+        super().__init__(f"stopped by {name}{where}; run the same command to resume")
         self.status = 128 + number  # what a shell reports of a program that it ended
 
 

@@ -32,11 +32,11 @@ CHECKSUM = "checksum"
 class MetricWriter:
     """Appends metrics to `metrics.jsonl` and `tensorboard/`; a context manager.
 
-    A run that goes on from `start_step` first drops what a killed run wrote after that
+    A run resumed from `start_step` first drops what a killed run wrote after that
     step, so that no step is counted twice. With several processes, one of them writes.
 
     Args:
-        workdir: of the run; made if it does not exist.
+        workdir: folder of the run; made if it does not exist.
         start_step: the step that was restored; 0 begins anew and drops everything.
         tensorboard: whether to write event files too.
 
@@ -70,7 +70,7 @@ class MetricWriter:
         try:
             self.close()
         except StorageError:
-            if error is None:  # else what went wrong first is what is told
+            if error is None:  # else the first error is the one to report
                 raise
 
     def scalars(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -140,10 +140,10 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
     """Reads `metrics.jsonl`.
 
     Args:
-        path: of the file.
+        path: file of JSON lines to read.
 
     Returns:
-        One dict a line, {"step": int, name: float or None}. A last line that a killed
+        One dict per line, {"step": int, name: float or None}. A last line that a killed
         run left unfinished is left out.
 
     Raises:
@@ -175,9 +175,9 @@ def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
     """Writes a mapping as JSON, in its own order, atomically, and with a checksum.
 
     Args:
-        path: of the file; its folder must exist.
-        mapping: of what JSON can hold, and NumPy or JAX scalars and arrays, which
-            become numbers and lists. NaN and infinities become null.
+        path: file to write; its folder must exist.
+        mapping: values that JSON can hold, and NumPy or JAX scalars and arrays,
+            which become numbers and lists. NaN and infinities become null.
 
     Raises:
         StorageError: the file can't be written.

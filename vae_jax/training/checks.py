@@ -1,7 +1,7 @@
-"""Whether a model, an objective and a batch fit together, asked before a step runs.
+"""Checks that a model, an objective and a batch fit together.
 
-`check_output` and `check_objective` look at shapes while JAX traces, so a compiled step
-holds nothing of them. `check_support` looks at values, once, where training starts.
+`check_output` and `check_objective` run while JAX traces and add nothing to the
+compiled step. `check_support` reads values, once, where training starts.
 """
 
 from collections.abc import Callable, Mapping
@@ -127,7 +127,7 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
         likelihood: p(x | z); its arrays may be shapes only, as from `jax.eval_shape`.
         x: a batch; arrays that are being traced or lie on another host have no values
             here and are passed over.
-        name: of x in the message.
+        name: name of x in the message.
 
     Raises:
         DataError: names the first such value, its place, and what to change.

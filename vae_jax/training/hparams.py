@@ -112,7 +112,7 @@ def watch(
         name: what to call `hparams` in messages.
 
     Returns:
-        The same numbers, watched.
+        The same numbers, which record the names that are read.
 
     Raises:
         ContractError: they are no mapping.

@@ -33,22 +33,22 @@ class Layout:
 
     @property
     def state(self) -> NamedSharding:
-        """Of the state, and of keys and hparams, [M, ...]."""
+        """Sharding of the state, and of keys and hparams, [M, ...]."""
         return self._sharding("member") if self.is_ensemble else self.shared
 
     @property
     def shared(self) -> NamedSharding:
-        """Of what every device holds a copy of."""
+        """Sharding of arrays that every device holds a copy of."""
         return self._sharding()
 
     @property
     def batch(self) -> NamedSharding:
-        """Of the batch of a step, [B, ...]."""
+        """Sharding of the batch of a step, [B, ...]."""
         return self._sharding("data")
 
     @property
     def steps(self) -> NamedSharding:
-        """Of rows or images for several steps, [n, B, ...]."""
+        """Sharding of rows or images for several steps, [n, B, ...]."""
         return self._sharding(None, "data")
 
     def __str__(self) -> str:
@@ -84,13 +84,14 @@ def make_layout(
     Every process takes part with the same number of devices.
 
     Args:
-        shape: of the mesh, {"member": 4, "data": 2}; an axis left out has size 1. None:
-            as many devices as divide the members of an ensemble, or else the batch.
+        shape: shape of the mesh, {"member": 4, "data": 2}; an axis left out has size 1.
+            None: as many devices as divide the members of an ensemble, or else the
+            batch.
         batch_size: B.
         members: M of an ensemble whose members are computed side by side, else None.
 
     Returns:
-        The layout.
+        The layout of the mesh.
 
     Raises:
         ConfigError: the shape does not divide the devices, the members or the batch.

@@ -58,10 +58,10 @@ def stages(num_steps: int) -> optax.Schedule:
     their code rounds them.
 
     Args:
-        num_steps: of the whole training.
+        num_steps: number of steps of the whole training.
 
     Returns:
-        step -> factor.
+        The schedule, step -> factor.
     """
     factors = [round(10 ** (1 - i / (NUM_STAGES - 1)), 1) / 10 for i in range(8)]
     ends = [(3 ** (i + 1) - 1) / (3**NUM_STAGES - 1) for i in range(NUM_STAGES - 1)]
@@ -83,7 +83,7 @@ def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
         tx: any object with `init` and `update`.
 
     Returns:
-        The transformation.
+        The optax transformation.
     """
     parameters = inspect.signature(tx.update).parameters.values()
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
@@ -115,7 +115,7 @@ def adamw(
         weight_decay: multiplies the parameters.
 
     Returns:
-        A transformation.
+        The optax transformation.
 
     Raises:
         ConfigError: the weight decay is below 0.

@@ -1,4 +1,4 @@
-"""What training carries from step to step: arrays only."""
+"""The state of training, carried from step to step: arrays only."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Learned:
 
 @struct.dataclass
 class Variables:
-    """What a model with state is evaluated with."""
+    """Parameters and state with which a model is evaluated."""
 
     params: Params
     model_state: ModelState
