@@ -151,7 +151,7 @@ def _keep_compiled_programs() -> None:
             os.makedirs(folder, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
     except (OSError, ConfigError) as error:
-        logging.info("compiled programs are not kept: %s", error)
+        logging.info("compiled programs are not cached: %s", error)
         folder = ""
     jax.config.update("jax_compilation_cache_dir", folder or None)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

@@ -64,8 +64,8 @@ def check(config: ConfigDict) -> None:
     wish = fields.keeps_best(flat)
     if wish and not compatibility.has_density(posterior):
         raise ConfigError(
-            f"{wish} compares ELBOs, which model.posterior={names['model.posterior']}"
-            " has not"
+            f"{wish} compares ELBOs, but model.posterior={names['model.posterior']}"
+            " has none"
         )
 
 

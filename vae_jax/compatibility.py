@@ -171,7 +171,7 @@ def check_values(
         elif dequantize:
             ways.insert(0, "data.dequantize=False")
     raise ConfigError(
-        f"model.likelihood={name} is over {support} values, but those of"
+        f"model.likelihood={name} is for {support} values, but those of"
         f" {data['name']} are {values} ({because}): set {', or '.join(ways)}"
     )
 

@@ -111,7 +111,7 @@ def call(
         must = parameter.default is parameter.empty and parameter.kind not in VARIABLE
         if must and argument not in arguments:
             raise ConfigError(
-                f"{field}={name} needs {name}.{argument}, which the config has not"
+                f"{field}={name} needs {name}.{argument}, which the config lacks"
             )
     try:
         return constructor(**arguments)

@@ -115,7 +115,7 @@ def test_a_batch_that_two_processes_cannot_share_is_refused(tmp_path):
     arguments = arguments_for(tmp_path / "run", **{"data.batch_size": 15})
     for status, err in finish(start(arguments)):
         assert status == 1, err
-        assert "the 15 images of a batch can't be shared out evenly among 2" in err
+        assert "the 15 images of a batch can't be divided evenly among 2" in err
 
 
 def test_a_coordinator_that_does_not_answer(tmp_path):

@@ -58,10 +58,11 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
 
     Args:
         binarize: "none" gives x = v / 255; "threshold" x = 1 where v / 255 > 1/2;
-            "dynamic" x ~ Bernoulli(v / 255), a fresh draw for each key (Salakhutdinov
-            and Murray 2008).
+            "dynamic" x ~ Bernoulli(v / 255), a fresh draw for each key
+            (Salakhutdinov and Murray 2008).
         dequantize: x = (v + u) / 256 with u ~ Uniform[0, 1), so that 8-bit levels get
-            a density (Theis et al. 2016, section 3.1). Only with binarize="none".
+            a density (Theis et al. 2016, arXiv:1511.01844, section 3.1). Only with
+            binarize="none".
 
     Returns:
         A function (examples, key) -> x. The images of the examples are [B, ...], uint8

@@ -62,7 +62,7 @@ def download(
         if found != sha256:
             part.unlink()
             raise DataError(
-                f"{url}: expected sha256 {sha256}, found {found}; what came is removed"
+                f"{url}: expected sha256 {sha256}, found {found}; the file is removed"
             )
         os.replace(part, path)
     except OSError as error:
@@ -92,8 +92,8 @@ def _receive_in_tries(
                 here = f"{_length(part):,} of {size:,} bytes are here"
                 if pause is None:
                     raise DataError(
-                        f"{url}: {broken}, in {number} tries; {here}: run it again to"
-                        f" go on, or {_by_hand(url)}"
+                        f"{url}: {broken} (tries: {number}); {here}: run it again to"
+                        f" resume, or {_by_hand(url)}"
                     ) from None
                 say(f"{part.stem}: {broken}; again in {pause:g} s")
                 time.sleep(pause)
@@ -133,12 +133,12 @@ def _receive(
                     file.write(chunk)
                     show(have)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        what = "broke off" if answered else "can't be reached"
+        what = "was interrupted" if answered else "can't be reached"
         raise _Broken(f"{what} ({_reason(error)})") from None
     if have > size:
         _refuse_size(url, part, size, f"more than {size:,}")
     if have < size:
-        raise _Broken("broke off")
+        raise _Broken("was interrupted")
 
 
 def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int:
@@ -146,7 +146,7 @@ def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int
     status = response.status_code
     if status == 416:
         part.unlink(missing_ok=True)
-        raise _Broken("does not go on, so it begins anew")
+        raise _Broken("can't resume, so the download starts again")
     if status >= 500 or status in _PASSING:
         raise _Broken(f"answers {status} {response.reason}")
     if status not in (200, 206):
@@ -157,7 +157,7 @@ def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", given.strip())
         if match is None or int(match[1]) != _length(part):
             part.unlink(missing_ok=True)
-            raise _Broken(f"sends the range {given!r}, so it begins anew")
+            raise _Broken(f"sends the range {given!r}, so the download starts again")
         start, total = int(match[1]), match[2]
     if total is not None and total.isdecimal() and int(total) != size:
         _refuse_size(url, part, size, f"{int(total):,}")
@@ -167,7 +167,7 @@ def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int
 def _refuse_size(url: str, part: pathlib.Path, size: int, found: str) -> None:
     part.unlink(missing_ok=True)
     raise DataError(
-        f"{url}: expected {size:,} bytes, found {found}; what came is removed"
+        f"{url}: expected {size:,} bytes, found {found}; the file is removed"
     )
 
 

@@ -26,7 +26,7 @@ def only_one(path: pathlib.Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def busy(_: object) -> None:
-        _log.warning("another process is at work in %s: waiting", path.parent)
+        _log.warning("another process is working in %s: waiting for it", path.parent)
 
     def without_locks(error: Exception) -> None:
         _log.warning("%s: no lock (%s); run one program at a time", path, error)

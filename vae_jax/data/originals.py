@@ -107,7 +107,9 @@ def downloaded(
         url, size, sha256 = known[name]
         path = folder / name
         if path.is_file() and sha256_of(path) != sha256:
-            _log.warning("%s has changed since it came: it is downloaded anew", path)
+            _log.warning(
+                "%s has changed since its download: downloading it again", path
+            )
             path.unlink()
         if not path.is_file():
             download(url, path, size=size, sha256=sha256)

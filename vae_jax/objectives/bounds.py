@@ -155,8 +155,8 @@ def stl_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metric
     parameters of q. What is left out has mean zero, so the gradient stays unbiased, and
     it becomes exactly zero, sample by sample, where q is the exact posterior. For the
     mean of log-weights only: with the IWAE bound this estimator is biased (Tucker et
-    al. 2019, section 3), and `dreg` is the one that is not. Source: Roeder et al. 2017,
-    arXiv:1703.09194, section 3.
+    al. 2019, arXiv:1810.04152, section 3), and `dreg` is the one that is not.
+    Source: Roeder et al. 2017, arXiv:1703.09194, section 3.
 
     Args:
         output: output of the model with a leading sample axis K.

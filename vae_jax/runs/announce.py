@@ -29,8 +29,8 @@ def announce(config: ConfigDict, dataset: Dataset) -> None:
     noise = binarization_noise(dataset.train.images)
     if noise > MOST_NOISE:
         logging.warning(
-            "data.binarize=dynamic turns %s into noise: %.0f%% of the variance of what"
-            " the model sees comes from the draws, not from the images. For grey or"
+            "data.binarize=dynamic turns %s into noise: %.0f%% of the variance of"
+            " the model's input comes from the draws, not from the images. For grey or"
             " colour images set data.binarize=none and model.likelihood=logistic, or"
             " start from configs/photos.py",
             one_line(dataset.name),

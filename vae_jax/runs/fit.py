@@ -84,7 +84,9 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         step, best = start, saved.best
         for chunk in chunks:
             if chunk.span.start == start:
-                logging.info("first step after %.1f s", time.monotonic() - entered)
+                logging.info(
+                    "compiled; the first step took %.1f s", time.monotonic() - entered
+                )
             step, metrics = chunk.span.end, chunk.means()
             _note_failures(program, chunk, metrics["loss"], course, store)
             reports.training(step, metrics, course.failed)
@@ -196,7 +198,7 @@ def make_batches(
             f" {data.batch_size // shards} images of {each} bytes"
         )
     logging.info(
-        "streaming: the %.4g MB of images are more than data.device_budget_mb=%g",
+        "streaming: %.4g MB of images exceed data.device_budget_mb=%g",
         total / 1e6,
         data.device_budget_mb,
     )

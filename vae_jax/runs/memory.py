@@ -115,9 +115,7 @@ def check_count(name: str, value: int) -> None:
         ConfigError: it is too large.
     """
     if value > COUNTED:
-        raise ConfigError(
-            f"{name}={value}: is counted in 32 bits, and must be at most {COUNTED}"
-        )
+        raise ConfigError(f"{name}={value}: must be at most {COUNTED}")
 
 
 def available_memory() -> int:

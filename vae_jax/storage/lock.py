@@ -41,7 +41,9 @@ def held(folder: pathlib.Path) -> Iterator[None]:
     def warn(error: Exception) -> None:
         reason = getattr(error, "strerror", None) or error
         logging.warning(
-            "%s can't be locked (%s): start no second training in it", folder, reason
+            "%s can't be locked (%s): do not start a second training in it",
+            folder,
+            reason,
         )
 
     path = folder / NAME

@@ -204,7 +204,9 @@ def read_json(path: PathLike) -> dict[str, Any]:
         raise DataError(f"{path} holds a {type(mapping).__name__}, not a JSON object")
     checksum = mapping.pop(CHECKSUM, None)
     if checksum != json_crc32(mapping):
-        logging.warning("%s is not as it was written: its %s is wrong", path, CHECKSUM)
+        logging.warning(
+            "%s has changed since it was written: its %s is wrong", path, CHECKSUM
+        )
     return mapping
 
 

@@ -46,7 +46,7 @@ def check_module(model: Any) -> None:
             " apply(params, x, key) -> VAEOutput"
         )
     raise ContractError(
-        f"model is {_name(model)}, which is no Flax linen module: {advice}"
+        f"model is {_name(model)}, which is not a Flax linen module: {advice}"
     )
 
 

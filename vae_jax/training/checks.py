@@ -114,8 +114,8 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
     for name in RESERVED:
         if name in metrics:
             raise ContractError(
-                f"the objective's metrics have the name {name!r}, under which the step"
-                " gives a number of its own: call that metric otherwise"
+                f"the objective's metrics have the name {name!r}, which the step"
+                " uses for a number of its own: give the metric another name"
             )
     return loss, dict(metrics)
 
@@ -187,7 +187,7 @@ def _check_latent(latent: Any, name: str) -> None:
         drawn = _draw_of(distribution)
         if drawn is not None and drawn.shape != shape:
             raise ContractError(
-                f"{name}: z has the shape {shape}, but the {part} is of codes of shape"
+                f"{name}: z has the shape {shape}, but the {part} is for codes of shape"
                 f" {drawn.shape}: give the encoder and the prior the same latent_dim"
             )
 
@@ -199,7 +199,7 @@ def _check_facts(distribution: Any, name: str) -> None:
             raise ContractError(
                 f"{name} is of type {type(distribution).__name__}, which has no"
                 f" {fact!r}: let the class inherit from"
-                " vae_jax.distributions.BaseDistribution, which says what is usual"
+                " vae_jax.distributions.BaseDistribution, which has the usual values"
             )
 
 

@@ -103,7 +103,7 @@ def make_layout(
         each = f" and be a multiple of the {processes} processes"
         raise ConfigError(
             f"--mesh={_text(shape)}: its {math.prod(shape.values())} devices must"
-            f" divide the {present} that are there{each if processes > 1 else ''}"
+            f" divide the {present} available{each if processes > 1 else ''}"
         )
     for axis, total, what in (
         ("member", members or 1, "members that are computed side by side"),
@@ -129,7 +129,7 @@ def _natural_shape(members: int | None, batch_size: int) -> dict[str, int]:
     if not sizes:
         what = "members of the grid" if axis == "member" else "images of a batch"
         raise ConfigError(
-            f"the {total} {what} can't be shared out evenly among {processes}"
+            f"the {total} {what} can't be divided evenly among {processes}"
             " processes: choose another number of either, or --mesh=member=N,data=N"
         )
     return {axis: sizes[-1]}

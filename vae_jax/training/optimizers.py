@@ -1,4 +1,4 @@
-"""Links of an optax chain: those that optax has not, and those that a config names.
+"""Links of an optax chain: those that optax lacks, and those that a config names.
 
 An optimiser is a link that turns a gradient into a direction; the learning rate
 follows, see `training.state.scale_by_hparam`.
@@ -54,8 +54,8 @@ def stages(num_steps: int) -> optax.Schedule:
 
     Factor round(10^(1 - i / 7), 1) / 10 in stage i = 0, ..., 7, which takes the share
     3^i / 3280 of all steps: 1, 0.72, 0.52, 0.37, 0.27, 0.19, 0.14, 0.1. With 3,280
-    epochs, this is the schedule of Burda et al. 2016 (section 5), with the rates as
-    their code rounds them.
+    epochs, this is the schedule of Burda et al. 2016, arXiv:1509.00519, section 5, with
+    rates as their code rounds them.
 
     Args:
         num_steps: number of steps of the whole training.
