@@ -17,8 +17,13 @@ from vae_jax.training.functions import ModelFunctions
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 
 SHAPES = [
-    *((28, 28, 1), (8, 8, 1), (32, 32, 3)),
-    *((20, 28, 1), (64, 64, 3), (7, 5, 2), (1, 1, 1)),
+    (28, 28, 1),
+    (8, 8, 1),
+    (32, 32, 3),
+    (20, 28, 1),
+    (64, 64, 3),
+    (7, 5, 2),
+    (1, 1, 1),
 ]
 B, D = 3, 4
 NHWC = ("NHWC", "HWIO", "NHWC")

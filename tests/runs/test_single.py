@@ -210,8 +210,17 @@ def test_changed_data_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        *(mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10, photos),
-        *(one_layer, two_layers, cpu, standard, vamp),
+        mnist,
+        fashion_mnist,
+        binarized_mnist,
+        autoencoder,
+        cifar10,
+        photos,
+        one_layer,
+        two_layers,
+        cpu,
+        standard,
+        vamp,
     ],
 )
 def test_every_config_takes_steps(config, tmp_path):
