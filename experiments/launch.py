@@ -68,7 +68,7 @@ def connect() -> None:
             )
     if not place:
         return
-    # CPUs talk by gloo; other devices have their own way.
+    # Processes on CPUs communicate by gloo; other devices have their own library.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     timer = threading.Timer(_TIMEOUT_S.value, _give_up, [place])
     timer.daemon = True
@@ -89,7 +89,7 @@ def connect() -> None:
     finally:
         timer.cancel()
     if jax.process_index():
-        logging.set_verbosity(logging.WARNING)  # the first one speaks for all
+        logging.set_verbosity(logging.WARNING)  # only process 0 logs
 
 
 def _give_up(place: str) -> None:

@@ -228,7 +228,7 @@ def make_dataset(config: ConfigDict) -> Dataset:
 
 
 def check_support(config: ConfigDict, levels: str) -> None:
-    """Refuses a likelihood that is no distribution over the data's values.
+    """Refuses a likelihood that is not a distribution over the data's values.
 
     Args:
         config: its data and model parts are read.

@@ -104,7 +104,7 @@ def values_of(binarize: str, dequantize: bool, levels: str) -> str:
         levels: values of the stored images: "binary", "8bit" or "float".
 
     Raises:
-        ConfigError: noise is to be added to values that are no 8-bit levels.
+        ConfigError: noise is to be added to values other than 8-bit levels.
     """
     if dequantize and binarize != "none":
         raise ConfigError(
@@ -139,7 +139,7 @@ def suits(support: str | None, values: str) -> bool:
 def check_values(
     name: str, support: str | None, data: Mapping[str, Any], levels: str
 ) -> None:
-    """Refuses a likelihood that is no distribution over the data's values.
+    """Refuses a likelihood that is not a distribution over the data's values.
 
     Args:
         name: name of the likelihood, for messages.

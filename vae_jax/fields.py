@@ -53,7 +53,7 @@ RANGES: Mapping[str, Range] = {
 
 
 def check(fields: Mapping[str, Any]) -> None:
-    """Checks every number's range, and what is asked of the training as a whole.
+    """Checks every number's range, and fields of the training against each other.
 
     Args:
         fields: fields of a config, flat: {"train.num_steps": 3000, ...}.

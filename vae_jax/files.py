@@ -47,8 +47,8 @@ def replace_file(path: PathLike, content: bytes) -> None:
 def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """Gives an empty file that takes the place of `path`, in one step, at the end.
 
-    It is the old file or the new one at any time, never half of one. What a killed
-    program left is used up by the next call. Several programs may write the same file;
+    At any time `path` is the whole old file or the whole new one. The next call reuses
+    what a killed program left. Several programs may write the same file;
     each waits for the other.
 
     Args:
@@ -82,7 +82,7 @@ def locked(
     busy: Callable[[IO[bytes]], None] = _pass,
     without_locks: Callable[[Exception], None] = _pass,
 ) -> Iterator[IO[bytes]]:
-    """Opens a file and keeps every other program that calls this for it out.
+    """Opens a file and keeps out every other program that calls this for it.
 
     The lock is the operating system's (`flock`): it ends with the program, however that
     ends. The holder may rename or remove the file, which then has no effect on others.

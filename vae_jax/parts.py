@@ -2,8 +2,8 @@
 
 A part is made by the constructor that a table holds under its name. Each of the
 constructor's arguments is, by its name: a field of the section of that name in the
-config (`config.mixture.num_components` for the prior `mixture`), if there is one; or
-what the house has of it: a field of the data's `DataSpec`; for parts of a model, a
+config (`config.mixture.num_components` for the prior `mixture`), if there is one; or a
+value shared by all parts: a field of the data's `DataSpec`; for parts of a model, a
 field of `config.model` and what is made of them (`likelihood`, `output_shape`,
 `posterior`, `encoder`, `decoder`, `prior`, `make_prior`, `make_mlp`); for an objective,
 a field of `config.objective`; for an optimiser, one of `config.optimizer`, and

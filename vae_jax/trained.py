@@ -20,7 +20,7 @@ class Trained:
 
     It goes through `jit` and `vmap`: the model is static, so that one compilation of
     `jax.jit(lambda trained, x: ...)` serves the parameters of many steps and of all
-    members of a grid. All methods are pure and not jitted. Where codes are asked for,
+    members of a grid. All methods are pure and not jitted. Where codes are expected,
     one array stands for a tuple of one.
     """
 

@@ -48,7 +48,7 @@ def batch_indices(
     return indices
 
 
-@functools.lru_cache(maxsize=2)  # an epoch is asked for many times, and then the next
+@functools.lru_cache(maxsize=2)  # an epoch is used many times, and then the next
 def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(num_examples)
 

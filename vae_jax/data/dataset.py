@@ -219,7 +219,7 @@ def complete(
 
 
 def _check_factors(name: str, splits: Mapping[str, Split]) -> None:
-    """Refuses factors that are no whole numbers from 0, the same ones in each split."""
+    """Refuses factors that are not whole numbers from 0, as many in each split."""
     known = {split: own.factors for split, own in splits.items()}
     if all(factors is None for factors in known.values()):
         return

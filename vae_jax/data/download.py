@@ -32,11 +32,11 @@ def download(
     timeout_s: float = TIMEOUT_S,
     pauses_s: Sequence[float] = PAUSES_S,
 ) -> None:
-    """Brings a file to `path`, in one rename after its checksum was found right.
+    """Downloads a file to `path`, in one rename after its checksum is verified.
 
-    The bytes are collected in `path` with .part added. A download that breaks off goes
-    on from there (HTTP Range), in this call or in a later one, and begins anew where
-    the server does not go along. Redirects are followed, and the proxies of http_proxy,
+    The bytes are collected in `path` with .part added. An interrupted download resumes
+    from there (HTTP Range), in this call or in a later one, or starts again if the
+    server does not support that. Redirects are followed, and the proxies of http_proxy,
     https_proxy and no_proxy are used. What arrives is shown on stderr.
 
     Two processes must not download to one path at once: see `lock.only_one`.

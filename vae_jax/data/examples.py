@@ -30,10 +30,10 @@ def inputs(model: Any) -> Inputs:
     ("image",) is given the images themselves as x.
 
     Args:
-        model: a module, or whatever takes its place.
+        model: a module, or another object with the attribute `inputs`.
 
     Raises:
-        ContractError: a name is none of `PARTS`, or "image" is not among them.
+        ContractError: a name is not in `PARTS`, or "image" is not among them.
     """
     names = tuple(getattr(model, "inputs", IMAGE))
     if "image" not in names or not set(names) <= set(PARTS):

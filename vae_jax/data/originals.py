@@ -88,8 +88,8 @@ def downloaded(
 ) -> dict[str, Original]:
     """Original files that are kept in a folder, downloaded where they are missing.
 
-    A file's checksum is compared at every use, so that one that has changed since it
-    came is downloaded anew.
+    A file's checksum is compared at every use, so that one that has changed
+    is downloaded again.
 
     Args:
         names: names of the files to download.

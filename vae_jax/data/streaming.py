@@ -1,7 +1,7 @@
 """Batches of a training set that is too large for the device, read ahead by grain.
 
 The order is that of `batches.batch_indices`, so the batch of step t is a function of
-(seed, t): there is no iterator whose state could be lost, and a run begins at any step.
+(seed, t): no iterator has to be saved, and a run can resume at any step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from jax.sharding import Sharding
 from vae_jax.data.batches import batch_indices
 from vae_jax.data.examples import Examples, num_examples, take
 
-THREADS = 4  # that gather examples
+THREADS = 4  # threads that gather examples
 
 
 class StreamedBatches:
@@ -38,7 +38,7 @@ class StreamedBatches:
             seed: seed of the shuffled order, see `batch_indices`.
             batch_size: B, rows per step.
             num_steps: length of the training.
-            read_ahead: steps whose batches are gathered before they are asked for.
+            read_ahead: number of steps whose batches are gathered in advance.
             sharding: sharding of the batches [n, B, ...], along B only; each process
                 gathers what its devices need.
         """

@@ -15,7 +15,7 @@ from vae_jax.types import Array, Codes, Key
 
 
 class JointPrior(Protocol):
-    """p(z1, ..., zL) of as many rows as it was asked for."""
+    """p(z1, ..., zL) for a given number of rows."""
 
     @property
     def calls_model(self) -> bool:
@@ -93,7 +93,7 @@ class LayeredPrior:
 
 
 def _draw(distribution: Any, key: Key, temperature: float) -> Array:
-    """A draw; a prior without a temperature is only asked for one of 1."""
+    """A draw; a prior without a temperature supports 1 only."""
     if isinstance(temperature, float | int) and temperature == 1.0:
         return distribution.sample(key)
     return distribution.sample(key, temperature)

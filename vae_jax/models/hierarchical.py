@@ -127,7 +127,7 @@ def hierarchical_vae(
         The hierarchical model.
 
     Raises:
-        ConfigError: a number is no number of dimensions, or there are too many layers.
+        ConfigError: a number of dimensions is not valid, or there are too many layers.
     """
     require_widths(least=1, latent_dims=latent_dims)
     require_widths(hidden_dims=hidden_dims)

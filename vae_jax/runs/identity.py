@@ -1,4 +1,4 @@
-"""What makes a run the same run, and the files that say so: config.json and data.json.
+"""The identity of a run, and the files that record it: config.json and data.json.
 
 A run is its config and its data. Some fields are free: they say where the data lie, how
 often something is written, or what is measured at the end, and change no parameter.
@@ -197,7 +197,7 @@ def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
     """The content of results.json.
 
     Raises:
-        DataError: it is missing, damaged, or holds what is no number.
+        DataError: it is missing, damaged, or holds a value that is not a number.
     """
     path = workdir / "results.json"
     results = read_json(path)

@@ -1,8 +1,7 @@
 """Checks that a config fits into memory, made before anything large is.
 
-`needs` finds what must be there at the least; here that is compared with what the
-machine has, so a run that is let pass may still run out of memory:
-`out_of_memory_line` is for that.
+`needs` gives a lower bound, which is compared here with the memory of the machine. A
+run that passes may still run out of memory: `out_of_memory_line` is for that.
 """
 
 import math

@@ -1,7 +1,7 @@
 """A lower bound on the memory of a training, from the shapes of its arrays.
 
 The shapes are those of the state and of one pass forward, traced and never computed, so
-what a model is made of stands in the model alone, and a new one counts like the others.
+nothing here depends on the kind of model.
 """
 
 import math

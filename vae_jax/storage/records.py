@@ -37,7 +37,7 @@ class MetricWriter:
 
     Args:
         workdir: folder of the run; made if it does not exist.
-        start_step: the step that was restored; 0 begins anew and drops everything.
+        start_step: the step that was restored; 0 starts afresh and drops everything.
         tensorboard: whether to write event files too.
 
     Raises:
@@ -148,7 +148,7 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
 
     Raises:
         DataError: the file is missing, or a line that is not the last is damaged, or
-            one holds a value that is no number.
+            one holds a value that is not a number.
     """
     lines = _read_bytes(path).rstrip(b"\n").split(b"\n")
     records: list[dict[str, Any]] = []
@@ -156,7 +156,7 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             if not all(_is_metric(value) for value in record.values()):
-                raise ValueError("a value that is no number")
+                raise ValueError("a value that is not a number")
             records.append({**record, "step": int(record["step"])})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             if number < len(lines):

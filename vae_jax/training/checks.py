@@ -55,7 +55,7 @@ def check_output(output: Any, x: Any) -> None:
     """Raises unless a model's output has the form of the batch it was given.
 
     Draws of the likelihood must look like x (a part of x that `tabular.Product` does
-    not name is not modelled and may look as it likes), and draws of each posterior and
+    not name is not modelled and may have any form), and draws of each posterior and
     prior like the code.
 
     Args:
@@ -93,7 +93,7 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
         The loss, a scalar, and the metrics.
 
     Raises:
-        ContractError: it is no such pair.
+        ContractError: it is not such a pair.
     """
     if not isinstance(result, tuple) or len(result) != 2:
         raise ContractError(
@@ -126,7 +126,7 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
     Args:
         likelihood: p(x | z); its arrays may be shapes only, as from `jax.eval_shape`.
         x: a batch; arrays that are being traced or lie on another host have no values
-            here and are passed over.
+            here and are not checked.
         name: name of x in the message.
 
     Raises:
@@ -153,7 +153,7 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
     else:
         return  # a distribution of the caller's own
     if not _is_array(x):
-        return  # nor is it known which part of x it is of
+        return  # the part of x that it models is not known
     if not _has_values(x) or not (observed is None or _has_values(observed)):
         return
     values = np.asarray(x)
@@ -235,8 +235,8 @@ def _check_likelihood(drawn: Any, x: Any, name: str) -> None:
 def _check_tree(drawn: Any, x: Any, name: str) -> None:
     """The same for an x that is a tuple, a dataclass or another pytree of arrays.
 
-    A draw of another structure is passed over: the caller's own objective may take from
-    x what it wants.
+    A draw of another structure is not checked: the caller's own objective may use x in
+    any way.
     """
     if jax.tree.structure(x) != jax.tree.structure(drawn):  # type: ignore[operator]
         return
@@ -266,7 +266,7 @@ def _has_values(leaf: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """What to call a value in a message: its type, and its shape if it has one."""
+    """Description of a value in a message: its type, and its shape if it has one."""
     if isinstance(value, Mapping):
         return f"a dict of {sorted(value)}"
     if isinstance(value, tuple):

@@ -46,9 +46,9 @@ class StatefulModel(NamedTuple):
 
 
 def stateful_model(model: Any) -> StatefulModel:
-    """The two functions of a model, whatever it is.
+    """The two functions of any kind of model.
 
-    Of a Flax linen module, every collection but "params" is state. Its `__call__(x,
+    For a Flax linen module, every collection except "params" is state. Its `__call__(x,
     key)` is given `train` and `hparams` if it has arguments of these names, and in
     training it has the random stream "dropout". While parameters are made, every
     hyperparameter is 1.
@@ -58,7 +58,7 @@ def stateful_model(model: Any) -> StatefulModel:
             `ModelFunctions` or a `StatefulModel`.
 
     Raises:
-        ContractError: it is none of them.
+        ContractError: the model is of another kind.
     """
     if isinstance(model, StatefulModel):
         return model

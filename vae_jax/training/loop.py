@@ -231,7 +231,7 @@ def train_chunks(
         run: from `compile_chunk`.
         batches: gives the examples of a chunk.
         states: states of M members before the first span; donated.
-        to_come: the spans. Each is asked for right before it is handed to the device,
+        to_come: the spans. Each is taken right before it is handed to the device,
             and training ends where they end, so they may stop at a signal.
         data_key: random key for preprocessing; step t uses the key folded from t.
         keys: random keys for the steps of each member, [M].

@@ -1,7 +1,7 @@
-"""Which device computes what: one mesh with the axes `member` and `data`.
+"""Placement of arrays on devices: one mesh with the axes `member` and `data`.
 
-The step is the same everywhere. Members of an ensemble lie along `member` and never
-talk to each other; the examples of a batch lie along `data`, and the compiler adds one
+The step is the same everywhere. Members of an ensemble lie along `member` and do not
+communicate; the examples of a batch lie along `data`, and the compiler adds one
 sum of the gradients over that axis.
 """
 
@@ -60,7 +60,7 @@ def parse_mesh(text: str) -> dict[str, int] | None:
     """Reads "member=4,data=2"; None for "", which leaves the choice to `make_layout`.
 
     Raises:
-        ConfigError: another axis, one twice, or a size that is no number above 0.
+        ConfigError: another axis, one twice, or a size that is not a number above 0.
     """
     if not text:
         return None
