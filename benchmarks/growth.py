@@ -73,7 +73,7 @@ def draw(taken: Mapping[tuple[str, int], list[float]], path: pathlib.Path) -> No
         least, most = [min(own) for own in times], [max(own) for own in times]
         panel.fill_between(values, least, most, color=style.BLUE, alpha=0.25)
         panel.plot(values, medians, "o-", color=style.BLUE, label="measured")
-        style.dress(panel, "", TITLES[axis], "ms per step" if axis in LEFT else "")
+        style.label_axes(panel, "", TITLES[axis], "ms per step" if axis in LEFT else "")
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_ylim(0.3, 200)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.common import RSS_UNIT, SIZE, make_parser, make_product, save, seconds
-from vae_jax.evaluation.likelihood import evaluate_images, importance_statistics
+from vae_jax.evaluation.likelihood import evaluate_examples, importance_statistics
 from vae_jax.likelihoods import BernoulliLikelihood
 from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
@@ -76,11 +76,11 @@ def main() -> None:
     functions = make_model()
 
     def evaluate(params: Params, x: Array, num_samples: int) -> Any:
-        return evaluate_images(
+        return evaluate_examples(
             functions.apply,
             params,
-            x,
-            unchanged,
+            lambda rows: x[rows],
+            len(x),
             jax.random.key(2),
             num_samples=num_samples,
             batch_size=args.batch_size,
@@ -131,11 +131,6 @@ def main() -> None:
         f" matrices gives {peak / 1e9:.0f} GFLOP/s"
     )
     save(table, args.json)
-
-
-def unchanged(images: Array, rows: Array) -> Array:
-    """The images are what the model sees."""
-    return images
 
 
 if __name__ == "__main__":

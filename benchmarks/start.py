@@ -23,7 +23,7 @@ def start(config: str, data_dir: str, cache: str) -> tuple[float, float]:
         command = [sys.executable, "-m", "experiments.train", f"--config={config}"]
         command += [f"--workdir={workdir}/run", f"--config.data.dir={data_dir}"]
         command += ["--config.train.num_steps=20", "--config.eval.num_samples=1"]
-        command += ["--config.eval.figures=False", "--config.eval.regularity=False"]
+        command += ["--config.eval.figures=False", "--config.eval.measures=likelihood"]
         began = time.perf_counter()
         process = subprocess.Popen(
             command,

@@ -133,7 +133,7 @@ def get_config() -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
-    config.eval.regularity = True  # continuity and completeness, docs/regularity.md
-    config.eval.misleading = False  # also precision, density and recall of draws
+    # What is measured: likelihood, codes, regularity, misleading, annealing (slow).
+    config.eval.measures = ("likelihood", "codes", "regularity")
     config.eval.figures = True
     return config.lock()  # a typo in another config is an error

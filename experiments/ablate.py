@@ -21,7 +21,7 @@ from absl import flags
 
 from experiments import cli, launch
 from vae_jax.errors import ConfigError
-from vae_jax.runs import grid, members, processes
+from vae_jax.runs import finish, grid, members, processes
 from vae_jax.runs.diagnosis import diagnose_run
 
 _CONFIG = cli.define_config()
@@ -76,6 +76,7 @@ def main() -> None:
         workdir,
         rows,
         [members.folder(workdir, row["name"]) for row in rows],
+        quantities=finish.quantities(),
         swept=[text.partition("=")[0] for text in _SWEEP.value],
         config=config.to_dict(),
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],

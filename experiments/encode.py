@@ -5,7 +5,7 @@
 
 The .npz holds, a row for each image:
 
-- `mean` and `std` [N, D] of q(z | x);
+- `mean` and `std` [N, D] of q(z | x), of the layer next to the data;
 - `rows` [N]: where the image stands in its split of the source: in `x_SPLIT` of an npz
   file, in the split of a TFDS set, or in the sorted files of a folder. A split that the
   source does not have was drawn from its training images, so that `rows` counts those;
@@ -23,9 +23,10 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
+from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.files import writing
 from vae_jax.runs import opened
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.run_data import split_of
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -61,22 +62,18 @@ def main() -> None:
 
 def encode_split(run: opened.Run) -> dict[str, np.ndarray]:
     """Codes of --split, with what leads back to its images."""
-    evaluator = Evaluator(run.config, run.dataset(_DATA_DIR.value))
-    statistics = evaluator.statistics(
-        run.params, _SPLIT.value, 1, run.key("evaluation")
-    )
-    split = getattr(evaluator.dataset, _SPLIT.value)
-    codes = {
-        "mean": statistics["mean"][0],
-        "std": np.sqrt(statistics["variance"][0]),
-        "rows": split.rows,
-    }
+    dataset = run.dataset(_DATA_DIR.value)
+    images = split_of(run.config, dataset, _SPLIT.value)
+    layer = FirstLayer.of(run.trained, images.x(np.zeros(1, int)))
+    mean, std = layer.means_and_stds(images)
+    split = getattr(dataset, _SPLIT.value)
+    codes = {"mean": mean, "std": std, "rows": split.rows}
     if split.labels is not None:
         codes["labels"] = split.labels
     if split.files is not None:
         codes["files"] = split.files
-    if evaluator.dataset.class_names is not None:
-        codes["class_names"] = np.array(evaluator.dataset.class_names)
+    if dataset.class_names is not None:
+        codes["class_names"] = np.array(dataset.class_names)
     return codes
 
 

@@ -9,8 +9,6 @@ OUT/*.png and OUT/lesson.json and brings the numbers in OUT.md and OUT.es.md up 
 Run again, it goes on where it was interrupted and trains nothing twice.
 """
 
-import dataclasses
-import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,16 +20,14 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments import cli, lesson_figures, lesson_text
+from experiments.lesson_model import Model
 from vae_jax import build
-from vae_jax.distributions import Posterior
 from vae_jax.errors import DataError
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.files import writing
-from vae_jax.report import figures
-from vae_jax.runs import grid, members, opened
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.report.latent_space import prior_grid
+from vae_jax.runs import grid, members
 from vae_jax.storage.records import read_metrics, write_json
-from vae_jax.types import Array, Key, Params, stream
 
 _OUT = cli.define_path("out", None, "Folder of figures and numbers: docs/lesson.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: mnist_5k.")
@@ -50,34 +46,7 @@ SHIFT = 0.2  # how far codes are moved, in their own standard deviations
 LANGUAGES = ("", ".es")
 
 
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained model and its results."""
-
-    results: Mapping[str, Any]
-    folder: pathlib.Path
-    evaluator: Evaluator
-
-    @functools.cached_property
-    def params(self) -> Params:
-        return opened.open_run(self.folder).params
-
-    def encode(self, x: Array) -> Posterior:
-        """x [B, H, W, C] -> q(z | x)."""
-        return self.evaluator.encode(self.params, x)
-
-    def decode(self, z: Any) -> np.ndarray:
-        """z [..., D] -> means of p(x | z), [..., H, W, C]."""
-        z = np.asarray(z, np.float32)
-        mean = self.evaluator.decode(self.params, z.reshape(-1, z.shape[-1])).mean
-        return np.asarray(mean).reshape(*z.shape[:-1], *mean.shape[1:])
-
-    def distortion(self, z: Array, x: Array) -> float:
-        """Mean of -log p(x | z), nats."""
-        return -float(self.evaluator.decode(self.params, z).log_prob(x).mean())
-
-
-Models = Mapping[tuple[str, int], Trained]  # ("beta1", 16): KL weight 1, 16 dimensions
+Models = Mapping[tuple[str, int], Model]  # ("beta1", 16): KL weight 1, 16 dimensions
 
 
 def make_config(data_dir: str | None, num_steps: int) -> ConfigDict:
@@ -105,32 +74,27 @@ def train_all(config: ConfigDict, workdir: pathlib.Path) -> Models:
     models = {}
     for base, sweeps in ((autoencoder, [dims]), (config, [dims, weights])):
         folder = workdir / base.model.posterior
-        evaluators = {}
-        for dim in DIMS:
-            own = base.copy_and_resolve_references()
-            own.model.latent_dim = dim
-            evaluators[dim] = Evaluator(own, dataset)
         for row in grid.train_grid(base, folder, sweeps, seeds=1):
             if "failed_at_step" in row:
                 raise DataError(f"{folder}: the loss of {row['name']} was not finite")
             dim, weight = row["model.latent_dim"], row.get("hparams.kl_weight")
             name = "ae" if weight is None else f"beta{weight:g}"
             member = members.folder(folder, row["name"])
-            models[name, dim] = Trained(row, member, evaluators[dim])
+            models[name, dim] = Model(row, member, dataset)
     return models
 
 
 def measure(models: Models) -> dict[str, Any]:
     """Every result of every model, as "beta1.16d.coverage", and what else is quoted."""
-    evaluator = models["beta1", 2].evaluator
-    dataset = evaluator.dataset
+    first = models["beta1", 2]
+    dataset = first.dataset
     numbers: dict[str, Any] = {
         "data": DATA[dataset.name],
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
-        "pixels": int(np.prod(dataset.spec.image_shape)),
-        "num_steps": evaluator.config.train.num_steps,
-        "blank.distortion": blank_distortion(evaluator),
+        "pixels": int(np.prod(dataset.image_shape)),
+        "num_steps": first.config.train.num_steps,
+        "blank.distortion": blank_distortion(first),
         "shift": SHIFT,
     }
     for (name, dim), model in models.items():
@@ -141,46 +105,39 @@ def measure(models: Models) -> dict[str, Any]:
     return numbers
 
 
-def blank_distortion(evaluator: Evaluator) -> float:
+def blank_distortion(model: Model) -> float:
     """Nats of the best decoder without a code: always the mean training image."""
-    train, test = evaluator.dataset.train, evaluator.dataset.test
+    train = model.dataset.train
     on = (train.images / 255.0).sum(axis=0)
     p = (on + 0.5) / (len(train) + 1)  # a pixel that was never on may be, once
-    x = np.asarray(evaluator.x("test", np.arange(len(test))))
+    x = np.asarray(model.data.heldout.x())
     log_lik = x * np.log(p) + (1 - x) * np.log1p(-p)
     return -float(log_lik.sum(axis=(1, 2, 3)).mean())
 
 
-def shift_cost(model: Trained) -> float:
+def shift_cost(model: Model) -> float:
     """By how many nats the distortion rises when each code moves a little.
 
     From the posterior mean, by normal noise of SHIFT standard deviations of q(z).
     """
-    evaluator = model.evaluator
-    rows = even_rows(len(evaluator.dataset.test), 2000)
-    x = evaluator.x("test", rows)
+    x = model.data.heldout.some(2000).x()
     z = model.encode(x).mean
-    eps = jax.random.normal(lesson_key(evaluator), z.shape)
-    spread = evaluator.codes(model.params, "train").square_root()
+    eps = jax.random.normal(model.key, z.shape)
+    spread = model.codes.square_root()
     moved = z + SHIFT * eps @ spread.T
     return model.distortion(moved, x) - model.distortion(z, x)
 
 
-def lesson_key(evaluator: Evaluator) -> Key:
-    """The key of everything that the lesson draws."""
-    return stream(build.data_key(evaluator.config), "lesson")
-
-
 def draw_images(models: Models, out: pathlib.Path) -> None:
     """The figures that show images and codes."""
-    evaluator = models["beta1", 2].evaluator
-    labels = evaluator.dataset.test.labels
+    plain = models["beta1", 2]
+    test, labels = plain.data.heldout, plain.dataset.test.labels
     assert labels is not None  # of MNIST, all of it or a part
     flat = {title: models[name, 2] for name, title in SHOWN.items()}
     deep = {title: models[name, 16] for name, title in SHOWN.items()}
 
     first = np.array([np.flatnonzero(labels == digit)[0] for digit in range(10)])
-    x = evaluator.x("test", first)
+    x = test.x(first)
     rows = {"x": np.asarray(x)[None]}
     rows |= {t: m.decode(m.encode(x).mean)[None] for t, m in deep.items()}
     lesson_figures.image_rows(rows, out / "reconstructions.png")
@@ -195,18 +152,17 @@ def draw_images(models: Models, out: pathlib.Path) -> None:
     few = even_rows(len(labels), 1500)
     clouds = {}
     for title, model in flat.items():
-        posterior = model.encode(evaluator.x("test", few))
+        posterior = model.encode(test.x(few))
         clouds[title] = np.asarray(posterior.mean), np.sqrt(posterior.variance)
     lesson_figures.latent_maps(clouds, labels[few], out / "latent_maps.png")
 
-    squares = {title: figures.prior_grid(m.decode, 8) for title, m in flat.items()}
+    squares = {title: m.decode(prior_grid(8)) for title, m in flat.items()}
     lesson_figures.image_panels(squares, out / "prior_grids.png")
 
-    key, shape = lesson_key(evaluator), (4, 6, 16)
+    key, shape = plain.key, (4, 6, 16)
     zero = models["beta0", 16]
-    train_codes = zero.evaluator.codes(zero.params, "train")
-    fitted = np.reshape(train_codes.sample_fitted(key, shape[0] * shape[1]), shape)
-    real = np.asarray(evaluator.x("test", even_rows(len(labels), 24)))
+    fitted = np.reshape(zero.codes.sample_fitted(key, shape[0] * shape[1]), shape)
+    real = np.asarray(test.x(even_rows(len(labels), 24)))
     panels = {"x": real.reshape(*shape[:2], *real.shape[1:])}
     z = jax.random.normal(key, shape)
     panels |= {f"{title},  N(0, I)": m.decode(z) for title, m in deep.items()}
@@ -247,15 +203,15 @@ def draw_numbers(models: Models, blank: float, out: pathlib.Path) -> None:
     lesson_figures.bars(coverage, out / "coverage.png")
 
 
-def draw_steps(model: Trained, digit: int, out: pathlib.Path) -> dict[str, float]:
+def draw_steps(model: Model, digit: int, out: pathlib.Path) -> dict[str, float]:
     """The figure of the four steps for the first test image of a digit; its numbers."""
-    row = np.flatnonzero(model.evaluator.dataset.test.labels == digit)[:1]
-    x = model.evaluator.x("test", row)
+    row = np.flatnonzero(model.dataset.test.labels == digit)[:1]
+    x = model.test.x(row)
     posterior = model.encode(x)
-    keys = jax.random.split(lesson_key(model.evaluator), 8)
+    keys = jax.random.split(model.key, 8)
     z = jax.vmap(posterior.sample)(keys)[:, 0]
     (mean,), (std,) = np.asarray(posterior.mean), np.sqrt(posterior.variance)
-    likelihood = model.evaluator.decode(model.params, z[:1])
+    likelihood = model.layer.decode(z[:1])
     numbers = {
         **{f"image.mean_{d}": float(value) for d, value in enumerate(mean)},
         **{f"image.std_{d}": float(value) for d, value in enumerate(std)},

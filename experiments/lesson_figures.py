@@ -202,7 +202,7 @@ def posterior_variance(
     """
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
-    style.dress(axes, "", "step", "std², mean")
+    style.label_axes(axes, "", "step", "std², mean")
     colors = (style.PALETTE[2], style.PALETTE[0], style.PALETTE[3])
     for color, (name, (steps, values)) in zip(colors, curves.items(), strict=True):
         axes.plot(steps, values, "o-", color=color, ms=4)
@@ -239,7 +239,7 @@ def against_weight(
     axes_of = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     positions = np.arange(len(weights))
     for axes, (title, curves) in zip(axes_of, panels.items(), strict=True):
-        style.dress(axes, title, "β" if axes is axes_of[-1] else "", "")
+        style.label_axes(axes, title, "β" if axes is axes_of[-1] else "", "")
         for color, (name, values) in zip(
             (style.BLUE, style.ORANGE), curves.items(), strict=True
         ):
@@ -267,7 +267,7 @@ def bars(values: Mapping[str, float], path: PathLike) -> None:
     """
     figure = style.new_figure(0.9 + 0.45 * len(values))
     axes = figure.add_subplot()
-    style.dress(axes, "", "%", "")
+    style.label_axes(axes, "", "%", "")
     names, numbers = list(values), 100 * np.array(list(values.values()))
     drawn = axes.barh(names, numbers, color=style.BLUE)
     axes.bar_label(drawn, fmt="%.1f", padding=4, fontsize=style.TEXT)

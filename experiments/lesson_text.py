@@ -5,39 +5,15 @@ number's name; `[42%][beta1.16d.coverage%]` is a share written as a percentage. 
 lines of the text say where the links lead.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from vae_jax.as_text import in_prose
 from vae_jax.errors import DataError
 
 QUOTED = re.compile(r"\[([^\]\[]*)\]\[([a-z0-9_.]+)(%?)\]")
 _TARGET = re.compile(r"^\[[a-z0-9_.]+%?\]: .*\n?", re.MULTILINE)
-
-
-def show(value: Any, percent: bool = False) -> str:
-    """A number as the texts write it.
-
-    Args:
-        value: text and whole numbers are left as they are; others get two digits below
-            1, three from 1 and all before the point from 100.
-        percent: write a share in percent, whole from 10 and tenths below.
-
-    Returns:
-        Text without an exponent.
-    """
-    if isinstance(value, str | int):
-        return str(value)
-    size = abs(100 * value if percent else value)
-    if size == 0 or size >= (9.95 if percent else 100):
-        decimals = 0
-    elif percent:
-        decimals = 1
-    else:
-        decimals = (2 if size >= 1 else 1) - math.floor(math.log10(size))
-    text = f"{size:.{decimals}f}" + "%" * percent
-    return f"−{text}" if value < 0 else text
 
 
 def fill(text: str, numbers: Mapping[str, Any], link: str) -> str:
@@ -59,7 +35,7 @@ def fill(text: str, numbers: Mapping[str, Any], link: str) -> str:
         _, name, percent = match.groups()
         if numbers.get(name) is None:
             raise DataError(f"the text quotes the number {name}, which has no value")
-        return f"[{show(numbers[name], bool(percent))}][{name}{percent}]"
+        return f"[{in_prose(numbers[name], bool(percent))}][{name}{percent}]"
 
     body = QUOTED.sub(quote, _TARGET.sub("", text)).rstrip("\n")
     names = sorted({name + percent for _, name, percent in QUOTED.findall(body)})

@@ -16,7 +16,7 @@ from configs import default
 from experiments import cli
 from vae_jax import build
 from vae_jax.errors import ConfigError
-from vae_jax.runs import finished
+from vae_jax.runs import finish, finished
 
 _WORKDIRS = flags.DEFINE_string(
     "workdirs", None, "DIR,DIR,...: workdirs of finished runs."
@@ -46,6 +46,7 @@ def main() -> None:
         out,
         runs.rows,
         runs.folders,
+        quantities=finish.quantities(),
         swept=runs.swept,
         config=runs.shared,
         commands=commands,

@@ -16,7 +16,7 @@ from absl import flags
 
 from experiments import cli, launch
 from vae_jax.report import terminal
-from vae_jax.runs import processes, single
+from vae_jax.runs import finish, processes, single
 from vae_jax.runs.diagnosis import diagnose_run
 
 _CONFIG = cli.define_config()
@@ -35,7 +35,7 @@ def main() -> None:
         config.train.init_from = _INIT_FROM.value
     results = single.train(config, _WORKDIR.value, mesh=launch.mesh())
     if processes.is_first():
-        terminal.print_results(_WORKDIR.value, results)
+        terminal.print_results(_WORKDIR.value, results, finish.quantities())
         for sentence in diagnose_run(pathlib.Path(_WORKDIR.value)):
             print(sentence)
 

@@ -12,12 +12,12 @@ TIMEOUT_S = 600
 # What takes minutes is cut short; all else is run as it is written.
 CUTS = {
     "make train": "make -o .venv/.installed train FLAGS='--config.train.num_steps=20"
-    " --config.eval.regularity=False --config.eval.num_samples=5'",
+    " --config.eval.measures=likelihood --config.eval.num_samples=5'",
     "--config.train.num_steps=500": (
-        "--config.train.num_steps=20 --config.eval.regularity=False"
+        "--config.train.num_steps=20 --config.eval.measures=likelihood"
     ),
     "--config.train.num_steps=1000": (
-        "--config.train.num_steps=40 --config.eval.regularity=False"
+        "--config.train.num_steps=40 --config.eval.measures=likelihood"
     ),
     "--config.train.eval_every=100": "--config.train.eval_every=5",
     "--num_samples=1000": "--num_samples=10",

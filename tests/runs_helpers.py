@@ -30,7 +30,7 @@ SMALL = {
     "train.checkpoint_every": 20,
     "eval.num_samples": 3,
     "eval.figures": False,
-    "eval.regularity": False,
+    "eval.measures": ("likelihood",),
 }
 
 

@@ -263,9 +263,9 @@ REFUSED = [
     ({"data.test_fraction": 0.95}, "fraction=0.1 of 1797", "sum below 1"),
     # What could be trained, but not measured or drawn at the end.
     (
-        {"data.name": "npz:FILES/few.npz", "eval.regularity": True},
-        "has 16 and 2",
-        "regularity=False",
+        {"eval.measures": ("likelihood", "regularty")},
+        "eval.measures='regularty'",
+        "Did you mean 'regularity'?",
     ),
     (
         {"data.name": "npz:FILES/two_channels.npz", "eval.figures": True},

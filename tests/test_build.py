@@ -77,7 +77,6 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
             "mlp.hidden_dims": (16,),
             "mixture.num_components": 5,
             "vamp.num_components": 5,
-            "eval.regularity": False,
             **fields,
         }
     )
@@ -144,8 +143,7 @@ CLASHES = [
     {"model.prior": "vamp", "model.name": "hierarchical"},
     {"model.posterior": "deterministic", "model.name": "hierarchical"},
     {"objective.name": "dreg", "model.name": "hierarchical"},
-    {"eval.regularity": True, "model.name": "hierarchical"},
-    {"eval.regularity": True, "model.posterior": "coupling_flow"},
+    {"eval.measures": ("regularty",)},
     {"hparams.warmup_steps": 10, "objective.schedule": "constant"},
     {"hparams.free_nats": 0.5, "objective.name": "iwae"},
     {"hparams.capacity": 3.0, "objective.name": "elbo"},

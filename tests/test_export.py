@@ -219,7 +219,10 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     ],
 )
 def test_models_that_are_refused(fields, message, tmp_path):
-    run = opened.Run(tmp_path, small_config(**fields), spec_of(8, 8, 1), 0, {}, {})
+    config, spec = small_config(**fields), spec_of(8, 8, 1)
+    shapes = opened.abstract_saved(config, spec).params
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    run = opened.Run(tmp_path, config, spec, 0, params, {})
     with pytest.raises(ConfigError, match=message):
         bundle.export_run(run, "stablehlo", tmp_path / "out")
     assert not (tmp_path / "out").exists()

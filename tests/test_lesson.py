@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 
 from experiments import lesson, lesson_text
 from tests.runs_helpers import REPOSITORY
+from vae_jax import as_text
 from vae_jax.errors import DataError
 from vae_jax.evaluation import holes
 
@@ -95,7 +96,7 @@ def test_claims_hold() -> None:
     assert max(of("ae", "coverage"), of("beta0", "coverage")) < 0.01
     assert of("beta1", "coverage") > 0.4 < of("beta0", "fitted_coverage")
     assert of("beta1", "hole_mass") < of("beta0", "hole_mass")
-    assert of("ae", "sure") > of("beta1", "sure")
+    assert of("ae", "confident") > of("beta1", "confident")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_claims_hold() -> None:
 def test_numbers_are_written_for_readers(
     value: object, percent: bool, text: str
 ) -> None:
-    assert lesson_text.show(value, percent) == text
+    assert as_text.in_prose(value, percent) == text
 
 
 def test_filling_a_text() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY, flags
+from vae_jax.as_text import few_digits
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +52,9 @@ def strokes(count: int, *shape: int) -> np.ndarray:
     return images
 
 
+ALL = ("likelihood", "codes", "regularity")
+
+
 @pytest.fixture(scope="module")
 def grey(tmp_path_factory) -> pathlib.Path:
     """A finished run on a grey npz of 20x28 with labels, figures and all numbers."""
@@ -63,7 +67,10 @@ def grey(tmp_path_factory) -> pathlib.Path:
         x_test=images[100:],
         y_test=labels[100:],
     )
-    fields = {"eval.figures": True, "eval.regularity": True}
+    fields = {
+        "eval.figures": True,
+        "eval.measures": ("likelihood", "codes", "regularity"),
+    }
     train(folder / "run", **{"data.name": f"npz:{folder}/set.npz", **fields})
     return folder / "run"
 
@@ -112,7 +119,11 @@ def test_finished_run_says_so_and_is_left_alone(grey):
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
     before = state()
-    fields = {"eval.figures": True, "eval.regularity": True, "train.eval_every": 0}
+    fields = {
+        "eval.figures": True,
+        "eval.measures": ("likelihood", "codes", "regularity"),
+        "train.eval_every": 0,
+    }
     status, out, err = run_program(
         "train",
         "--config=configs/digits.py",
@@ -128,11 +139,17 @@ def test_finished_run_says_so_and_is_left_alone(grey):
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_evaluate(grey, split):
     out = run("evaluate", f"--workdir={grey}", f"--split={split}", "--num_samples=7")
-    written = json.loads((grey / "evaluation" / f"{split}_k7.json").read_text())
+    written = json.loads(
+        (grey / "evaluation" / f"{split}_likelihood_k7.json").read_text()
+    )
     assert written["nll_num_samples"] == 7
     assert written["split"] == split
     for name in ("elbo", "rate", "distortion", "nll"):
-        assert re.search(rf"{name} +│ +{re.escape(f'{written[name]:.5g}')} ", out)
+        title = "ELBO" if name == "elbo" else name
+        value = re.escape(few_digits(written[name]))
+        assert re.search(
+            rf"^ *{title}, nats +{value} ", out, re.MULTILINE | re.IGNORECASE
+        )
 
 
 def test_samples_are_set_by_the_seed(grey, tmp_path):

@@ -21,6 +21,8 @@ imported by name.
 - `errors` are what all of them raise.
 """
 
+from typing import Any
+
 from vae_jax import distributions, errors, likelihoods, posteriors, priors
 from vae_jax.distributions import tabular
 from vae_jax.evaluation.evaluate import evaluate
@@ -46,6 +48,21 @@ from vae_jax.training.state import Learned, TrainState, make_hparams, scale_by_h
 from vae_jax.training.step import Trainer, vae_trainer
 
 __version__ = "0.1.0"
+
+
+def open_run(workdir: str) -> Any:
+    """A trained run of the programs, from its workdir: see `runs.opened.Run`.
+
+        run = vae_jax.open_run("runs/digits")
+        posterior = run.encode(images)  # [N, H, W, C], uint8 or float32 in [0, 1]
+        pictures = run.sample(16)
+
+    Needs the extra `experiments`.
+    """
+    from vae_jax.runs import opened  # brings in more than the rest of the library
+
+    return opened.open_run(workdir)
+
 
 __all__ = [
     "ConvDecoder",
@@ -76,6 +93,7 @@ __all__ = [
     "make_hparams",
     "model_functions",
     "objective",
+    "open_run",
     "posteriors",
     "priors",
     "scale_by_hparam",

@@ -18,6 +18,7 @@ from vae_jax.data.image_files import check_image_size
 from vae_jax.data.sources import load_dataset
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, choose
+from vae_jax.evaluation import measures
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
 from vae_jax.objectives.base import Objective, as_objective
@@ -46,6 +47,7 @@ def check(config: ConfigDict) -> None:
     fields.check(flat)
     check_image_size(config.data.image_size or None)
     choose(BINARIZE, "data.binarize", config.data.binarize)
+    measures.selected(config.eval.measures)
     # The images' levels are not known yet: `check_support` asks again.
     compatibility.values_of(config.data.binarize, config.data.dequantize, "8bit")
     parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)
@@ -59,8 +61,6 @@ def check(config: ConfigDict) -> None:
         for name in table:
             if name in config and name != names[field]:
                 make(config, field, given, name)
-    if config.eval.regularity:
-        compatibility.check_regularity(names, posterior, parts["model"])
     wish = fields.keeps_best(flat)
     if wish and not compatibility.has_density(posterior):
         raise ConfigError(
@@ -223,7 +223,7 @@ def make_dataset(config: ConfigDict) -> Dataset:
             f" {data.name} with {size} images"
         )
     check_support(config, dataset.levels)
-    compatibility.check_evaluation(config.eval, dataset)
+    compatibility.check_figures(config.eval.figures, dataset.spec)
     return dataset
 
 

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_jax import likelihoods, posteriors
-from vae_jax.data.dataset import Dataset
-from vae_jax.distributions import Deterministic, DiagonalNormal
+from vae_jax.data.spec import DataSpec
+from vae_jax.distributions import DiagonalNormal
 from vae_jax.errors import ConfigError
-from vae_jax.evaluation.completeness import NEIGHBOURS
 from vae_jax.objectives.base import Objective
 
 
@@ -59,29 +58,6 @@ def check_parts(
                 f"{given['objective.name']} keeps the encoder apart from the prior, and"
                 f" {given['model.prior']} contains it: set objective.name=iwae"
             )
-
-
-def check_regularity(names: Mapping[str, str], posterior: Any, model: Any) -> None:
-    """Refuses to measure continuity and completeness where they are not defined.
-
-    Args:
-        names: as for `check_parts`.
-        posterior: part of the model.
-        model: what was made of it.
-
-    Raises:
-        ConfigError: says what to set.
-    """
-    if num_layers(model) > 1:
-        raise ConfigError(
-            f"model.name={names['model.name']}: continuity and completeness are"
-            " measured on one latent layer; set eval.regularity=False"
-        )
-    if not issubclass(_distribution(posterior), DiagonalNormal | Deterministic):
-        raise ConfigError(
-            f"model.posterior={names['model.posterior']}: continuity and completeness"
-            " are measured on normal codes; set eval.regularity=False"
-        )
 
 
 def has_density(posterior: Any) -> bool:
@@ -176,27 +152,20 @@ def check_values(
     )
 
 
-def check_evaluation(evaluation: Mapping[str, Any], dataset: Dataset) -> None:
-    """Refuses, before training, data that could not be measured or drawn after it.
+def check_figures(draws: bool, spec: DataSpec) -> None:
+    """Refuses, before training, images that could not be drawn after it.
 
     Args:
-        evaluation: the part `eval` of a config: `regularity` and `figures`.
-        dataset: the images.
+        draws: `eval.figures` of a config.
+        spec: the form of the images.
 
     Raises:
         ConfigError: says what to change.
     """
-    sizes = len(dataset.train), len(dataset.test)
-    if evaluation["regularity"] and min(sizes) <= NEIGHBOURS:
+    channels = spec.image_shape[-1]
+    if draws and channels not in (1, 3):
         raise ConfigError(
-            f"eval.regularity=True needs more than {NEIGHBOURS} training and test"
-            f" images; {dataset.name} has {sizes[0]} and {sizes[1]}: set"
-            " eval.regularity=False, or a larger data.test_fraction"
-        )
-    channels = dataset.image_shape[-1]
-    if evaluation["figures"] and channels not in (1, 3):
-        raise ConfigError(
-            f"eval.figures=True draws images of 1 or 3 channels; {dataset.name} has"
+            f"eval.figures=True draws images of 1 or 3 channels, and these have"
             f" {channels}: set eval.figures=False"
         )
 

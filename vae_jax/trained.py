@@ -11,6 +11,7 @@ from flax import struct
 from vae_jax.distributions.base import Distribution, Posterior
 from vae_jax.models.base import JointPrior
 from vae_jax.outputs import Latent
+from vae_jax.training.state import Variables
 from vae_jax.types import Array, Codes, Key, ModelState, Params
 
 
@@ -27,6 +28,13 @@ class Trained:
     model: nn.Module = struct.field(pytree_node=False)  # see `models.base.Model`
     params: Params
     model_state: ModelState = struct.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: nn.Module, variables: Params | Variables) -> "Trained":
+        """A model with `eval_variables` of a `TrainState`: with its state, if any."""
+        if isinstance(variables, Variables):
+            return cls(model, variables.params, variables.model_state)
+        return cls(model, variables)
 
     def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
         """The latent layers for x, the one next to the data first.

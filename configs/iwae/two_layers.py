@@ -21,5 +21,4 @@ def get_config() -> ConfigDict:
     config.model.name = "hierarchical"
     config.hierarchical.latent_dims = (50,)
     config.hierarchical.hidden_dims = (100, 100)
-    config.eval.regularity = False  # measured on one latent layer
     return config

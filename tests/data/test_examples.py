@@ -19,8 +19,8 @@ from vae_jax.data.source import Loaded, Source
 from vae_jax.data.spec import DataSpec
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ContractError, DataError
-from vae_jax.runs.evaluator import Evaluator
-from vae_jax.training.loop import compile_chunk
+from vae_jax.runs.run_data import split_of
+from vae_jax.training.loop import ChunkInput, compile_chunk
 from vae_jax.training.step import Trainer
 
 KEY, B = jax.random.key(0), 5
@@ -100,25 +100,24 @@ def test_the_loop_hands_all_parts_to_the_step():
         total = (x["label"].sum() + x["factors"].sum()) + x["image"].sum()
         return state + total, {"loss": total}
 
-    run = compile_chunk(Trainer(None, step), preprocessor())
+    run = compile_chunk(Trainer(None, step, None), preprocessor())
     examples, rows = InMemoryBatches(GIVEN, seed=4, batch_size=B)(0, 3, 3)
     batches = ex.take(GIVEN, np.asarray(rows))
     wanted = sum(leaf.sum() for leaf in (batches["label"], batches["factors"]))
     wanted += batches["image"].sum() / 255
     for data in ((examples, rows), (batches, None)):
-        numbers = np.int32(0), np.int32(3)
-        state, _, _ = run(jnp.zeros(()), *data, *numbers, KEY, KEY, {})
-        assert float(state) == pytest.approx(wanted, rel=1e-6)
+        given = ChunkInput(*data, np.int32(0), np.int32(3), KEY)
+        state, _ = run(jnp.zeros(1), given, KEY[None], {})
+        assert float(state[0]) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_an_evaluation_gives_a_model_what_it_asks_for(monkeypatch):
     config, rows = small_config(), np.array([3, 0])
-    plain = Evaluator(config, WHOLE).x("test", rows)
+    plain = split_of(config, WHOLE, "test").x(rows)
     model = types.SimpleNamespace(inputs=("image", "label"))
     monkeypatch.setattr(build, "make_model", lambda *_: model)
-    evaluator = Evaluator(config, WHOLE)
-    same(evaluator.x("test", rows), {"image": plain, "label": np.int32([2, 2])})
-    same(evaluator.shown("test", 4)[1], evaluator.x("test", np.arange(4))["image"])
+    seen = split_of(config, WHOLE, "test").x(rows)
+    same(seen, {"image": plain, "label": np.int32([2, 2])})
 
 
 def made(monkeypatch, **changes):

@@ -14,6 +14,7 @@ from configs import autoencoder
 from tests import linear_gaussian as lg
 from tests.forked_programs import run_program
 from tests.runs_helpers import small_config
+from vae_jax.as_text import few_digits
 from vae_jax.distributions import OptimalNormal
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation import ais, hmc
@@ -328,8 +329,11 @@ def test_what_makes_no_sense_is_refused():
 
 def test_flags_of_evaluate():
     for flags, line in {
-        ("--method=ais", "--num_chains=0"): "--num_chains=0: must be at least 1",
-        ("--num_temperatures=9",): "temperatures=9 has no effect with --method=iwae",
+        (
+            "--measures=annealing",
+            "--num_chains=0",
+        ): "--num_chains=0: must be at least 1",
+        ("--num_temperatures=9",): "=9 has no effect without --measures=annealing",
     }.items():
         status, out, err = run_program("evaluate", "--workdir=no", *flags)
         assert (status, out) == (1, "")
@@ -345,15 +349,15 @@ def test_autoencoder_gets_an_nll(tmp_path):
     single.train(config, tmp_path)
     flags = ("--num_images=3", "--num_temperatures=5", "--num_chains=2")
     status, out, err = run_program(
-        "evaluate", f"--workdir={tmp_path}", "--method=ais", *flags
+        "evaluate", f"--workdir={tmp_path}", "--measures=annealing", *flags
     )
     assert status == 0, err
-    for title in ("anneal test 3/3", "anneal simulated 3/3"):
-        assert title in err
-    results = json.loads((tmp_path / "evaluation/test_ais_t5_c2_n3.json").read_text())
-    assert f"{results['nll']:.5g}" in out
-    assert (results["method"], results["num_images"]) == ("ais", 3)
-    assert 0 < results["nll"] < 10_000
+    assert "measure test 6/6" in err  # three of the split and three simulated
+    path = tmp_path / "evaluation" / "test_annealing_t5_c2_n3.json"
+    results = json.loads(path.read_text())
+    assert few_digits(results["ais_nll"]) in out
+    assert results["num_images"] == 3
+    assert 0 < results["ais_nll"] < 10_000
     assert results["simulated_gap"] == pytest.approx(
         results["simulated_upper_bound"] - results["simulated_lower_bound"]
     )

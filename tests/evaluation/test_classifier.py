@@ -37,9 +37,9 @@ def test_accuracy_on_labels_that_mean_nothing_is_chance():
     assert fitted.accuracy == pytest.approx(0.5, abs=0.06)  # 5 standard errors
 
 
-def test_sure_and_varied(classifier):
+def test_confident_and_varied(classifier):
     numbers = label_numbers(classifier, blobs(3, 4000)[0])
-    assert numbers["sure"] > 0.99
+    assert numbers["confident"] > 0.99
     assert numbers["label_entropy"] == pytest.approx(np.log(4), abs=0.01)
 
 
@@ -50,8 +50,8 @@ def test_one_label_has_no_entropy_and_half_is_unsure(classifier):
     x = jnp.concatenate([good, between]).reshape(100, 2, 2, 1)
     numbers = label_numbers(classifier, x)
     assert numbers["label_entropy"] == pytest.approx(0, abs=1e-6)
-    assert numbers["sure"] == 0.5
-    assert boundary["sure"] == 0
+    assert numbers["confident"] == 0.5
+    assert boundary["confident"] == 0
     assert np.isnan(boundary["label_entropy"])
 
 

@@ -2,16 +2,32 @@
 
 import math
 
-import jax
 import numpy as np
 import pytest
 
 from vae_jax.evaluation.latents import (
     active_units,
     bits_per_dim,
-    kl_by_dimension,
     summarize,
 )
+from vae_jax.evaluation.moments import Moments
+
+
+def layer(mean, variance):
+    """The moments of posterior means [N, D] and of one variance."""
+    scatter = ((mean - mean.mean(axis=0)) ** 2).sum(axis=0)
+    variances = np.full(mean.shape[1], variance)
+    return Moments(len(mean), mean.mean(axis=0), scatter, variances)
+
+
+def summary(statistics, num_samples=5000):
+    return summarize(
+        statistics,
+        num_pixels=784,
+        support="binary",
+        dequantized=False,
+        num_samples=num_samples,
+    )
 
 
 @pytest.fixture
@@ -22,20 +38,17 @@ def statistics():
     return {
         "distortion": rng.uniform(70, 90, num_images),
         "rate": rng.uniform(20, 30, num_images),
-        "kl": (rng.uniform(0, 9, (num_images, 4)), rng.uniform(0, 9, (num_images, 2))),
-        "mean": (
-            rng.normal(size=(num_images, 4)) * scales,
-            rng.normal(size=(num_images, 2)),
+        "layers": (
+            layer(rng.normal(size=(num_images, 4)) * scales, 0.1),
+            layer(rng.normal(size=(num_images, 2)), 0.4),
         ),
-        "variance": (np.full((num_images, 4), 0.1), np.full((num_images, 2), 0.4)),
         "log_px": rng.normal(-90, 12, num_images),
         "ess": np.full(num_images, 3.5),
-        "elbo_mc": np.full(num_images, -100.0),
     }
 
 
 def test_every_number(statistics):
-    results = summarize(statistics, 784, "binary", False, num_samples=5000)
+    results = summary(statistics)
     expected = {
         "distortion": statistics["distortion"].mean(),
         "rate": statistics["rate"].mean(),
@@ -55,8 +68,8 @@ def test_every_number(statistics):
 
 
 def test_one_image_has_no_variance_over_images(statistics):
-    one = jax.tree.map(lambda values: values[:1], statistics)
-    results = summarize(one, 784, "binary", False, num_samples=5000)
+    one = {name: v[:1] for name, v in statistics.items() if name != "layers"}
+    results = summary({**one, "layers": statistics["layers"]})
     undefined = {name for name, value in results.items() if value is None}
     assert undefined == {
         "active_units",
@@ -67,16 +80,15 @@ def test_one_image_has_no_variance_over_images(statistics):
 
 
 def test_one_layer_has_no_numbers_per_layer(statistics):
-    for name in ("kl", "mean", "variance"):
-        statistics[name] = statistics[name][:1]
-    results = summarize(statistics, 784, "binary", False, num_samples=5000)
+    statistics["layers"] = statistics["layers"][:1]
+    results = summary(statistics)
     assert results["active_units"] == 2
     assert not any("layer" in name for name in results)
 
 
 def test_an_autoencoder_has_no_rate_and_no_likelihood(statistics):
-    kept = {name: statistics[name] for name in ("distortion", "mean", "variance")}
-    results = summarize(kept, 784, "binary", False, num_samples=10)
+    kept = {name: statistics[name] for name in ("distortion", "layers")}
+    results = summary(kept)
     missing = {name for name, value in results.items() if value is None}
     assert missing == {
         "rate",
@@ -97,8 +109,5 @@ def test_bits_per_dim_of_a_uniform_model():
     assert bits_per_dim(0.0, 12, "real", False) is None
 
 
-def test_kl_and_active_units_per_layer(statistics):
-    assert active_units(statistics) == (2, 2)
-    first, second = kl_by_dimension(statistics)
-    np.testing.assert_allclose(first, statistics["kl"][0].mean(axis=0))
-    assert second.shape == (2,)
+def test_active_units_per_layer(statistics):
+    assert active_units(statistics["layers"]) == (2, 2)

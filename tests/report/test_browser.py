@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests import chromium
+from vae_jax.evaluation import measures
 from vae_jax.report.page import write_report
 
 pytestmark = pytest.mark.skipif(
@@ -43,6 +44,7 @@ def report(tmp_path_factory):
         folder / "out",
         rows,
         folders,
+        quantities=measures.quantities(),
         swept=["hparams.kl_weight"],
         config={"objective": {"kl_weight": 1.0}},
         commands=["python -m experiments.ablate --config=configs/digits.py"],

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from vae_jax.report import compare, compare_plots, glossary
+from vae_jax import as_text
+from vae_jax.quantities import Group, Quantity, one
+from vae_jax.report import compare, compare_plots
 
 WEIGHT, LIKELIHOOD = "hparams.kl_weight", "model.likelihood"
 
@@ -165,7 +167,7 @@ def test_names_of_fields():
     ],
 )
 def test_values_as_text(value, text):
-    assert compare.show(value) == text
+    assert as_text.exact(value) == text
 
 
 def test_layout_of_one_field():
@@ -224,7 +226,9 @@ def test_charts_are_drawn_whatever_the_values(tmp_path, scale, key):
     rows = rows_of()
     rows[0]["elbo"] = rows[1]["elbo"] = rows[2]["elbo"] = 0.0  # as an autoencoder's
     groups = compare.settings(rows, [WEIGHT])
-    quantity = glossary.Quantity("Title", "", {key: "", "real_elbo": ""}, scale=scale)
+    quantity = Quantity(
+        "Title", "", {key: "", "real_elbo": ""}, Group("Fit"), scale=scale
+    )
     layout = compare_plots.arrange(groups, [WEIGHT])
     compare_plots.against_setting(quantity, layout, tmp_path / "chart.png")
     assert min(Image.open(tmp_path / "chart.png").size) > 500
@@ -238,7 +242,7 @@ def test_chart_shows_means_and_errors(tmp_path, monkeypatch):
         compare_plots.style, "save_figure", lambda figure, path: drawn.append(figure)
     )
     layout = compare_plots.arrange(groups, [WEIGHT])
-    quantity = glossary.Quantity("ELBO", "", {"elbo": ""}, unit="nats")
+    quantity = Quantity("ELBO", "", one("elbo"), Group("Fit"), unit="nats")
     compare_plots.against_setting(quantity, layout, tmp_path / "elbo.png")
     compare_plots.rate_distortion(layout, tmp_path / "empty.png")  # no distortion
     axes = drawn[0].axes[0]
@@ -251,27 +255,3 @@ def test_chart_shows_means_and_errors(tmp_path, monkeypatch):
         np.testing.assert_allclose(np.ptp(segment[:, 1]), 2 * error, rtol=1e-6)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1"]
     assert axes.get_ylabel() == "ELBO, nats"
-
-
-def test_every_key_stands_in_the_glossary_once():
-    keys = [key for g in glossary.GROUPS for q in g.quantities for key in q.lines]
-    assert len(set(keys)) == len(keys)
-    groups = glossary.groups_of([*keys, "active_units_layer1"])
-    found = [key for group in groups for q in group.quantities for key in q.lines]
-    assert sorted(found) == sorted([*keys, "active_units_layer1"])
-    assert groups[-2].title == "Other numbers"
-
-
-def test_glossary_leaves_out_what_there_is_not():
-    (group,) = glossary.groups_of(["coverage", "real_coverage"])
-    (quantity,) = group.quantities
-    assert list(quantity.lines) == ["coverage", "real_coverage"]
-    assert glossary.is_reference("real_coverage")
-    assert not glossary.is_reference("coverage")
-
-
-def test_glossary_explains_what_a_report_draws():
-    for group in glossary.GROUPS:
-        for quantity in group.quantities:
-            assert quantity.meaning.endswith(".")
-            assert quantity.span or not group.drawn

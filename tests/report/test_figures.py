@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from vae_jax.report import figures
+from vae_jax.report.latent_space import LatentSpace, principal_plane
 
 
 def test_one_test_image_has_no_interpolations_and_all_else(tmp_path):
@@ -18,15 +19,15 @@ def test_one_test_image_has_no_interpolations_and_all_else(tmp_path):
     for count in (1, 2):
         x = rng.random((count, 5, 6, 1))
         codes = x.reshape(count, 30) @ matrix.T
-        figures.draw_all(
-            lambda x: np.reshape(x, (-1, 30)) @ matrix.T,
-            decode,
-            rng.normal(size=(9, 4)),
-            (x, x),
-            {"mean": (codes,), "kl": (codes**2,)},
-            np.arange(count),
-            tmp_path,
+        space = LatentSpace(
+            codes=codes,
+            kl=(codes**2).mean(axis=0),
+            prior_codes=rng.normal(size=(9, 4)),
+            decode=decode,
+            images=x,
+            seen=x,
         )
+        figures.draw_all(space, np.arange(count), tmp_path)
         drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
         assert ("interpolations" in drawn) == (count > 1)
         assert drawn - {"interpolations"} == {
@@ -42,6 +43,6 @@ def test_one_test_image_has_no_interpolations_and_all_else(tmp_path):
 def test_principal_plane_of_few_points():
     """One point has a plane; two lie on its first axis, whatever their number."""
     point = np.array([[3.0, 4.0, 0.0]])
-    assert np.isfinite(figures.principal_plane(point)).all()
-    plane = figures.principal_plane(np.concatenate([point, -point]))
+    assert np.isfinite(principal_plane(point)).all()
+    plane = principal_plane(np.concatenate([point, -point]))
     np.testing.assert_allclose(np.abs(plane), [[5, 0], [5, 0]], atol=1e-12)

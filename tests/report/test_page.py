@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from vae_jax import as_text
 from vae_jax.errors import ConfigError, DataError, StorageError
-from vae_jax.report import page_tables
+from vae_jax.evaluation import measures
 from vae_jax.report.page import PICTURE_WIDTH, write_report
 
 WEIGHT, LIKELIHOOD = "hparams.kl_weight", "model.likelihood"
@@ -65,6 +66,7 @@ def report(tmp_path, rows, swept, *, title="kl", config=CONFIG, commands=("make"
         tmp_path / "out",
         rows,
         folders,
+        quantities=measures.quantities(),
         swept=swept,
         config=config,
         commands=commands,
@@ -258,4 +260,4 @@ def test_a_damaged_figure_is_named(tmp_path):
     ],
 )
 def test_numbers_in_few_digits(value, text):
-    assert page_tables.text(value) == text
+    assert as_text.few_digits(value) == text

@@ -7,7 +7,7 @@ from PIL import Image
 
 from vae_jax.errors import DataError
 from vae_jax.report import plots, style
-from vae_jax.report.images import image_grid, save_image
+from vae_jax.report.images import image_grid
 
 
 @pytest.fixture
@@ -58,18 +58,6 @@ def test_values_outside_the_unit_interval_are_clipped():
     images = np.array([-3.0, 0.25, 7.0]).reshape(3, 1, 1, 1)
     grid = image_grid(images, columns=3, pad=0)
     np.testing.assert_array_equal(grid.ravel(), [0.0, 0.25, 1.0])
-
-
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_save_image(path, channels, mode):
-    image = random_images(3, 2, channels)
-    save_image(image, path, scale=5)
-    saved = Image.open(path)
-    assert (saved.mode, saved.size) == (mode, (10, 15))
-    pixels = np.asarray(saved).reshape(15, 10, channels)
-    np.testing.assert_array_equal(pixels[2::5, 2::5], (image * 255).round())
-    np.testing.assert_array_equal(pixels[0::5], pixels[4::5])
-    assert [p.name for p in path.parent.iterdir()] == ["figure.png"]
 
 
 BAD_IMAGES = {

@@ -34,8 +34,7 @@ FREE = {
     "train.checkpoint_every": 5,
     "train.max_to_keep": 9,
     "eval.num_samples": 77,
-    "eval.regularity": True,
-    "eval.misleading": True,
+    "eval.measures": ("likelihood", "misleading"),
     "eval.figures": True,
 }
 

@@ -7,18 +7,18 @@ import pytest
 
 from tests.runs_helpers import small_config
 from vae_jax.data.dataset import Dataset, Split
-from vae_jax.runs import evaluator
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.evaluation import data
+from vae_jax.runs.run_data import run_data
 
 NUM = 120
 CLASSES = np.arange(NUM) % 4
 
 
-def evaluator_of(train, test):
+def data_of(train, test):
     images = np.random.default_rng(0).integers(0, 256, (NUM, 3, 4, 1), np.uint8)
     images[..., 0, 0] = (60 * CLASSES)[:, None]
     splits = [Split(images, labels) for labels in (train, test, test)]
-    return Evaluator(small_config(), Dataset("set", *splits))
+    return run_data(small_config(), Dataset("set", *splits))
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def seen(monkeypatch):
         calls.append((*arrays, num_classes))
         return "a classifier"
 
-    monkeypatch.setattr(evaluator, "fit_classifier", fit_classifier)
+    monkeypatch.setattr(data, "fit_classifier", fit_classifier)
     return calls
 
 
 @pytest.mark.parametrize("start", [2015, 200_000, 10_000_000, 2**40])
 def test_ids_and_years_are_classified_as_0_to_3_are(seen, start):
     for labels in (CLASSES, start + CLASSES):
-        assert evaluator_of(labels, labels[::-1])._classifier == "a classifier"
+        assert data_of(labels, labels[::-1]).classifier == "a classifier"
     for plain, numbered in zip(*seen, strict=True):
         np.testing.assert_array_equal(plain, numbered)
     assert seen[1][-1] == 4
@@ -47,26 +47,26 @@ def test_ids_and_years_are_classified_as_0_to_3_are(seen, start):
 def test_images_without_a_label_are_left_out(seen):
     """Elsewhere -1 is the last class in training, and wrong in the accuracy."""
     some = np.where(np.arange(NUM) % 3 == 0, -1, CLASSES)
-    whole = evaluator_of(CLASSES, CLASSES)
-    assert evaluator_of(some, some)._classifier
+    whole = data_of(CLASSES, CLASSES)
+    assert data_of(some, some).classifier
     x, labels, heldout_x, heldout_labels, num_classes = seen[0]
     labelled = np.flatnonzero(some >= 0)
     assert num_classes == 4
     np.testing.assert_array_equal(labels, CLASSES[labelled])
     np.testing.assert_array_equal(heldout_labels, CLASSES[labelled])
-    np.testing.assert_array_equal(x, whole.x("train", labelled))
-    np.testing.assert_array_equal(heldout_x, whole.x("test", labelled))
+    np.testing.assert_array_equal(x, whole.train.x(labelled))
+    np.testing.assert_array_equal(heldout_x, whole.heldout.x(labelled))
 
 
 def test_a_label_of_one_split_only_is_a_class_too(seen):
-    evaluator_of(np.minimum(CLASSES, 2), CLASSES)._classifier  # noqa: B018
-    evaluator_of(CLASSES, np.minimum(CLASSES, 2))._classifier  # noqa: B018
+    data_of(np.minimum(CLASSES, 2), CLASSES).classifier  # noqa: B018
+    data_of(CLASSES, np.minimum(CLASSES, 2)).classifier  # noqa: B018
     assert [call[-1] for call in seen] == [4, 4]
 
 
 def test_too_many_labels_leave_the_numbers_undefined_with_a_line(seen, caplog):
     with caplog.at_level(logging.INFO, logger="absl"):
-        assert evaluator_of(10_000_000 + np.arange(NUM), CLASSES)._classifier is None
+        assert data_of(10_000_000 + np.arange(NUM), CLASSES).classifier is None
     assert not seen
     (message,) = (record.getMessage() for record in caplog.records)
     assert "about labels are not defined: there are 124 labels for 120" in message

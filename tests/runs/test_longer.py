@@ -10,7 +10,6 @@ from tests.runs.test_single import same_outcome
 from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import fit, grid, members, opened, single
-from vae_jax.runs.evaluator import Evaluator
 from vae_jax.storage.records import read_json, read_metrics
 
 # Two evaluations before the last step, at 20 and 40.
@@ -101,16 +100,15 @@ def test_init_from_another_model_is_refused(straight, tmp_path):
 @pytest.fixture
 def validation(monkeypatch):
     """Makes the ELBO of the validation split what a test wants at each evaluation."""
-    original = Evaluator.summary
+    original = fit.measure_split
 
     def pretend(elbos):
         wanted = iter(elbos)
 
-        def summary(self, statistics, num_samples):
-            results = original(self, statistics, num_samples)
-            return results | ({"elbo": next(wanted)} if num_samples == 1 else {})
+        def measure_split(*arguments, **options):
+            return original(*arguments, **options) | {"elbo": next(wanted)}
 
-        monkeypatch.setattr(Evaluator, "summary", summary)
+        monkeypatch.setattr(fit, "measure_split", measure_split)
 
     return pretend
 

@@ -102,7 +102,7 @@ def test_finished_run_is_left_alone(trained):
 
 
 def test_other_config_is_refused_by_field(trained):
-    with pytest.raises(ConfigError, match=r"objective\.kl_weight \(1\.0 there, 2\.0"):
+    with pytest.raises(ConfigError, match=r"hparams\.kl_weight \(1\.0 there, 2\.0"):
         single.train(small_config(**{"hparams.kl_weight": 2.0}), trained)
 
 

@@ -50,15 +50,6 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
     assert np.isnan(tensorboard(tmp_path).Scalars("a")[0].value)
 
 
-def test_without_tensorboard(tmp_path):
-    with MetricWriter(tmp_path, tensorboard=False) as writer:
-        writer.scalars(1, {"a": 1.0})
-        writer.images(1, "x", np.zeros((2, 2, 1)))
-        writer.flush()
-    writer.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
 def test_resuming_drops_the_later_steps(tmp_path):
     with MetricWriter(tmp_path) as writer:
         for step in range(0, 50, 10):
@@ -104,28 +95,6 @@ def test_a_killed_run_keeps_every_line_and_flushed_event(tmp_path):
     with MetricWriter(tmp_path, start_step=1) as writer:
         writer.scalars(2, {"a": 3.0})
     assert [e.value for e in tensorboard(tmp_path).Scalars("a")] == [1.0, 3.0]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_images(tmp_path, channels):
-    image = np.linspace(-0.5, 1.5, 4 * 6 * channels).reshape(4, 6, channels)
-    with MetricWriter(tmp_path) as writer:
-        writer.images(7, "samples", image)
-    [event] = tensorboard(tmp_path).Images("samples")
-    assert (event.step, event.height, event.width) == (7, 4, 6)
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.zeros((4, 6)), r"shape \(4, 6\), not \[H, W, 1 or 3\]"),
-        (np.zeros((4, 6, 2)), r"shape \(4, 6, 2\)"),
-        (np.full((4, 6, 1), np.nan), "not finite"),
-    ],
-)
-def test_odd_images(tmp_path, image, message):
-    with MetricWriter(tmp_path) as writer, pytest.raises(DataError, match=message):
-        writer.images(1, "x", image)
 
 
 def test_a_metric_named_step(tmp_path):

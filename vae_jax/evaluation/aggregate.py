@@ -9,17 +9,31 @@ codes as a whole are from the prior. Source: Hoffman and Johnson 2016, section 2
 import functools
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from vae_jax.distributions import LOG_2PI, DiagonalNormal, Distribution
+from vae_jax.distributions import LOG_2PI, DiagonalNormal
 from vae_jax.evaluation.chunks import even_rows, map_chunks
 from vae_jax.types import Array, Key
 
-Prior = Callable[[int], Distribution]  # number of codes -> p(z) with fields [B, D]
+
+class PriorOfCodes(Protocol):
+    """What is asked of p(z): a pytree, of as many codes as it was made for."""
+
+    def sample(self, key: Key) -> Array:
+        """One draw per row, [B, D]."""
+        ...
+
+    def log_prob(self, x: Array) -> Array:
+        """Nats, [B]."""
+        ...
+
+
+Prior = Callable[[int], PriorOfCodes]  # number of codes -> p(z)
 
 OUTER_MASS = 0.01  # of the prior, outside the region that holds the other 99%
 QUERIES_PER_CHUNK = 50  # 50 x 60,000 densities are 12 MB
@@ -117,8 +131,8 @@ def outside_prior(
     Args:
         codes: of the training split.
         prior: p(z).
-        key: of the draws.
-        num_draws: of the prior and of q(z) each.
+        key: random key for the draws.
+        num_draws: how many draws of the prior and of q(z) each.
 
     Returns:
         In [0, 1]; 0.01 if q = p.
@@ -127,7 +141,7 @@ def outside_prior(
 
 
 @jax.jit
-def _share_outside(codes: Codes, p: Distribution, key: Key) -> Array:
+def _share_outside(codes: Codes, p: PriorOfCodes, key: Key) -> Array:
     prior_key, code_key = jax.random.split(key)
     log_p = p.log_prob(p.sample(prior_key))
     z = codes.sample(code_key, len(log_p))
@@ -171,7 +185,7 @@ def mixture_log_density(
 
 @jax.jit
 def _mean_log_ratios(
-    codes: Codes, p: Distribution, rows: Array, key: Key
+    codes: Codes, p: PriorOfCodes, rows: Array, key: Key
 ) -> tuple[Array, Array, Array]:
     """Means of log q(z | x_n), log q(z) and log q(z) without n, each minus log p(z)."""
     num_codes = codes.mean.shape[0]
@@ -198,7 +212,7 @@ def marginal_kl(
     Args:
         codes: of the training split, at least two.
         prior: p(z).
-        key: of the draws.
+        key: random key for the draws.
         num_queries: Q, how many z.
 
     Returns:

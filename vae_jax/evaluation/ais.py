@@ -25,12 +25,11 @@ from vae_jax.evaluation.annealing import (
     backward_chains,
     forward_chains,
 )
+from vae_jax.evaluation.chunks import Progress, map_rows
 from vae_jax.trained import Trained
 from vae_jax.types import Array, Key
 
 ROWS_PER_CHUNK = 200  # decoded at once: a CPU gains nothing from more
-
-Progress = Callable[[int, int], None]
 
 
 def annealed_likelihood(
@@ -47,8 +46,8 @@ def annealed_likelihood(
     Args:
         trained: a model with its parameters.
         x: images as the model sees them, [N, ...].
-        key: of the chains; image i gets `fold_in(key, i)`, so that its chains don't
-            depend on the chunks.
+        key: random key for the chains; image i gets `fold_in(key, i)`, so that its
+            chains don't depend on the chunks.
         annealing: temperatures, chains, leapfrog steps.
         batch_size: images at a time; by default as many as make 200 decoded images,
             which is enough for a CPU. A GPU wants more.
@@ -91,7 +90,7 @@ def bounds_on_simulated(
     Args:
         trained: a model with its parameters.
         num_images: N, how many to draw.
-        key: of images and chains, folded with the number of the image.
+        key: random key for images and chains, folded with the number of the image.
         annealing: temperatures, chains, leapfrog steps.
         batch_size: as in `annealed_likelihood`.
         progress: called with (images done, N) after each batch.
@@ -200,17 +199,23 @@ def _keys(key: Key, rows: np.ndarray) -> Key:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows))
 
 
-def _check_density(trained: Trained) -> None:
-    """Refuses a likelihood that changes with x, which nothing can be drawn from."""
+def why_not(trained: Trained) -> str | None:
+    """Why log p(x) is not defined: the likelihood changes with x. None if it is."""
     likelihood = jax.eval_shape(
         lambda trained: trained.decode(trained.prior(1).sample(jax.random.key(0))),
         trained,
     )
-    if not likelihood.normalized:
-        raise ConfigError(
-            f"p(x | z) is a {type(likelihood).__name__}, which is not normalised, so"
-            " log p(x) is not defined: train with another scale than 'optimal'"
-        )
+    if likelihood.normalized:
+        return None
+    return (
+        f"p(x | z) is a {type(likelihood).__name__}, which is not normalised, so"
+        " log p(x) is not defined: train with another scale than 'optimal'"
+    )
+
+
+def _check_density(trained: Trained) -> None:
+    if reason := why_not(trained):
+        raise ConfigError(reason)
 
 
 def _in_batches(
@@ -226,12 +231,4 @@ def _in_batches(
     for name, value in (("num_images", total), ("batch_size", batch_size)):
         if value < 1:
             raise ConfigError(f"{name}={value}: must be at least 1")
-    batch_size = min(batch_size, total)
-    parts = []
-    for start in range(0, total, batch_size):
-        # The last batch repeats the last image: one shape, one compilation.
-        rows = np.minimum(np.arange(start, start + batch_size), total - 1)
-        parts.append(jax.device_get(batch(rows)))
-        if progress is not None:
-            progress(min(start + batch_size, total), total)
-    return jax.tree.map(lambda *values: np.concatenate(values)[:total], *parts)
+    return map_rows(batch, total, batch_size, progress)

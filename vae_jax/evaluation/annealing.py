@@ -121,7 +121,7 @@ def forward_chains(
     Args:
         trained: a model with its parameters: p(z) and p(x | z).
         x: one image, [...].
-        key: of the chains.
+        key: random key for the chains.
         annealing: T temperatures, C chains.
 
     Returns:
@@ -169,7 +169,7 @@ def backward_chains(
         x: one image, [...].
         codes: a draw of p(z | x), [1, ...] per layer, where all chains start.
         step_sizes: of `forward_chains` on the same image, [T].
-        key: of the chains.
+        key: random key for the chains.
         annealing: the same as forwards.
 
     Returns:

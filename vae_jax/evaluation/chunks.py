@@ -1,15 +1,63 @@
-"""Work on many rows a few at a time, inside a compiled program."""
+"""Work on many rows a few at a time, so that memory does not grow with their number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+Progress = Callable[[int, int], None]  # (rows done, rows in all)
+
+
+def row_chunks(
+    num_rows: int, chunk_size: int, progress: Progress | None = None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Row numbers 0, ..., num_rows - 1 in chunks of one length.
+
+    The last chunk repeats the last row: one shape needs one compilation.
+
+    Args:
+        num_rows: how many rows, at least 1.
+        chunk_size: how many of them at a time; fewer if there are fewer.
+        progress: called with (rows done, num_rows) after each chunk.
+
+    Yields:
+        Row numbers [chunk_size] and how many of them, from the first, are new.
+    """
+    chunk_size = min(chunk_size, num_rows)
+    for start in range(0, num_rows, chunk_size):
+        done = min(start + chunk_size, num_rows)
+        rows = np.arange(start, start + chunk_size, dtype=np.int32)
+        yield np.minimum(rows, num_rows - 1), done - start
+        if progress is not None:
+            progress(done, num_rows)
+
+
+def map_rows(
+    f: Callable[[np.ndarray], Any],
+    num_rows: int,
+    chunk_size: int,
+    progress: Progress | None = None,
+) -> Any:
+    """`f(rows)` of all rows as NumPy arrays, computed chunk by chunk.
+
+    Args:
+        f: row numbers [c] -> pytree of arrays [c, ...].
+        num_rows: n, at least 1.
+        chunk_size: c.
+        progress: called with (rows done, n) after each chunk.
+
+    Returns:
+        Pytree of NumPy arrays [n, ...].
+    """
+    chunks = row_chunks(num_rows, chunk_size, progress)
+    parts = [jax.device_get(f(rows)) for rows, _ in chunks]
+    return jax.tree.map(lambda *values: np.concatenate(values)[:num_rows], *parts)
+
 
 def map_chunks(f: Callable[[Any], Any], rows: Any, chunk_size: int) -> Any:
-    """`f(rows)` for a function of a batch, computed chunk by chunk to save memory.
+    """`f(rows)` for a function of a batch, chunk by chunk inside a compiled program.
 
     The last chunk is filled up with copies of the first row, whose results are dropped.
 

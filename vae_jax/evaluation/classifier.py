@@ -13,7 +13,7 @@ from vae_jax.evaluation.chunks import map_chunks
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.types import Array, Key, Params
 
-SURE = 0.95  # probability from which a label counts as certain
+CONFIDENT = 0.95  # probability from which a label counts
 ROWS_PER_CHUNK = 1000
 LEARNING_RATE = 2e-3
 
@@ -72,7 +72,7 @@ def fit_classifier(
         labels: 0, ..., num_classes - 1, int, [N].
         heldout_x: rows that `accuracy` is measured on, [M, ...].
         heldout_labels: their labels, [M].
-        key: of the weights and of the order.
+        key: random key for the weights and the order.
         num_classes: how many labels there are.
         hidden_dims: widths of the hidden layers.
         num_steps: updates.
@@ -108,23 +108,23 @@ def fit_classifier(
 
 @jax.jit
 def label_numbers(classifier: Classifier, x: Array) -> dict[str, Array]:
-    """How sure the classifier is about x, and how varied the sure labels are.
+    """How often a classifier is confident about x, and how varied its labels then are.
 
     Args:
         classifier: of the data set's labels.
         x: images or draws, [n, ...].
 
     Returns:
-        `sure`, the share of rows with a label of probability 0.95 or more, and
+        `confident`, the share of rows with a label of probability 0.95 or more, and
         `label_entropy`, the entropy of those labels in nats: log num_classes if all
         are equally frequent, nan if there is none.
     """
     probabilities = classifier.probabilities(x)
-    sure = probabilities.max(axis=1) >= SURE
+    confident = probabilities.max(axis=1) >= CONFIDENT
     labels = jax.nn.one_hot(probabilities.argmax(axis=1), classifier.num_classes)
-    counts = (labels * sure[:, None]).sum(axis=0)
+    counts = (labels * confident[:, None]).sum(axis=0)
     frequencies = counts / counts.sum()
     return {
-        "sure": sure.mean(),
+        "confident": confident.mean(),
         "label_entropy": jax.scipy.special.entr(frequencies).sum(),
     }

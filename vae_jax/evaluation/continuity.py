@@ -79,7 +79,7 @@ def sensitivity(decode: Partial, z: Array, units: Array, key: Key) -> Array:
         z: codes, [n, D].
         units: A, [D, D]: I for moves of one latent unit, a square root of the codes'
             covariance for moves of one of their standard deviations.
-        key: of the draws x.
+        key: random key for the draws x.
 
     Returns:
         Nats, [].

@@ -1,5 +1,6 @@
-"""From a trained model and data of any form to the numbers that describe it."""
+"""From a model and data of any form to the numbers that describe it."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,10 +8,10 @@ import numpy as np
 
 from vae_jax.errors import DataError
 from vae_jax.evaluation.latents import summarize
-from vae_jax.evaluation.likelihood import evaluate_images
+from vae_jax.evaluation.likelihood import Apply, evaluate_examples
 from vae_jax.training.checks import check_output, check_support
 from vae_jax.training.functions import model_functions
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Hparams, Key, Params
 
 
 def evaluate(
@@ -19,23 +20,29 @@ def evaluate(
     x: Any,
     key: Key,
     *,
+    hparams: Hparams | None = None,
     num_samples: int = 100,
     batch_size: int | None = None,
     sample_chunk: int = 50,
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """ELBO, NLL and a summary of the latents, averaged over examples.
 
-    For per-example numbers, or to see progress, call `likelihood.evaluate_images`.
+    A second call for an equal module compiles nothing. Under `jax.jit` and `jax.vmap`,
+    for example over the members of an ensemble, the numbers are arrays:
+
+        jax.vmap(lambda params: evaluate(model, params, x, key))(states.eval_params)
+
+    For numbers by example, or to see progress, call `likelihood.evaluate_examples`.
 
     Args:
-        model: a Flax module whose `__call__(x, key)` returns a VAEOutput, or a
-            `ModelFunctions` pair. For one compilation over several calls, as during
-            training, make the pair once with `model_functions(model)`.
-        params: of the model; `state.eval_params` of a trained state.
+        model: a Flax module whose `__call__(x, key)` returns a VAEOutput, or what else
+            `training.functions.model_functions` takes.
+        params: of the model; `state.eval_variables` of a trained state.
         x: N examples as the model takes them: an array [N, ...] or a pytree of them.
-        key: of the draws.
+        key: random key for the draws.
+        hparams: for a model whose `__call__` takes `hparams`.
         num_samples: K of the importance-weighted bound.
-        batch_size: examples at a time, see `likelihood.evaluate_images`.
+        batch_size: examples at a time, see `likelihood.evaluate_examples`.
         sample_chunk: samples at a time.
 
     Returns:
@@ -51,18 +58,20 @@ def evaluate(
         ContractError: the model's output does not fit x.
         DataError: x is empty, or holds values outside the likelihood's support.
     """
-    functions = model_functions(model)
     leaves = jax.tree.leaves(x)
     if not leaves or not len(leaves[0]):
         raise DataError("x: there are no examples in it to evaluate")
-    output = jax.eval_shape(functions.apply, params, x, key)
+    apply = model_functions(model).apply
+    if hparams is not None:
+        apply, params = _with_hparams(model), (params, hparams)
+    output = jax.eval_shape(apply, params, x, key)
     check_output(output, x)
     check_support(output.likelihood, x)
-    statistics = evaluate_images(
-        functions.apply,
+    statistics = evaluate_examples(
+        apply,
         params,
-        x,
-        _as_it_is,
+        lambda rows: jax.tree.map(lambda leaf: leaf[rows], x),
+        len(leaves[0]),
         key,
         num_samples=num_samples,
         batch_size=batch_size,
@@ -77,6 +86,12 @@ def evaluate(
     )
 
 
-def _as_it_is(x: Any, rows: Array) -> Any:
-    del rows  # no draw of binarisation or noise that would depend on them
-    return x
+@functools.lru_cache(maxsize=128)
+def _with_hparams(model: Any) -> Apply:
+    """(params and hparams, x, key) -> VAEOutput; one function for equal modules."""
+
+    def apply(params: Any, x: Any, key: Key) -> Any:
+        params, hparams = params
+        return model_functions(model, hparams).apply(params, x, key)
+
+    return apply

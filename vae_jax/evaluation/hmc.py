@@ -98,7 +98,7 @@ def transition(
     Args:
         at: from `points`.
         start: of the chains.
-        key: of velocities and decisions.
+        key: random key for velocities and decisions.
         beta: inverse temperature, a scalar.
         step_size: of the leapfrog steps, a scalar.
         num_steps: of the leapfrog.

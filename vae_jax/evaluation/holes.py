@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Distribution
-from vae_jax.evaluation.aggregate import Codes, Prior
+from vae_jax.evaluation.aggregate import Codes, Prior, PriorOfCodes
 from vae_jax.evaluation.classifier import fit_classifier
 from vae_jax.types import Array, Key
 
@@ -28,7 +27,7 @@ def hole_mass(codes: Codes, heldout_z: Array, prior: Prior, key: Key) -> float:
         codes: of the training split.
         heldout_z: one draw of q(z | x) for each held-out image, [M, D].
         prior: p(z).
-        key: of the draws and of the training.
+        key: random key for the draws and the training.
 
     Returns:
         A lower bound in [0, 1], up to an error of about 1 / sqrt(2 M), by which it may
@@ -40,7 +39,7 @@ def hole_mass(codes: Codes, heldout_z: Array, prior: Prior, key: Key) -> float:
 
 @jax.jit
 def _accuracy(
-    codes: Codes, heldout_z: Array, p: Distribution, heldout_p: Distribution, key: Key
+    codes: Codes, heldout_z: Array, p: PriorOfCodes, heldout_p: PriorOfCodes, key: Key
 ) -> Array:
     code_key, prior_key, heldout_key, fit_key = jax.random.split(key, 4)
     z = jnp.concatenate([codes.sample(code_key, NUM_DRAWS), p.sample(prior_key)])

@@ -10,7 +10,7 @@ memory depends on the size of a chunk and not on K.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,12 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import ConfigError
-from vae_jax.outputs import VAEOutput
+from vae_jax.evaluation.chunks import Progress, row_chunks
+from vae_jax.evaluation.moments import Moments
+from vae_jax.outputs import VAEOutput, flat_moments
 from vae_jax.training.checks import check_output
 from vae_jax.types import Array, Key, Params
 
 Apply = Callable[[Params, Any, Key], VAEOutput]
 Statistics = dict[str, Any]  # arrays [B], and per layer tuples of arrays [B, D_l]
+Layers = tuple[Moments, ...]
 
 # 1,000 decoded rows at a time keep a small network's activations in the CPU's cache.
 ROWS_PER_CHUNK = 1000
@@ -42,9 +45,9 @@ def importance_statistics(
 
     Args:
         apply: (params, x, key) -> VAEOutput with fields [B, ...].
-        params: of the model.
+        params: parameters of the model, or whatever `apply` takes in their place.
         x: a batch, [B, ...], or a pytree of such arrays.
-        key: of the draws.
+        key: random key for the draws.
         num_samples: K, at least 1; any number, also one that the chunk doesn't divide.
         sample_chunk: how many of the K samples are decoded at once. Memory is that of
             B * sample_chunk decoded images.
@@ -52,15 +55,14 @@ def importance_statistics(
     Returns:
         Per example, in nats where it has a unit:
         `log_px` [B], log of the mean weight: the IWAE bound with K samples;
-        `elbo_mc` [B], mean log-weight;
         `ess` [B], effective sample size (sum w)^2 / sum w^2, between 1 and K;
         `distortion` [B], minus the mean of log p(x | z);
         `rate` [B], KL(q || p) summed over layers, in closed form where there is one;
         `kl`, its parts: a tuple over layers of [B, D_l] ([B, 1] if only estimated);
         `mean` and `variance` of the posterior: tuples over layers of [B, D_l].
         A posterior that is a point mass (a plain autoencoder) leaves out `log_px`,
-        `elbo_mc`, `ess`, `rate` and `kl`; a likelihood that is no density
-        (`normalized = False`) leaves out the first three.
+        `ess`, `rate` and `kl`; a likelihood that is no density (`normalized = False`)
+        leaves out the first two.
 
     Raises:
         ConfigError: num_samples or sample_chunk is below 1.
@@ -105,39 +107,39 @@ def importance_statistics(
     return statistics
 
 
-def evaluate_images(
+def evaluate_examples(
     apply: Apply,
     params: Params,
-    images: Any,
-    rows_to_x: Callable[[Any, Array], Any],
+    draw: Callable[[Any], Any],
+    num_examples: int,
     key: Key,
     *,
     num_samples: int,
     batch_size: int | None = None,
     sample_chunk: int = 50,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Statistics:
-    """`importance_statistics` of a whole split, in one compiled program.
+    """`importance_statistics` of a whole split: numbers by example, moments by layer.
 
-    The program is compiled again only for another `apply` or `rows_to_x` object,
-    another K or another size of chunks. The draws depend on the key and on the sizes
-    of the chunks.
+    The program is compiled again only for another `apply`, another K or another size of
+    chunks. The draws depend on the key and on the sizes of the chunks. Traced by `jit`
+    or `vmap`, the batches become one loop of the compiled program.
 
     Args:
         apply: (params, x, key) -> VAEOutput.
-        params: of the model.
-        images: [N, H, W, C], uint8 or float, numpy or jax; or any other examples, as a
-            pytree of arrays [N, ...].
-        rows_to_x: (images [B, ...], rows [B]) -> x, from `data.batches.fixed_draw`.
-        key: of the draws; batch i gets `fold_in(key, i)`.
+        params: parameters of the model, or whatever `apply` takes in their place.
+        draw: (rows [B]) -> x, the examples in these rows.
+        num_examples: N.
+        key: random key for the draws; batch i gets `fold_in(key, i)`.
         num_samples: K.
-        batch_size: images at a time; by default as many as make 1,000 decoded images
+        batch_size: examples at a time; by default as many as make 1,000 decoded ones
             with the samples of a chunk, which is fast on a CPU. A GPU wants more.
         sample_chunk: samples at a time.
-        progress: called with (images done, N) after each batch.
+        progress: called with (examples done, N) after each batch.
 
     Returns:
-        The dict of `importance_statistics` as numpy arrays [N] and [N, D_l].
+        The numbers of `importance_statistics` that are [N], and `layers`, a tuple of
+        `Moments`. NumPy arrays, in double precision, unless traced.
 
     Raises:
         ConfigError: num_samples, batch_size or sample_chunk is below 1.
@@ -147,50 +149,72 @@ def evaluate_images(
         batch_size = max(1, batch_size)
     if batch_size < 1:
         raise ConfigError(f"batch_size={batch_size}: must be at least 1")
-    total = len(jax.tree.leaves(images)[0])
-    batch_size = min(batch_size, total)
-    parts = []
-    for i, start in enumerate(range(0, total, batch_size)):
-        # The last batch repeats the last image: one shape, one compilation.
-        rows = np.minimum(np.arange(start, start + batch_size), total - 1)
-        statistics = _batch_statistics(
-            apply,
-            rows_to_x,
-            num_samples,
-            sample_chunk,
-            params,
-            jax.tree.map(lambda leaf, rows=rows: leaf[rows], images),
-            rows,
-            jax.random.fold_in(key, i),
-        )
-        parts.append(jax.device_get(statistics))
-        if progress is not None:
-            progress(min(start + batch_size, total), total)
-    return jax.tree.map(lambda *values: np.concatenate(values)[:total], *parts)
+
+    def batch(i: Any, rows: Any, used: Any) -> tuple[Statistics, Layers]:
+        batch_key = jax.random.fold_in(key, i)
+        settings = (apply, num_samples, sample_chunk)
+        return _batch_statistics(settings, params, draw(rows), used, batch_key)
+
+    chunks = row_chunks(num_examples, batch_size, progress)
+    if _is_traced((params, key, draw(np.zeros(1, np.int32)))):
+        return _in_one_program(batch, list(chunks), num_examples)
+    parts: list[Statistics] = []
+    layers: Layers | None = None
+    for i, (rows, new) in enumerate(chunks):
+        found, moments = jax.device_get(batch(i, rows, np.arange(len(rows)) < new))
+        parts.append({name: np.float64(v[:new]) for name, v in found.items()})
+        # In double precision: a running mean in float32 would lose digits.
+        moments = jax.tree.map(np.float64, moments)
+        layers = moments if layers is None else _merged(layers, moments)
+    whole = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    return {**whole, "layers": layers}
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _batch_statistics(
-    apply: Apply,
-    rows_to_x: Callable[[Any, Array], Any],
-    num_samples: int,
-    sample_chunk: int,
-    params: Params,
-    images: Any,
-    rows: Array,
-    key: Key,
+def _in_one_program(
+    batch: Callable[..., tuple[Statistics, Layers]],
+    chunks: Sequence[tuple[np.ndarray, int]],
+    num_examples: int,
 ) -> Statistics:
-    x = rows_to_x(images, rows)
-    return importance_statistics(apply, params, x, key, num_samples, sample_chunk)
+    """The batches one after the other inside the program that is being traced."""
+    rows = np.stack([rows for rows, _ in chunks])
+    used = np.arange(rows.size).reshape(rows.shape) < num_examples
+    steps = (jnp.arange(len(rows)), jnp.asarray(rows), jnp.asarray(used))
+    found, moments = jax.lax.map(lambda step: batch(*step), steps)
+    first, others = (jax.tree.map(lambda v, k=k: v[k], moments) for k in (0, np.s_[1:]))
+    layers, _ = jax.lax.scan(lambda m, new: (_merged(m, new), None), first, others)
+    whole = {name: v.reshape(-1)[:num_examples] for name, v in found.items()}
+    return {**whole, "layers": layers}
+
+
+@partial(jax.jit, static_argnums=0)
+def _batch_statistics(
+    settings: tuple[Apply, int, int], params: Params, x: Any, used: Array, key: Key
+) -> tuple[Statistics, Layers]:
+    apply, num_samples, sample_chunk = settings
+    found = importance_statistics(apply, params, x, key, num_samples, sample_chunk)
+    means, variances = found.pop("mean"), found.pop("variance")
+    kls = found.pop("kl", (None,) * len(means))
+    parts = zip(means, variances, kls, strict=True)
+    return found, tuple(Moments.of(*part, used) for part in parts)
+
+
+def _merged(layers: Layers, others: Layers) -> Layers:
+    return tuple(a.merged(b) for a, b in zip(layers, others, strict=True))
+
+
+def _is_traced(tree: Any) -> bool:
+    """Whether a function that JAX traces asks, in which values are not known."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def _one_sample(output: VAEOutput, x: Any) -> tuple[Statistics, Array | None]:
     """What is averaged over samples, and the log-weights [B] where they exist."""
     latents = output.latents
+    moments = [flat_moments(latent.posterior) for latent in latents]
     values: Statistics = {
         "distortion": -output.log_lik(x),
-        "mean": tuple(latent.posterior.mean for latent in latents),
-        "variance": tuple(latent.posterior.variance for latent in latents),
+        "mean": tuple(mean for mean, _ in moments),
+        "variance": tuple(variance for _, variance in moments),
     }
     if not output.has_density:
         return values, None
@@ -198,9 +222,7 @@ def _one_sample(output: VAEOutput, x: Any) -> tuple[Statistics, Array | None]:
     values["kl"] = tuple(latent.kl() for latent in latents)
     if not output.likelihood.normalized:
         return values, None
-    log_w = output.log_w(x)
-    values["elbo_mc"] = log_w
-    return values, log_w
+    return values, output.log_w(x)
 
 
 def _masked(values: Array, used: Array, otherwise: float) -> Array:

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vae_jax.as_text import exact
 from vae_jax.files import replace_file
 
 Row = Mapping[str, Any]
@@ -52,18 +53,6 @@ class Setting:
         return statistics.stdev(found) / math.sqrt(len(found))
 
 
-def show(value: Any) -> str:
-    """A config value as text; values of one field are equal where their texts are."""
-    if value is None:
-        return "–"
-    if isinstance(value, list | tuple):
-        items = ", ".join(map(show, value))
-        return f"({items},)" if len(value) == 1 else f"({items})"
-    if isinstance(value, float) and float(short := f"{value:g}") == value:
-        return short
-    return str(value)
-
-
 def finite(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows with None in place of NaN and infinities."""
     return [
@@ -88,7 +77,7 @@ def settings(rows: Sequence[Row], swept: Sequence[str]) -> list[Setting]:
     """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(show(row[field]) for field in swept), []).append(row)
+        groups.setdefault(tuple(exact(row[field]) for field in swept), []).append(row)
     found = [
         Setting({field: group[0][field] for field in swept}, group)
         for group in groups.values()
@@ -97,9 +86,9 @@ def settings(rows: Sequence[Row], swept: Sequence[str]) -> list[Setting]:
         values = [row[field] for row in rows]
         order = sorted(values) if is_numeric(values) else values
         ranks = {
-            text: rank for rank, text in enumerate(dict.fromkeys(map(show, order)))
+            text: rank for rank, text in enumerate(dict.fromkeys(map(exact, order)))
         }
-        found.sort(key=lambda setting: ranks[show(setting.values[field])])
+        found.sort(key=lambda setting: ranks[exact(setting.values[field])])
     return found
 
 
@@ -127,7 +116,7 @@ def setting_names(groups: Sequence[Setting], swept: Sequence[str]) -> list[str]:
         ]
     shorts = short_names(swept)
     return [
-        ", ".join(f"{shorts[field]} {show(group.values[field])}" for field in swept)
+        ", ".join(f"{shorts[field]} {exact(group.values[field])}" for field in swept)
         for group in groups
     ]
 

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from vae_jax.as_text import exact
 from vae_jax.paths import PathLike
+from vae_jax.quantities import Quantity, is_reference
 from vae_jax.report import style
 from vae_jax.report.compare import (
     Setting,
@@ -21,9 +23,7 @@ from vae_jax.report.compare import (
     is_short,
     setting_names,
     short_names,
-    show,
 )
-from vae_jax.report.glossary import Quantity, is_reference
 
 # Neighbours in this order differ in hue and in lightness.
 COLORS = tuple(style.PALETTE[i] for i in (0, 6, 4, 2, 5, 8, 1, 7, 9))
@@ -68,19 +68,19 @@ def arrange(groups: Sequence[Setting], swept: Sequence[str]) -> Layout:
     """
     if swept:
         first, *others = swept
-        ticks = list(dict.fromkeys(show(group.values[first]) for group in groups))
+        ticks = list(dict.fromkeys(exact(group.values[first]) for group in groups))
         shorts = short_names(swept)
         lines: dict[str, dict[int, Setting]] = {}
         for group in groups:
-            name = ", ".join(f"{shorts[f]} {show(group.values[f])}" for f in others)
-            lines.setdefault(name, {})[ticks.index(show(group.values[first]))] = group
+            name = ", ".join(f"{shorts[f]} {exact(group.values[f])}" for f in others)
+            lines.setdefault(name, {})[ticks.index(exact(group.values[first]))] = group
         if all(len(line) > 1 for line in lines.values()):
             ordered = is_numeric(group.values[first] for group in groups)
             return Layout(shorts[first], ticks, ordered, lines)
     label, ticks = "", setting_names(groups, swept)
     if is_short(swept):  # the names of the fields stand once, below the axis
         label = ", ".join(short_names(swept).values())
-        ticks = [", ".join(map(show, group.values.values())) for group in groups]
+        ticks = [", ".join(map(exact, group.values.values())) for group in groups]
     return Layout(label, ticks, False, {"": dict(enumerate(groups))})
 
 
@@ -102,7 +102,7 @@ def against_setting(quantity: Quantity, layout: Layout, path: PathLike) -> None:
     for axes, drawn in zip(all_axes, panels, strict=True):
         title = quantity.lines[drawn[0]] if len(panels) > 1 else ""
         is_last = axes is all_axes[-1]
-        style.dress(axes, title, layout.label if is_last else "", quantity.label)
+        style.label_axes(axes, title, layout.label if is_last else "", quantity.label)
         number = itertools.count()
         for key, line in itertools.product(drawn, layout.lines):
             if is_reference(key) and line != next(iter(layout.lines)):
@@ -213,7 +213,7 @@ def rate_distortion(layout: Layout, path: PathLike) -> None:
     """
     figure = style.new_figure(4.6)
     axes = figure.add_subplot()
-    style.dress(axes, "", "Rate, nats", "Distortion, nats")
+    style.label_axes(axes, "", "Rate, nats", "Distortion, nats")
     points: list[tuple[float, float, str]] = []
     for i, (name, line) in enumerate(layout.lines.items()):
         rates, rate_errors = _numbers(list(line.values()), "rate")

@@ -1,14 +1,10 @@
-"""Images as arrays: laid out in a grid, written as PNG."""
+"""Images as arrays, laid out in a grid."""
 
-import io
 import math
 
 import numpy as np
-from PIL import Image
 
 from vae_jax.errors import DataError
-from vae_jax.files import replace_file
-from vae_jax.paths import PathLike
 
 
 def check_images(images: np.ndarray, axes: str) -> np.ndarray:
@@ -64,23 +60,3 @@ def image_grid(
         top, left = n // columns * (height + pad), n % columns * (width + pad)
         grid[top : top + height, left : left + width] = image
     return grid[: shape[0] - pad, : shape[1] - pad]
-
-
-def save_image(image: np.ndarray, path: PathLike, scale: int = 4) -> None:
-    """Writes a PNG in which each pixel becomes scale x scale pixels.
-
-    Args:
-        image: [H, W, C], values in [0, 1]; others are clipped.
-        path: of the PNG.
-        scale: whole-number enlargement, so that small digits stay sharp.
-
-    Raises:
-        DataError: not an image; see `check_images`.
-    """
-    pixels = (check_images(image, "HWC") * 255.0).round().astype(np.uint8)
-    large = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(large[..., 0] if large.shape[-1] == 1 else large).save(
-        buffer, format="png"
-    )
-    replace_file(path, buffer.getvalue())

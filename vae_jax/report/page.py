@@ -10,10 +10,12 @@ from typing import Any
 import jinja2
 from PIL import Image
 
+from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import replace_file, writing
-from vae_jax.report import compare, compare_plots, glossary, page_tables
-from vae_jax.report.compare import FAILED, Row, Setting, show
+from vae_jax.quantities import Quantity, Section, sections
+from vae_jax.report import compare, compare_plots, page_tables
+from vae_jax.report.compare import FAILED, Row, Setting
 
 TEMPLATE = pathlib.Path(__file__).parent / "template"
 # Figures of a run that the report shows, in this order: file -> caption.
@@ -32,6 +34,7 @@ def write_report(
     rows: Sequence[Row],
     folders: Sequence[pathlib.Path],
     *,
+    quantities: Sequence[Quantity],
     swept: Sequence[str],
     config: Mapping[str, Any],
     commands: Sequence[str],
@@ -46,6 +49,7 @@ def write_report(
         rows: one per run: `name` (each once), the swept fields, `seed` and the keys of
             results.json; `failed_at_step` instead of those where a run failed.
         folders: the workdir of each row; its figures/*.png are shown.
+        quantities: what the results mean; those that no quantity explains come last.
         swept: config fields that differ between the runs, the seed aside.
         config: what the runs share, nested or flat.
         commands: that repeat the runs.
@@ -64,13 +68,13 @@ def write_report(
     rows = compare.finite(rows)
     groups = compare.settings(rows, swept)
     keys = compare.result_keys(rows, swept)
-    sections = glossary.groups_of(keys)
+    found = sections(quantities, keys)
     layout = compare_plots.arrange(groups, swept)
     with writing(out):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         compare.write_results(rows, out / "results.csv")
         compare.write_summary(groups, keys, out / "summary.csv")
-        charts = _draw_charts(out / "figures", groups, layout, sections)
+        charts = _draw_charts(out / "figures", groups, layout, found)
     names = compare.setting_names(groups, swept)
     of_run = {
         str(row["name"]): folder for row, folder in zip(rows, folders, strict=True)
@@ -80,9 +84,9 @@ def write_report(
         title=title,
         facts=_facts(rows, groups, swept),
         swept=swept,
-        headline=page_tables.headline(groups, swept, names, keys),
+        headline=page_tables.headline(groups, swept, names, found),
         charts=charts,
-        sections=[_section(section, groups, charts) for section in sections],
+        sections=[_section(section, groups, charts) for section in found],
         corner=layout.label if layout.is_single else "",
         columns=layout.ticks if layout.is_single else names,
         states=[_state(group) for group in groups],
@@ -90,7 +94,7 @@ def write_report(
             _setting(group, name, of_run)
             for group, name in zip(groups, names, strict=True)
         ],
-        runs=page_tables.run_table(rows, swept, sections),
+        runs=page_tables.run_table(rows, swept, found),
         config=_config_lines(config, groups, swept),
         commands=commands,
     )
@@ -113,7 +117,7 @@ def _draw_charts(
     folder: pathlib.Path,
     groups: Sequence[Setting],
     layout: compare_plots.Layout,
-    sections: Sequence[glossary.Group],
+    found: Sequence[Section],
 ) -> dict[str, str]:
     """Draws what there is to draw; name of the chart -> data URI."""
 
@@ -124,8 +128,8 @@ def _draw_charts(
     if known("rate") and known("distortion"):
         drawn.append("rate_distortion")
         compare_plots.rate_distortion(layout, folder / "rate_distortion.png")
-    for section in sections:
-        if not section.drawn or len(groups) < 2:
+    for section in found:
+        if not section.group.drawn or len(groups) < 2:
             continue
         for quantity in section.quantities:
             if any(known(key) for key in quantity.lines):
@@ -158,7 +162,7 @@ def _facts(
     failed = sum(row.get(FAILED) is not None for row in rows)
     facts = [_count(len(rows), "run"), _count(len(groups), "setting")]
     facts += [
-        f"{field}: " + ", ".join(dict.fromkeys(show(g.values[field]) for g in groups))
+        f"{field}: " + ", ".join(dict.fromkeys(exact(g.values[field]) for g in groups))
         for field in swept
     ]
     return facts + ([f"{failed} failed"] if failed else [])
@@ -169,14 +173,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def _section(
-    section: glossary.Group, groups: Sequence[Setting], charts: Mapping[str, str]
+    section: Section, groups: Sequence[Setting], charts: Mapping[str, str]
 ) -> dict[str, Any]:
     """A group of quantities with its charts and a table with a column per setting."""
     quantities = section.quantities
     return {
-        "title": section.title,
-        "id": section.title.lower().replace(" ", "-"),
-        "text": section.text,
+        "title": section.group.title,
+        "id": section.group.title.lower().replace(" ", "-"),
+        "text": section.group.text,
         "charted": [q for q in quantities if q.name in charts],
         "others": [q for q in quantities if q.name not in charts and q.meaning],
         "lines": [
@@ -234,7 +238,7 @@ def _config_lines(
 
 
 def _config_text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, str) else show(value)
+    return json.dumps(value) if isinstance(value, str) else exact(value)
 
 
 def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

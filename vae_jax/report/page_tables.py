@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from vae_jax.report import compare, glossary
-from vae_jax.report.compare import FAILED, Row, Setting, is_number, show
+from vae_jax.as_text import exact, few_digits
+from vae_jax.quantities import Section
+from vae_jax.report import compare
+from vae_jax.report.compare import FAILED, Row, Setting, is_number
 
 # The numbers of the first table, where there are such.
 HEADLINE = (
@@ -35,10 +37,11 @@ def headline(
     groups: Sequence[Setting],
     swept: Sequence[str],
     names: Sequence[str],
-    keys: Sequence[str],
+    sections: Sequence[Section],
 ) -> Table:
     """A row per setting with the most important numbers."""
-    columns = headings(glossary.groups_of([key for key in HEADLINE if key in keys]))
+    heads = headings(sections)
+    columns = {key: head for key, head in heads.items() if key in HEADLINE}
     fields = compare.short_names(swept) if compare.is_short(swept) else {}
     body = []
     for group, name in zip(groups, names, strict=True):
@@ -55,8 +58,8 @@ def headline(
     return Table([*labels, *columns.values(), Cell("finished", small="runs")], body)
 
 
-def headings(sections: Sequence[glossary.Group]) -> dict[str, Cell]:
-    """Key -> heading with unit, in the glossary's order."""
+def headings(sections: Sequence[Section]) -> dict[str, Cell]:
+    """Key -> heading with unit, in the order of the sections."""
     return {
         key: Cell(quantity.title, small=", ".join(filter(None, [line, quantity.unit])))
         for section in sections
@@ -66,7 +69,7 @@ def headings(sections: Sequence[glossary.Group]) -> dict[str, Cell]:
 
 
 def run_table(
-    rows: Sequence[Row], swept: Sequence[str], sections: Sequence[glossary.Group]
+    rows: Sequence[Row], swept: Sequence[str], sections: Sequence[Section]
 ) -> Table:
     """A row per run with every number."""
     columns = headings(sections)
@@ -77,27 +80,18 @@ def run_table(
         failed = row.get(FAILED)
         state = "finished" if failed is None else f"failed at step {failed}"
         settings = [row["name"], state, *(row.get(field) for field in fields)]
-        results = [Cell(text(row.get(key)), row.get(key)) for key in columns]
+        results = [Cell(few_digits(row.get(key)), row.get(key)) for key in columns]
         body.append([*map(_config_cell, settings), *results])
     return Table(heads, body)
 
 
 def _config_cell(value: Any) -> Cell:
-    sorted_by = value if value is None or is_number(value) else show(value)
-    return Cell(show(value), sorted_by)
+    sorted_by = value if value is None or is_number(value) else exact(value)
+    return Cell(exact(value), sorted_by)
 
 
 def mean_cell(group: Setting, key: str) -> Cell:
     """The mean over seeds and, below it, its standard error."""
     mean, error = group.mean(key), group.standard_error(key)
-    return Cell(text(mean), mean, "" if error is None else f"± {text(error, 2)}")
-
-
-def text(value: float | None, digits: int = 4) -> str:
-    """A number in few digits."""
-    if value is None:
-        return show(value)
-    if abs(value) < 1e9 and (float(value).is_integer() or abs(value) >= 10**digits):
-        return f"{value:,.0f}".replace("-", "−")
-    mantissa, e, exponent = f"{value:.{digits}g}".replace("-", "−").partition("e")
-    return mantissa + (f"e{exponent[0]}{exponent[1:].lstrip('0')}" if e else "")
+    small = "" if error is None else f"± {few_digits(error, 2)}"
+    return Cell(few_digits(mean), mean, small)

@@ -177,7 +177,7 @@ def latent_map(
     figure = style.new_figure(6.4)
     axes = figure.add_subplot()
     circles = "\ncircles: 1 and 2 sd of the prior" if prior_circles else ""
-    style.dress(axes, f"Where the data lie in latent space{circles}", *axis_names)
+    style.label_axes(axes, f"Where the data lie in latent space{circles}", *axis_names)
     axes.set_aspect("equal", adjustable="datalim")
     size = float(np.clip(20_000 / len(points), 3, 30))
     dots: dict[str, Any] = {"alpha": 0.5, "s": size, "linewidths": 0}
@@ -246,7 +246,7 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
     counted = f"{high.sum()} of {len(kl)} above {threshold:g} nats (blue)"
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
-    style.dress(axes, f"{title}\n{counted}", "latent dimension, sorted", "nats")
+    style.label_axes(axes, f"{title}\n{counted}", "latent dimension, sorted", "nats")
     axes.grid(axis="x", visible=False)
     axes.bar(
         np.arange(len(kl)), kl[order], color=np.where(high, style.BLUE, style.GREY)
@@ -277,7 +277,8 @@ def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> Non
     figure = style.new_figure(0.8 + 2.4 * len(curves))
     panels = figure.subplots(len(curves), sharex=True, squeeze=False)[:, 0]
     for axes, (name, parts) in zip(panels, curves.items(), strict=True):
-        style.dress(axes, CURVES[name], "step" if axes is panels[-1] else "", "nats")
+        x_label = "step" if axes is panels[-1] else ""
+        style.label_axes(axes, CURVES[name], x_label, "nats")
         for part, (steps, values) in parts.items():
             color = style.BLUE if part == "train" else style.ORANGE
             marker = "" if part == "train" and len(steps) > 1 else "o"

@@ -71,6 +71,12 @@ class ProgressBar:
                 flush=True,
             )
 
+    def advance(self, done: int, total: int) -> None:
+        """Shows how much of a total is done that was not known at the start."""
+        self._total = total
+        self._progress.update(self._task, total=total)
+        self.update(done, {})
+
     def __enter__(self) -> "ProgressBar":
         self._progress.start()
         return self

@@ -29,7 +29,7 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
 
 
-def dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+def label_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
     """Title, labels with units, a light grid and no box."""
     axes.set_title(title, fontsize=TITLE)
     axes.set_xlabel(x_label, fontsize=TEXT)

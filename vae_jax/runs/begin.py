@@ -9,7 +9,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.data.examples import zeros_x
+from vae_jax.data.examples import inputs, zeros_x
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.runs import opened, processes
@@ -42,7 +42,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
         VAEJaxError: the parameters to begin with are not there or don't fit.
     """
     spec, train = program.dataset.spec, program.config.train
-    x = zeros_x(spec, program.prepared.evaluator.inputs, 1)
+    x = zeros_x(spec, inputs(program.prepared.model), 1)
     # Jitted, it is not traced again: `needs.trace` was given the same function.
     init = jax.jit(program.prepared.trainer.init)
 
@@ -88,7 +88,7 @@ def _parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | No
     if not config.train.init_from:
         return None
     run = opened.open_run(config.train.init_from)
-    wanted = opened.abstract_saved(config, spec).params
+    wanted = opened.abstract_saved(config, spec).state.eval_params
     found, expected = manifest.describe(run.params), manifest.describe(wanted)
     if misfit := manifest.misfit(found, expected):
         raise ConfigError(

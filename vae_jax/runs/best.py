@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from vae_jax.training.mesh import fetch
-from vae_jax.training.state import TrainState
+from vae_jax.training.state import TrainState, Variables
 from vae_jax.types import Array, Params
 
 
@@ -13,7 +13,7 @@ from vae_jax.types import Array, Params
 class Best:
     """Best parameters so far, of one run or of each of M members of a program."""
 
-    params: Params  # [...] or [M, ...]
+    variables: Params | Variables  # of the model, [...] or [M, ...]
     elbo: Array  # of the validation split, nats, [] or [M]
     step: Array  # number of updates made by then, int32, [] or [M]
     since: Array  # evaluations since then, int32, [] or [M]
@@ -24,7 +24,7 @@ class Best:
         zeros = jnp.zeros_like(state.step)
         return cls(
             # A copy: donating the state must leave these alone.
-            params=jax.tree.map(jnp.copy, state.eval_params),
+            variables=jax.tree.map(jnp.copy, state.eval_variables),
             elbo=jnp.full(zeros.shape, -jnp.inf, jnp.float32),
             step=zeros,
             since=zeros,
@@ -48,13 +48,16 @@ class Saved:
         return cls(state, Best.none_yet(state) if keeps_best else None)
 
     @property
-    def params(self) -> Params:
-        """The parameters to evaluate and use: the best if they were kept."""
-        return self.state.eval_params if self.best is None else self.best.params
+    def variables(self) -> Params | Variables:
+        """What to evaluate and use: the best parameters if they were kept.
+
+        Those of a model with a state come together with it.
+        """
+        return self.state.eval_variables if self.best is None else self.best.variables
 
     @property
     def step(self) -> Array:
-        """The number of updates after which `params` were what they are."""
+        """The number of updates after which `variables` were what they are."""
         return self.state.step if self.best is None else self.best.step
 
 
@@ -81,7 +84,7 @@ def updated(best: Best, state: TrainState, elbo: Array, patience: int) -> Best:
         return jnp.where(jnp.expand_dims(better, axes), new, old)
 
     return Best(
-        params=jax.tree.map(choose, state.eval_params, best.params),
+        variables=jax.tree.map(choose, state.eval_variables, best.variables),
         elbo=choose(elbo, best.elbo),
         step=choose(state.step, best.step),
         since=jnp.where(better, 0, best.since + ~stopped),

@@ -78,7 +78,7 @@ def diagnose(
 
 
 def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
-    rate, active = results["rate"], results["active_units"]
+    rate, active = results.get("rate"), results.get("active_units")
     if rate is None or active is None:
         return None
     above = config.get(f"{config['model.name']}.latent_dims", ())
@@ -101,7 +101,7 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
 
 
 def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
-    rate = results["rate"]
+    rate = results.get("rate")
     if rate is None or config["objective.name"] == "capacity":
         return None
     if config["hparams.kl_weight"] > 0:
@@ -137,11 +137,11 @@ def _overfitted(
         ]
         for split in ("train", "eval")
     }
-    if not all(seen.values()) or results["rate"] is None:
+    if not all(seen.values()) or results.get("rate") is None:
         return None
     train, last = seen["train"][-1][0], seen["eval"][-1][0]
     gap, rate = train - last, results["rate"]
-    chance = STANDARD_ERRORS * (results["nll_standard_error"] or 0.0)
+    chance = STANDARD_ERRORS * (results.get("nll_standard_error") or 0.0)
     if not gap > max(LARGE_GAP * rate, LITTLE_RATE, chance):
         return None
     best, step = max(seen["eval"])
@@ -161,7 +161,7 @@ def _density_of_levels(
     values = values_of(config["data.binarize"], config["data.dequantize"], levels)
     if values != "8bit" or support not in ("unit", "real"):
         return None
-    if results["nll"] is None:
+    if results.get("nll") is None:
         return None
     return (
         f"The NLL of {results['nll']:.4g} nats is that of a density"

@@ -1,30 +1,60 @@
-"""The end of a run: the test split is evaluated, figures drawn, results written."""
+"""The end of a run: it is measured, its pictures are drawn, its results written."""
 
-import pathlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import numpy as np
-from ml_collections import ConfigDict
+from absl import logging
 
 from vae_jax import build
+from vae_jax.data.dataset import to_unit_floats
+from vae_jax.evaluation import measures
+from vae_jax.evaluation.chunks import Progress
+from vae_jax.evaluation.measures import Effort
+from vae_jax.files import writing
+from vae_jax.quantities import Group, Quantity, one
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import identity, processes
 from vae_jax.runs.best import Saved
 from vae_jax.runs.course import Course
-from vae_jax.runs.evaluator import Evaluator
+from vae_jax.runs.pictures import latent_space
 from vae_jax.runs.program import Program
-from vae_jax.storage.atomic import writing
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.records import write_json
+from vae_jax.trained import Trained
 from vae_jax.training.mesh import member
-from vae_jax.types import stream
 
 AT_ONCE = 2  # members that are evaluated at a time
 _DRAWING = threading.Lock()  # Matplotlib is not thread-safe
+
+RUN = Group("The run", drawn=False)
+OF_RUN = (
+    Quantity(
+        "Step", "Training steps, after which the parameters were so.", one("step"), RUN
+    ),
+    Quantity(
+        "Trained steps",
+        "All training steps, where the best parameters were kept.",
+        one("trained_steps"),
+        RUN,
+    ),
+    Quantity("Parameters", "Numbers in the model.", one("num_parameters"), RUN),
+    Quantity(
+        "Training time",
+        "Compilation included; in a grid, an equal share of the program's.",
+        one("train_seconds"),
+        RUN,
+        unit="s",
+    ),
+    Quantity(
+        "Images per second",
+        "Steps times batch size over that time.",
+        one("images_per_second"),
+        RUN,
+    ),
+)
 
 
 def finish_members(
@@ -55,12 +85,11 @@ def finish_members(
             evaluated[m] = done
             bar.update(sum(evaluated.values()), {})
 
-        folder, config = program.folders[m], program.configs[m]
+        folder = program.folders[m]
         if (folder / "results.json").is_file():
             progress(total, total)
             return identity.read_results(folder)
-        evaluator = program.prepared.evaluator
-        return finish(config, evaluator, own[m], share.seconds, folder, progress)
+        return finish(program, m, own[m], share.seconds, progress)
 
     with processes.together(), bar:
         results = dict(zip(good, _side_by_side(finish_one, good), strict=True))
@@ -69,43 +98,38 @@ def finish_members(
 
 
 def finish(
-    config: ConfigDict,
-    evaluator: Evaluator,
-    saved: Saved,
-    seconds: float,
-    workdir: pathlib.Path,
-    progress: Callable[[int, int], None] | None = None,
+    program: Program, m: int, saved: Saved, seconds: float, progress: Progress
 ) -> dict[str, Any]:
-    """Evaluates the test split, draws the figures and writes results.json last.
+    """Measures a member, draws its figures and writes its results.json last.
 
-    Of several processes all evaluate, each on its own, and the first writes.
+    Of several processes all measure, each on its own, and the first writes.
 
     Args:
-        config: of the run.
-        evaluator: of its model and data, possibly shared with other runs.
-        saved: what the last checkpoint holds, on one device.
-        seconds: that training took.
-        workdir: where the results go.
-        progress: called with images evaluated and their total.
+        program: the members.
+        m: which of them.
+        saved: what its last checkpoint holds, on one device.
+        seconds: how long its training took.
+        progress: called with examples evaluated and their total.
 
     Returns:
         The content of results.json.
     """
-    params, num_samples = saved.params, config.eval.num_samples
-    key = build.run_key(config)
-    statistics = evaluator.statistics(
-        params, "test", num_samples, stream(key, "evaluation"), progress
-    )
-    regular = {}
-    if config.eval.regularity:
-        regular = evaluator.regularity(params, stream(key, "regularity"))
+    config, workdir = program.configs[m], program.folders[m]
+    prepared, key = program.prepared, build.run_key(config)
+    trained = Trained.of(prepared.model, saved.variables)
     num_steps = int(saved.state.step)
     results = {
         "step": int(saved.step),
         **({} if saved.best is None else {"trained_steps": num_steps}),
-        **evaluator.summary(statistics, num_samples),
-        **regular,
-        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        **measures.measure(
+            config.eval.measures,
+            trained,
+            prepared.data,
+            key,
+            Effort(num_samples=config.eval.num_samples, progress=progress),
+            on_undefined=log_undefined,
+        ),
+        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.params)),
         "train_seconds": seconds,
         "images_per_second": num_steps * config.data.batch_size / seconds,
     }
@@ -114,18 +138,24 @@ def finish(
     if config.eval.figures:
         from vae_jax.report import figures  # matplotlib delays the start of training
 
+        test = program.dataset.test
         with _DRAWING, writing(workdir / "figures"):
-            figures.draw_all(
-                lambda x: np.asarray(evaluator.encode(params, x).mean),
-                lambda z: np.asarray(evaluator.decode(params, z).mean),
-                np.asarray(evaluator.prior(params, stream(key, "figures"), 64)),
-                evaluator.shown("test", 64),
-                statistics,
-                evaluator.dataset.test.labels,
-                workdir,
+            space = latent_space(
+                trained, prepared.data, key, to_unit_floats(test.images[:64])
             )
+            figures.draw_all(space, test.labels, workdir)
     write_json(workdir / "results.json", results)
     return results
+
+
+def log_undefined(name: str, reason: str) -> None:
+    """Says in the log why the numbers of a measure are null."""
+    logging.info("the numbers of the measure %s are not defined: it %s", name, reason)
+
+
+def quantities() -> list[Quantity]:
+    """What all numbers of a results.json mean."""
+    return [*measures.quantities(), *OF_RUN]
 
 
 def _keep(program: Program, m: int, saved: Saved, share: Course) -> None:

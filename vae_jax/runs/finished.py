@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax import build
+from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.report.compare import show
 from vae_jax.runs import members
 from vae_jax.runs.identity import FREE_FIELDS, read_results
 from vae_jax.storage.records import read_json
@@ -58,7 +58,7 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
     configs = [build.flatten(read_json(folder / "config.json")) for folder in folders]
     fields = list(dict.fromkeys(field for config in configs for field in config))
     differing = {
-        field for field in fields if len({show(c.get(field)) for c in configs}) > 1
+        field for field in fields if len({exact(c.get(field)) for c in configs}) > 1
     }
     swept = [f for f in fields if f in differing and is_setting(f)]
     rows = [

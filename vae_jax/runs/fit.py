@@ -10,15 +10,18 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.data.examples import Examples, num_bytes, num_examples
+from vae_jax.data.examples import Examples, inputs, num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
+from vae_jax.evaluation.measures.likelihood import measure_split
 from vae_jax.runs import signals
 from vae_jax.runs.begin import restore_or_begin
 from vae_jax.runs.best import Saved, all_stopped, updated
 from vae_jax.runs.course import Course
 from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
+from vae_jax.runs.run_data import split_of
 from vae_jax.runs.store import Store
+from vae_jax.trained import Trained
 from vae_jax.training.loop import (
     Batches,
     Chunk,
@@ -28,6 +31,7 @@ from vae_jax.training.loop import (
     train_chunks,
 )
 from vae_jax.training.mesh import Layout, member, place
+from vae_jax.training.state import Variables
 from vae_jax.types import Params, stream
 
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
@@ -57,7 +61,7 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         if start == train.num_steps or course.has_stopped:
             return saved, course
         logging.info("%s", program)
-        examples = program.prepared.evaluator.examples("train")
+        examples = program.dataset.examples("train", inputs(program.prepared.model))
         batches, max_chunk = make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds
         reports = stack.enter_context(
@@ -93,8 +97,8 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
             if chunk.state is None:
                 continue  # neither an evaluation nor a save is due
             if chunk.span.evaluates and not course.has_stopped:
-                params = chunk.state.eval_params
-                elbos = _evaluate(program, params, step, course, reports)
+                variables = chunk.state.eval_variables
+                elbos = _evaluate(program, variables, step, course, reports)
                 if best is not None:
                     elbo = place(elbos, layout.state)
                     best = updated(best, chunk.state, elbo, train.patience)
@@ -145,10 +149,14 @@ def _note_failures(
 
 
 def _evaluate(
-    program: Program, params: Params, step: int, course: Course, reports: MemberReports
+    program: Program,
+    variables: Params | Variables,
+    step: int,
+    course: Course,
+    reports: MemberReports,
 ) -> np.ndarray:
     """ELBOs of the validation split, [M], nats; NaN for members that have failed."""
-    evaluator = program.prepared.evaluator
+    validation = split_of(program.config, program.dataset, "validation")
     # One key for all: differences between members are their own.
     key = stream(build.data_key(program.config), "validation latents")
     elbos = np.full(len(program.folders), np.nan, np.float32)
@@ -156,8 +164,8 @@ def _evaluate(
         if m in course.failed:
             continue
         # Every process evaluates, so no barrier is needed.
-        statistics = evaluator.statistics(member(params, m), "validation", 1, key)
-        summary = evaluator.summary(statistics, 1)
+        trained = Trained.of(program.prepared.model, member(variables, m))
+        summary = measure_split(trained, validation, key, num_samples=1)
         values = {k: v for k in IN_TRAINING if (v := summary[k]) is not None}
         reports.evaluation(step, m, values)
         elbos[m] = values.get("elbo", np.nan)

@@ -133,7 +133,7 @@ def _make_programs(
     for group, prepared in groups:
         config = group[0].config
         at_once = min(len(group), size) if mode == "vmap" else 1
-        check_memory(config, prepared.evaluator.dataset, prepared.arrays, at_once)
+        check_memory(config, prepared.dataset, prepared.arrays, at_once)
         for part in sweep.programs(group, size):
             layout = make_layout(
                 mesh,

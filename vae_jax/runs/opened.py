@@ -19,12 +19,15 @@ from vae_jax.data.examples import abstract_x, inputs, num_examples, take
 from vae_jax.data.npz import read_arrays
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
+from vae_jax.distributions import Distribution, Posterior
 from vae_jax.errors import CheckpointError, DataError
+from vae_jax.evaluation.chunks import map_rows
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
-from vae_jax.trained import Trained, first_posterior
+from vae_jax.trained import Trained, as_codes, decode, first_posterior
+from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
 
@@ -39,7 +42,7 @@ class Run:
     config: ConfigDict
     spec: DataSpec
     step: int
-    params: Params
+    variables: Params | Variables
     meta: Mapping[str, Any]
 
     @functools.cached_property
@@ -49,11 +52,48 @@ class Run:
     @functools.cached_property
     def trained(self) -> Trained:
         """The model with its parameters."""
-        return Trained(self.model, self.params)
+        return Trained.of(self.model, self.variables)
 
-    def key(self, name: str) -> Key:
-        """The run's key for a named purpose."""
-        return stream(build.run_key(self.config), name)
+    @property
+    def params(self) -> Params:
+        """The parameters of the model."""
+        return self.trained.params
+
+    @functools.cached_property
+    def trainer(self) -> Trainer:
+        """The init, step and loss that it was trained with."""
+        return build.make_trainer(self.config, self.spec)
+
+    def preprocess(self, images: Any) -> Any:
+        """Images as the model sees them.
+
+        Args:
+            images: [N, H, W, C], uint8, or float32 in [0, 1]; or a dict of arrays, for
+                a model that is given more than images.
+
+        Returns:
+            x, with the same draw of binarisation or noise at each call.
+        """
+        key = stream(build.data_key(self.config), "reconstruct")
+        draw = fixed_draw(build.make_preprocess(self.config), key)
+        return draw(images, jnp.arange(num_examples(images)))
+
+    def encode(self, images: Any) -> Posterior:
+        """q(z | x) of the layer next to the data, for images as in `preprocess`."""
+        return first_posterior(self.trained, self.preprocess(images))
+
+    def decode(self, codes: Any) -> Distribution:
+        """p(x | z) for codes [N, D] or, of a model with several layers, a tuple."""
+        return decode(self.trained, as_codes(codes))
+
+    def sample(self, num: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+        """Means of p(x | z) for draws of the prior, [num, H, W, C]."""
+        return sample(self, jax.random.key(seed), num, temperature)["mean"]
+
+    @property
+    def root_key(self) -> Key:
+        """The key that all others of the run are streams of."""
+        return build.run_key(self.config)
 
     def dataset(self, data_dir: str | None = None) -> Dataset:
         """The images it was trained on, from `data_dir` if they have moved.
@@ -100,7 +140,7 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
     _, saved, meta = restored
-    return Run(workdir, config, spec, int(saved.step), saved.params, meta)
+    return Run(workdir, config, spec, int(saved.step), saved.variables, meta)
 
 
 def abstract_saved(
@@ -133,7 +173,7 @@ def sample(
 
     Args:
         run: a trained run.
-        key: of the draws.
+        key: random key for the draws.
         num: how many.
         temperature: multiplies the prior's standard deviation.
 
@@ -153,9 +193,9 @@ def sample(
             parts["draw"] = likelihood.sample(x_key)
         return parts
 
-    keys = [jax.random.fold_in(key, i) for i in range(-(-num // CHUNK))]
-    parts = [jax.device_get(chunk(k)) for k in keys]
-    return jax.tree.map(lambda *values: np.concatenate(values)[:num], *parts)
+    return map_rows(
+        lambda rows: chunk(jax.random.fold_in(key, rows[0] // CHUNK)), num, CHUNK
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,9 +264,6 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
         mean = trained.decode(code).mean
         return {"x": x, "mean": mean, "code": code, "std": std}
 
-    parts = []
-    total = num_examples(images)
-    for start in range(0, total, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, total))
-        parts.append(jax.device_get(chunk(rows, take(images, rows))))
-    return jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    return map_rows(
+        lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK
+    )

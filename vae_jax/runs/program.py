@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.evaluation.data import Data
 from vae_jax.runs import identity
 from vae_jax.runs.announce import announce
-from vae_jax.runs.evaluator import Evaluator
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
+from vae_jax.runs.run_data import run_data
 from vae_jax.training.loop import Mode
 from vae_jax.training.mesh import Layout
 from vae_jax.training.step import Trainer
@@ -26,7 +27,9 @@ from vae_jax.types import Hparams, Key, stream
 class Prepared(NamedTuple):
     """The data, the model and the trainer that the members of a program share."""
 
-    evaluator: Evaluator  # holds the data and the model
+    dataset: Dataset
+    model: Any  # see `models.base.Model`
+    data: Data  # the data set as measures are given it
     trainer: Trainer  # of one member
     arrays: Arrays  # of one member's training, see `needs.trace`
 
@@ -54,7 +57,7 @@ class Program:
 
     @property
     def dataset(self) -> Dataset:
-        return self.prepared.evaluator.dataset
+        return self.prepared.dataset
 
     @property
     def is_single(self) -> bool:
@@ -106,5 +109,10 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
     dataset = datasets[name]
     build.check_support(config, dataset.levels)
     trainer = build.make_trainer(config, dataset.spec)
-    arrays = trace(config, dataset.spec, trainer)
-    return Prepared(Evaluator(config, dataset), trainer, arrays)
+    return Prepared(
+        dataset=dataset,
+        model=build.make_model(config, dataset.spec),
+        data=run_data(config, dataset),
+        trainer=trainer,
+        arrays=trace(config, dataset.spec, trainer),
+    )

@@ -54,7 +54,7 @@ def train(
         return done[0]
     with processes.together():
         prepared = prepare(config, {})
-        check_memory(config, prepared.evaluator.dataset, prepared.arrays)
+        check_memory(config, prepared.dataset, prepared.arrays)
     program = Program(
         [config], [workdir], workdir, prepared, mode="exact", layout=layout
     )

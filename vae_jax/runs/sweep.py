@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vae_jax import build
+from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, did_you_mean
 
 SEED = "seed"
@@ -119,10 +120,7 @@ def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Membe
 
 def _plain(value: Any) -> str:
     """A value as it can stand in the name of a folder."""
-    text = str(value)
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        text = f"{value:g}"  # 1 for 1.0, but all digits of a value that needs them
-    return text.replace("/", "_").replace(":", "_")
+    return exact(value).replace("/", "_").replace(":", "_")
 
 
 def programs(grid: Sequence[Member], members_per_program: int) -> list[list[Member]]:

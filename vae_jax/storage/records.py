@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from absl import logging
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
@@ -38,16 +37,13 @@ class MetricWriter:
     Args:
         workdir: folder of the run; made if it does not exist.
         start_step: the step that was restored; 0 starts afresh and drops everything.
-        tensorboard: whether to write event files too.
 
     Raises:
         DataError: the existing `metrics.jsonl` is damaged.
         StorageError: something can't be written, here or in any method.
     """
 
-    def __init__(
-        self, workdir: PathLike, *, start_step: int = 0, tensorboard: bool = True
-    ) -> None:
+    def __init__(self, workdir: PathLike, *, start_step: int = 0) -> None:
         folder = pathlib.Path(workdir)
         path = folder / "metrics.jsonl"
         self._writing = functools.partial(writing, path)
@@ -56,9 +52,7 @@ class MetricWriter:
             if path.exists():
                 _drop_after(path, start_step)
             self._lines = open(path, "a", encoding="utf-8")
-            self._events = None
-            if tensorboard:
-                self._events = _open_events(folder / "tensorboard", start_step)
+            self._events = _open_events(folder / "tensorboard", start_step)
         self._flushed = time.monotonic()
 
     def __enter__(self) -> "MetricWriter":
@@ -91,33 +85,12 @@ class MetricWriter:
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
-    def images(self, step: int, name: str, image: np.ndarray) -> None:
-        """Writes one picture to TensorBoard.
-
-        Args:
-            step: the training step.
-            name: its title.
-            image: [H, W, C] with C = 1 or 3 and values in [0, 1]; others are clipped.
-
-        Raises:
-            DataError: another shape, or a value that is not finite.
-        """
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[-1] not in (1, 3):
-            raise DataError(f"image {name} has shape {image.shape}, not [H, W, 1 or 3]")
-        if not np.isfinite(image).all():
-            raise DataError(f"image {name} holds values that are not finite")
-        pixels = (np.clip(image, 0.0, 1.0) * 255.0).round().astype(np.uint8)
-        with self._writing():
-            self._add(step, summary.image(name, pixels, dataformats="HWC"))
-
     def flush(self) -> None:
         """Everything written so far is on disk when this returns."""
         with self._writing():
             self._lines.flush()
             os.fsync(self._lines.fileno())
-            if self._events is not None:
-                self._events.flush()
+            self._events.flush()
         self._flushed = time.monotonic()
 
     def close(self) -> None:
@@ -125,15 +98,13 @@ class MetricWriter:
         if self._lines.closed:
             return
         with self._writing(), contextlib.ExitStack() as stack:
-            if self._events is not None:
-                stack.callback(self._events.close)
+            stack.callback(self._events.close)
             stack.callback(self._lines.close)
             self.flush()
 
     def _add(self, step: int, value: Any) -> None:
-        if self._events is not None:
-            event = Event(wall_time=time.time(), step=int(step), summary=value)
-            self._events.write_event(event)
+        event = Event(wall_time=time.time(), step=int(step), summary=value)
+        self._events.write_event(event)
 
 
 def read_metrics(path: PathLike) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def vae_trainer(
 
     Raises:
         ContractError: model, objective, tx or schedule is of another kind.
-        ConfigError: num_samples is not a positive whole number, or ema_decay not in [0, 1).
+        ConfigError: num_samples is not a count above 0, or ema_decay is not in [0, 1).
     """
     arguments.check_objective_argument(objective)
     arguments.check_transformation(tx)

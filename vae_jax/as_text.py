@@ -1,0 +1,54 @@
+"""Values as text, one way for each purpose."""
+
+import math
+from typing import Any
+
+MISSING = "–"  # a value that there is not
+
+
+def exact(value: Any) -> str:
+    """A config value in as few characters as tell it from all others of its field."""
+    if value is None:
+        return MISSING
+    if isinstance(value, list | tuple):
+        items = ", ".join(map(exact, value))
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    if isinstance(value, float) and float(short := f"{value:g}") == value:
+        return short
+    return str(value)
+
+
+def few_digits(value: float | None, digits: int = 4) -> str:
+    """A measured number, rounded; whole and large ones keep all before the point.
+
+    Args:
+        value: the number; None stands for one that is not defined.
+        digits: how many count.
+    """
+    if value is None:
+        return MISSING
+    if abs(value) < 1e9 and (float(value).is_integer() or abs(value) >= 10**digits):
+        return f"{value:,.0f}".replace("-", "−")
+    mantissa, e, exponent = f"{value:.{digits}g}".replace("-", "−").partition("e")
+    return mantissa + (f"e{exponent[0]}{exponent[1:].lstrip('0')}" if e else "")
+
+
+def in_prose(value: Any, percent: bool = False) -> str:
+    """A number as running text writes it, without an exponent.
+
+    Args:
+        value: text and whole numbers are left as they are; others get two digits below
+            1, three from 1 and all before the point from 100.
+        percent: write a share in percent, whole from 10 and tenths below.
+    """
+    if isinstance(value, str | int):
+        return str(value)
+    size = abs(100 * value if percent else value)
+    if size == 0 or size >= (9.95 if percent else 100):
+        decimals = 0
+    elif percent:
+        decimals = 1
+    else:
+        decimals = (2 if size >= 1 else 1) - math.floor(math.log10(size))
+    text = f"{size:.{decimals}f}" + "%" * percent
+    return f"−{text}" if value < 0 else text

@@ -1,0 +1,92 @@
+"""What a measure is given of a data set."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vae_jax.evaluation.chunks import even_rows
+from vae_jax.evaluation.classifier import Classifier, fit_classifier
+from vae_jax.types import Key
+
+MAX_TRAIN = 20_000  # training images that the classifier and the comparisons see
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Examples as a model sees them, a few rows at a time."""
+
+    draw: Callable[[np.ndarray], Any]
+    """(rows [n]) -> x [n, ...]; the same binarisation or noise at every call."""
+
+    rows: np.ndarray
+    """[N]: which rows belong to it."""
+
+    classes: np.ndarray | None = None
+    """[N] int: labels as 0, ..., num_classes - 1, negative where there is none."""
+
+    factors: np.ndarray | None = None
+    """[N, F] int: values of the factors of variation."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def x(self, rows: np.ndarray | None = None) -> Any:
+        """Some examples, or all, as the model takes them, [n, ...]."""
+        return self.draw(self.rows if rows is None else self.rows[rows])
+
+    def some(self, count: int) -> "Split":
+        """At most `count` of its examples, evenly spread over the split."""
+        kept = even_rows(len(self), count)
+        classes = None if self.classes is None else self.classes[kept]
+        factors = None if self.factors is None else self.factors[kept]
+        return Split(self.draw, self.rows[kept], classes, factors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The examples that a model was trained on, and those that it is measured on."""
+
+    train: Split
+    heldout: Split
+    num_classes: int = 0
+    """Labels that a classifier can know; 0: none."""
+
+    classifier_key: Key | None = None
+    """Random key for the training of that classifier."""
+
+    dequantized: bool = False
+    """Whether x is (v + u) / 256 with v an 8-bit level and noise u in [0, 1)."""
+
+    measures_training: bool = False
+    """Whether the held-out examples are those of the training split."""
+
+    @functools.cached_property
+    def classifier(self) -> Classifier | None:
+        """Of the labels, trained once for all models; None where it can't be."""
+        train, heldout = self.train.classes, self.heldout.classes
+        if not self.num_classes or train is None or heldout is None:
+            return None
+        labelled = np.flatnonzero(train >= 0)
+        rows = labelled[even_rows(len(labelled), MAX_TRAIN)]
+        heldout_rows = np.flatnonzero(heldout >= 0)
+        assert self.classifier_key is not None
+        return fit_classifier(
+            self.train.x(rows),
+            train[rows],
+            self.heldout.x(heldout_rows),
+            heldout[heldout_rows],
+            self.classifier_key,
+            num_classes=self.num_classes,
+        )
+
+
+def of_arrays(x: Any) -> Split:
+    """The Split of examples that are all in memory.
+
+    Args:
+        x: as a model takes them, a NumPy or JAX array [N, ...].
+    """
+    return Split(lambda rows: x[rows], np.arange(len(x)))

@@ -1,0 +1,159 @@
+"""The latent layer next to the data, of a model with one layer or several.
+
+What is written about codes as points of a space (continuity, the aggregated posterior)
+is of this layer. Here its codes are rows [n, D], whatever their shape in the model.
+"""
+
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.tree_util import Partial
+
+from vae_jax.distributions import Deterministic, DiagonalNormal, Distribution
+from vae_jax.evaluation.aggregate import Codes
+from vae_jax.evaluation.chunks import map_rows
+from vae_jax.evaluation.data import Split
+from vae_jax.outputs import flat_moments
+from vae_jax.trained import Trained
+from vae_jax.types import Array, Key, stream
+
+CODES_PER_CHUNK = 1000
+
+
+@struct.dataclass
+class FirstLayer:
+    """A trained model, seen from the data: x, z1 and nothing above."""
+
+    trained: Trained
+    posterior: type = struct.field(pytree_node=False)  # of q(z1 | x)
+    shape: tuple[int, ...] = struct.field(pytree_node=False)  # of one code
+    is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
+
+    @classmethod
+    def of(cls, trained: Trained, x: Any) -> "FirstLayer":
+        """The layer of a model for data like x, [B, ...]; computes nothing."""
+        latents = jax.eval_shape(Trained.encode, trained, x, jax.random.key(0))
+        first = latents[0]
+        return cls(trained, type(first.posterior), first.z.shape[1:], len(latents) == 1)
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether q(z1 | x) is a diagonal normal, or a point: one without variance."""
+        return issubclass(self.posterior, DiagonalNormal | Deterministic)
+
+    @property
+    def decode(self) -> Partial:
+        """z1 [B, D] -> p(x | z), for other compiled functions."""
+        return Partial(_decode, self)
+
+    @property
+    def moments(self) -> Partial:
+        """x -> mean and variance of q(z1 | x), both [B, D]."""
+        return Partial(_moments, self)
+
+    def prior(self, num: int) -> "FirstPrior":
+        """p(z1) of `num` rows."""
+        return FirstPrior(self, num)
+
+    def codes(self, split: Split, key: Key) -> Codes:
+        """What q(z1) of a split is made of, [N, D].
+
+        Posterior means and standard deviations where q(z1 | x) is normal; of another
+        posterior one draw for each example.
+
+        Args:
+            split: of the data.
+            key: random key for such draws.
+        """
+        if not self.is_normal:
+            z = self.draws(split, key)
+            return Codes(mean=z, std=jnp.zeros_like(z))
+        mean, std = self.means_and_stds(split)
+        return Codes(mean=jnp.asarray(mean), std=jnp.asarray(std))
+
+    def means_and_stds(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard deviations of q(z1 | x) of a split, both [N, D]."""
+        return map_rows(
+            lambda rows: _mean_and_std(self, split.x(rows)), len(split), CODES_PER_CHUNK
+        )
+
+    def draws(self, split: Split, key: Key) -> Array:
+        """One draw of q(z1 | x) for each example of a split, [N, D].
+
+        Args:
+            split: of the data.
+            key: random key for the draws.
+        """
+        if self.is_normal:
+            codes = self.codes(split, key)
+            eps = jax.random.normal(key, codes.mean.shape)
+            return codes.mean + codes.std * eps
+
+        def chunk(rows: np.ndarray) -> Array:
+            return _draw(self, split.x(rows), jax.random.fold_in(key, rows[0]))
+
+        return jnp.asarray(map_rows(chunk, len(split), CODES_PER_CHUNK))
+
+
+@struct.dataclass
+class FirstPrior:
+    """p(z1) of a number of rows."""
+
+    layer: FirstLayer
+    num: int = struct.field(pytree_node=False)
+
+    def sample(self, key: Key) -> Array:
+        """One draw per row, [num, D]; of the layers above, too, in a hierarchy."""
+        codes = self.layer.trained.prior(self.num).sample(key)
+        return codes[0].reshape(self.num, -1)
+
+    def log_prob(self, x: Array) -> Array:
+        """Nats, [num]; only where there is no layer above."""
+        z = x.reshape(-1, *self.layer.shape)
+        return self.layer.trained.prior(self.num).log_prob((z,))
+
+
+_LAST = threading.local()  # members of a grid are measured side by side
+
+
+def train_codes(layer: FirstLayer, train: Split, key: Key) -> Codes:
+    """`FirstLayer.codes` of the training split, kept for the next measure.
+
+    Args:
+        layer: of a trained model.
+        train: the training split.
+        key: random key for draws, see `FirstLayer.codes`.
+    """
+    last = getattr(_LAST, "codes", None)
+    if last is None or last[0] is not layer.trained or last[1] is not train:
+        codes = layer.codes(train, stream(key, "train"))
+        last = _LAST.codes = (layer.trained, train, codes)
+    return last[2]
+
+
+@jax.jit
+def _decode(layer: FirstLayer, z: Array) -> Distribution:
+    return layer.trained.decode(z.reshape(-1, *layer.shape))
+
+
+@jax.jit
+def _moments(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
+    # What is drawn is dropped: the posterior of this layer depends on no draw.
+    latents = layer.trained.encode(x, jax.random.key(0))
+    return flat_moments(latents[0].posterior)
+
+
+@jax.jit
+def _mean_and_std(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
+    mean, variance = _moments(layer, x)
+    return mean, jnp.sqrt(variance)
+
+
+@jax.jit
+def _draw(layer: FirstLayer, x: Any, key: Key) -> Array:
+    z = layer.trained.encode(x, key)[0].z
+    return z.reshape(z.shape[0], -1)

@@ -1,0 +1,163 @@
+"""The codes of all training examples: their noise, and how they fill the prior."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.evaluation import aggregate
+from vae_jax.evaluation.data import Data
+from vae_jax.evaluation.first_layer import FirstLayer, train_codes
+from vae_jax.evaluation.holes import hole_mass
+from vae_jax.evaluation.measures.base import (
+    NOISE,
+    Effort,
+    Measure,
+    Numbers,
+    finite,
+    needs_heldout,
+)
+from vae_jax.quantities import LOWER, SHARE, UPPER, Group, Quantity, keys_of, one
+from vae_jax.trained import Trained
+from vae_jax.types import Key, stream
+
+MAX_HELDOUT = 10_000  # examples whose codes a classifier is judged on
+LEAST = 2  # codes that have a variance, or a sum without one of them
+
+PRIOR = Group(
+    "The codes against the prior",
+    "Whether the codes of all images together fill the prior: where they do not, a draw"
+    " from the prior decodes to something that training never saw.",
+)
+
+QUANTITIES = (
+    Quantity(
+        "Noise share",
+        "The posterior variance as a share of the code's total variance, averaged over"
+        " dimensions; it does not change when the code is stretched.",
+        one("noise_share"),
+        NOISE,
+        "0 for an autoencoder, 1 for a code that is only noise",
+        "between the two",
+        scale="log",
+    ),
+    Quantity(
+        "Signal to noise",
+        "Variance of the posterior means over the variance of the noise, median over"
+        " dimensions, as a power of ten. Stretching the code does not change it.",
+        one("snr_log10"),
+        NOISE,
+        "any; 0 where signal and noise are equal",
+        "0.5 to 2; far above it is an autoencoder",
+        "log10",
+    ),
+    Quantity(
+        "Spread of the codes",
+        "Root mean square standard deviation of all codes together, noise included.",
+        one("code_std"),
+        NOISE,
+        "0 or more",
+        "that of the prior: 1 for a standard normal",
+    ),
+    Quantity(
+        "Hole mass",
+        "Share of the prior that the codes leave empty, the integral of max(p - q, 0):"
+        " a lower bound, from a classifier that tells the two apart.",
+        one("hole_mass"),
+        PRIOR,
+        f"{SHARE}, or a little below by chance",
+        "near 0",
+        scale="share",
+    ),
+    Quantity(
+        "Outside the prior",
+        "Share of the codes outside the region that holds 99% of the prior.",
+        one("outside_prior"),
+        PRIOR,
+        SHARE,
+        "0.01, as the prior itself; less is no better",
+        scale="share",
+    ),
+    Quantity(
+        "Codes to prior, KL",
+        "KL of the codes as a whole to the prior, between two bounds. Where they lie"
+        " far apart, the data are too few to tell.",
+        {"marginal_kl": UPPER, "marginal_kl_low": LOWER},
+        PRIOR,
+        "0 or more",
+        "near 0, with bounds that agree",
+        "nats",
+    ),
+    Quantity(
+        "Information in a code",
+        "What a code tells about which image it is of, between two bounds. The lower"
+        " one cannot pass log N, the dashed line.",
+        {
+            "mutual_information": LOWER,
+            "mutual_information_high": UPPER,
+            "mutual_information_cap": "log N",
+        },
+        PRIOR,
+        "0 or more; not above the rate",
+        "not 0, which is a code that says nothing",
+        "nats",
+    ),
+)
+
+
+def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
+    """The numbers of `aggregate` and `holes` for the layer next to the data.
+
+    Where there are layers above, p(z1) has no density that can be computed: the bounds
+    of KL and information and the share outside the prior are None.
+    """
+    del effort
+    key = stream(key, "regularity")
+    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    codes = train_codes(layer, data.train, key)
+    heldout_z = layer.draws(data.heldout.some(MAX_HELDOUT), stream(key, "heldout"))
+    numbers = measure_codes(
+        codes, heldout_z, layer.prior, key, has_density=layer.is_only
+    )
+    return {name: finite(value) for name, value in numbers.items()}
+
+
+def measure_codes(
+    codes: aggregate.Codes,
+    heldout_z: jnp.ndarray,
+    prior: aggregate.Prior,
+    key: Key,
+    *,
+    has_density: bool = True,
+) -> Numbers:
+    """The same for any codes and prior.
+
+    Args:
+        codes: of the training split.
+        heldout_z: one draw of q(z | x) for each held-out example, [M, D].
+        prior: number of codes -> p(z).
+        key: random key for all draws.
+        has_density: whether p(z) has one.
+
+    Returns:
+        A number for each key of `QUANTITIES`.
+    """
+    numbers: Numbers = dict.fromkeys(keys_of(QUANTITIES))
+    numbers |= aggregate.collapse(codes)
+    if has_density:
+        kl_key, outside_key = stream(key, "marginal_kl"), stream(key, "outside")
+        numbers |= aggregate.marginal_kl(codes, prior, kl_key)
+        numbers["outside_prior"] = aggregate.outside_prior(codes, prior, outside_key)
+    holes_key = stream(key, "holes")
+    numbers["hole_mass"] = hole_mass(codes, heldout_z, prior, holes_key)
+    return numbers
+
+
+def why_not(trained: Trained, data: Data) -> str | None:
+    """It needs a normal or a point for q(z1 | x), and held-out examples."""
+    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    if not layer.is_normal:
+        name = layer.posterior.__name__
+        return f"needs codes with a diagonal normal posterior or none, not {name}"
+    return needs_heldout(LEAST, data)
+
+
+MEASURE = Measure(run, QUANTITIES, why_not)

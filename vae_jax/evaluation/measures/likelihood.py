@@ -1,0 +1,171 @@
+"""ELBO, NLL and what else samples of the posterior tell, example by example."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.evaluation.chunks import Progress
+from vae_jax.evaluation.data import Data, Split
+from vae_jax.evaluation.latents import summarize
+from vae_jax.evaluation.likelihood import evaluate_examples
+from vae_jax.evaluation.measures.base import NOISE, Effort, Measure, Numbers, always
+from vae_jax.quantities import Group, Quantity, one
+from vae_jax.trained import Trained
+from vae_jax.training.functions import model_functions
+from vae_jax.training.state import Variables
+from vae_jax.types import Key, stream
+
+FIT = Group(
+    "Fit",
+    "Per test image; pixels and latent dimensions summed. The ELBO is always that of"
+    " weight 1, whatever weight the training used.",
+)
+ESTIMATE = Group("The estimate of the NLL", drawn=False)
+
+QUANTITIES = (
+    Quantity(
+        "ELBO",
+        "A lower bound of log p(x): minus rate, minus distortion.",
+        one("elbo"),
+        FIT,
+        "up to 0 for discrete pixels",
+        "larger is better",
+        "nats",
+    ),
+    Quantity(
+        "Rate",
+        "KL of q(z | x) to the prior: what the code costs. At weight 0 nothing holds it"
+        " back, and its size means nothing.",
+        one("rate"),
+        FIT,
+        "0 or more; 0 is a code that says nothing",
+        unit="nats",
+        scale="log",
+    ),
+    Quantity(
+        "Distortion",
+        "Minus log p(x | z): what the reconstruction loses.",
+        one("distortion"),
+        FIT,
+        "0 or more for discrete pixels",
+        "smaller, at the same rate",
+        "nats",
+    ),
+    Quantity(
+        "NLL",
+        "Minus log p(x), estimated with weighted samples of q(z | x). The estimate is"
+        " too high where q(z | x) is narrow, above all at weight 0. That of a density"
+        " (normal, Laplace, continuous Bernoulli) may be negative, since a density may"
+        " exceed 1, and on 8-bit images without noise (data.dequantize=False) it can't"
+        " be compared between models.",
+        one("nll"),
+        FIT,
+        "0 or more for discrete pixels; not above minus ELBO",
+        "smaller is better",
+        "nats",
+        error="nll_standard_error",
+    ),
+    Quantity(
+        "Posterior variance",
+        "Mean variance of q(z | x) over images and dimensions.",
+        one("posterior_variance"),
+        NOISE,
+        "0 for an autoencoder, 1 for a code that knows nothing of its image",
+        "between the two",
+        scale="log",
+    ),
+    Quantity(
+        "Active units",
+        "Dimensions whose posterior mean has a variance above 0.01 over the data.",
+        one("active_units"),
+        NOISE,
+        "0 to the number of latent dimensions",
+        "not 0; says nothing about how well they are used",
+        "dimensions",
+    ),
+    Quantity(
+        "NLL, standard error",
+        "Of the mean over images.",
+        one("nll_standard_error"),
+        ESTIMATE,
+        unit="nats",
+    ),
+    Quantity("NLL, samples", "Per image.", one("nll_num_samples"), ESTIMATE),
+    Quantity(
+        "Effective sample size",
+        "How many of those samples count. Near 1, the NLL is not to be trusted.",
+        one("effective_sample_size"),
+        ESTIMATE,
+        "1 to the number of samples",
+        "larger is better",
+    ),
+    Quantity(
+        "Bits per dimension",
+        "The NLL per pixel.",
+        one("bits_per_dim"),
+        ESTIMATE,
+        good="smaller is better",
+        unit="bits",
+    ),
+)
+
+
+def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
+    """`latents.summarize` of the held-out examples; every layer counts."""
+    return measure_split(
+        trained,
+        data.heldout,
+        stream(key, "evaluation"),
+        num_samples=effort.num_samples,
+        dequantized=data.dequantized,
+        progress=effort.progress,
+    )
+
+
+def measure_split(
+    trained: Trained,
+    split: Split,
+    key: Key,
+    *,
+    num_samples: int,
+    dequantized: bool = False,
+    progress: Progress | None = None,
+) -> Numbers:
+    """ELBO, NLL and the like of one split, averaged over its examples.
+
+    Args:
+        trained: a model with its parameters.
+        split: the examples.
+        key: random key for the draws.
+        num_samples: K of the importance-weighted bound.
+        dequantized: see `latents.summarize`.
+        progress: called with (examples done, all) after each batch.
+
+    Returns:
+        A number for each key of `QUANTITIES`; with more than one latent layer also
+        `active_units_layer1`, ...
+    """
+    apply = model_functions(trained.model).apply
+    variables = Variables(trained.params, trained.model_state)
+    one_x = split.x(np.zeros(1, int))
+    output: Any = jax.eval_shape(apply, variables, one_x, key)
+    statistics = evaluate_examples(
+        apply,
+        variables,
+        split.x,
+        len(split),
+        key,
+        num_samples=num_samples,
+        progress=progress,
+    )
+    return summarize(
+        statistics,
+        num_pixels=int(np.prod(jax.tree.leaves(one_x)[0].shape[1:])),
+        support=output.likelihood.support,
+        dequantized=dequantized,
+        num_samples=num_samples,
+    )
+
+
+MEASURE = Measure(run, QUANTITIES, always)

@@ -1,0 +1,104 @@
+"""What a number of a result means: the one place that says it for every reader.
+
+A measure lists its quantities beside its computation. The table on the terminal, the
+report, and the tables of docs/regularity.md are made from these lists.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+# Prefixes of keys: where the codes come from that a number is measured at.
+SOURCES = {
+    "": "prior",
+    "codes_": "codes of the data",
+    "fitted_": "Gaussian fitted to the codes",
+    "real_": "real images",
+}
+LOWER, UPPER = "lower bound", "upper bound"
+SHARE = "0 to 1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """A section of a report."""
+
+    title: str
+    text: str = ""
+    drawn: bool = True  # False: in tables only
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """One chart, and one row of a table: a number, or the same from several sides."""
+
+    title: str
+    meaning: str
+    lines: Mapping[str, str]  # key of results.json -> name of its line
+    group: Group
+    span: str = ""  # the values that it can take
+    good: str = ""  # which of them are good
+    unit: str = ""
+    scale: Literal["linear", "log", "share"] = "linear"
+    error: str = ""  # key of the standard error, where there is one
+
+    @property
+    def name(self) -> str:
+        """The first key, after which the figure's file is called."""
+        return next(iter(self.lines))
+
+    @property
+    def label(self) -> str:
+        """Title and unit, for an axis."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+class Section(NamedTuple):
+    """A group with those of its quantities that there are."""
+
+    group: Group
+    quantities: Sequence[Quantity]
+
+
+def one(key: str) -> dict[str, str]:
+    """The line of a number that stands alone."""
+    return {key: ""}
+
+
+def at(key: str, *prefixes: str) -> dict[str, str]:
+    """The lines of a number that is measured at the sources with these prefixes."""
+    return {prefix + key: SOURCES[prefix] for prefix in prefixes}
+
+
+def keys_of(quantities: Iterable[Quantity]) -> list[str]:
+    """The keys of results.json that quantities explain, in their order."""
+    return [key for quantity in quantities for key in quantity.lines]
+
+
+def is_reference(key: str) -> bool:
+    """Whether a number is not of the model, but the best that a model can reach."""
+    return key.startswith("real_") or key.endswith("_cap")
+
+
+def sections(quantities: Sequence[Quantity], keys: Sequence[str]) -> list[Section]:
+    """The quantities by group, reduced to the keys that there are.
+
+    Args:
+        quantities: of everything that may have been measured.
+        keys: of results.json. One that no quantity explains comes near the end, under
+            its own name.
+
+    Returns:
+        Sections that are not empty, those in tables only last. Each key is in exactly
+        one line of one of them.
+    """
+    found: dict[Group, list[Quantity]] = {q.group: [] for q in quantities}
+    for quantity in quantities:
+        lines = {key: name for key, name in quantity.lines.items() if key in keys}
+        if lines:
+            found[quantity.group].append(dataclasses.replace(quantity, lines=lines))
+    known = set(keys_of(quantities))
+    other = Group("Other numbers")
+    found[other] = [Quantity(k, "", one(k), other) for k in keys if k not in known]
+    ordered = sorted(found, key=lambda group: not group.drawn)  # a stable sort
+    return [Section(group, found[group]) for group in ordered if found[group]]

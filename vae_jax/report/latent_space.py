@@ -1,0 +1,45 @@
+"""A latent space of a trained model, as far as pictures need it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax.scipy.stats import norm
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentSpace:
+    """Codes of a test split, and a decoder."""
+
+    codes: np.ndarray  # means of q(z | x), [N, D]
+    kl: np.ndarray | None  # mean KL by dimension, nats, [D]; None for an autoencoder
+    prior_codes: np.ndarray  # draws from p(z), [n, D]
+    decode: Callable[[Any], np.ndarray]  # z [B, D] -> mean of p(x | z), [B, H, W, C]
+    images: np.ndarray  # the first images of the split, [m, H, W, C] in [0, 1]
+    seen: np.ndarray  # what the model sees of them: binarised, or with noise
+
+    def decode_grid(self, z: np.ndarray) -> np.ndarray:
+        """Decodes [R, T, D] to [R, T, H, W, C]."""
+        flat = self.decode(z.reshape(-1, z.shape[-1]).astype(np.float32))
+        return flat.reshape(*z.shape[:2], *flat.shape[1:])
+
+
+def prior_grid(size: int = 20) -> np.ndarray:
+    """A 2-D latent space at the quantiles of N(0, 1), [size, size, 2]."""
+    quantiles = (np.arange(size) + 0.5) / size
+    axis = np.asarray(norm.ppf(quantiles))
+    first, second = np.meshgrid(axis, axis[::-1])
+    return np.stack([first, second], axis=-1)
+
+
+def principal_plane(points: np.ndarray) -> np.ndarray:
+    """Coordinates along the first two principal axes, [N, D] -> [N, 2].
+
+    The origin stays where it is: it is the centre of the prior.
+    """
+    # Divided by N, not N - 1: one point has a plane, too.
+    covariance = np.cov(points.T, bias=True).reshape(points.shape[1], -1)
+    _, axes = np.linalg.eigh(covariance)
+    plane = points @ axes[:, ::-1][:, :2]
+    return plane if plane.shape[1] == 2 else np.pad(plane, ((0, 0), (0, 1)))

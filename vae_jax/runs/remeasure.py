@@ -1,0 +1,75 @@
+"""Measures a trained run again: another split, other measures, more samples."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from vae_jax.evaluation import measures
+from vae_jax.evaluation.measures import Effort
+from vae_jax.files import writing
+from vae_jax.runs.finish import log_undefined
+from vae_jax.runs.memory import check_annealing, check_count
+from vae_jax.runs.opened import Run
+from vae_jax.runs.run_data import run_data
+from vae_jax.storage.records import write_json
+
+SPLITS = ("train", "validation", "test")
+
+
+def remeasure(
+    run: Run,
+    names: Sequence[str],
+    effort: Effort,
+    *,
+    split: str = "test",
+    num_images: int | None = None,
+    data_dir: str | None = None,
+) -> dict[str, Any]:
+    """Measures a trained run and writes the numbers into its folder evaluation/.
+
+    results.json, which belongs to training, stays as it is.
+
+    Args:
+        run: a trained run.
+        names: of measures, see `evaluation.measures.selected`.
+        effort: how much to compute.
+        split: one of `SPLITS`, what is measured on.
+        num_images: at most so many of its images, evenly spread over it; None: all.
+        data_dir: where the data lie, if they have moved.
+
+    Returns:
+        What was written: the numbers, and what they were measured with.
+
+    Raises:
+        ConfigError: there is no such measure, or it takes more memory than there is.
+        DataError: the data are not there, or not the same.
+        StorageError: the folder can't be written.
+    """
+    chosen = measures.selected(names)
+    check_count("--num_samples", effort.num_samples)
+    parts, about = [split, "+".join(chosen)], {}
+    if "likelihood" in chosen:
+        parts.append(f"k{effort.num_samples}")
+    if "annealing" in chosen:
+        annealing = effort.annealing
+        temperatures, chains = annealing.num_temperatures, annealing.num_chains
+        check_annealing(run.spec, temperatures, chains)
+        about = {"num_temperatures": temperatures, "num_chains": chains}
+        parts.append(f"t{temperatures}_c{chains}")
+    data = run_data(run.config, run.dataset(data_dir), split, num_images)
+    if num_images is not None:
+        parts.append(f"n{len(data.heldout)}")
+    results = {
+        "step": run.step,
+        "split": split,
+        "num_images": len(data.heldout),
+        **about,
+        **measures.measure(
+            chosen, run.trained, data, run.root_key, effort, on_undefined=log_undefined
+        ),
+    }
+    folder = pathlib.Path(run.workdir) / "evaluation"
+    with writing(f"--workdir={run.workdir}"):
+        folder.mkdir(exist_ok=True)
+        write_json(folder / f"{'_'.join(parts)}.json", results)
+    return results

@@ -1,0 +1,83 @@
+"""The data of a run as its model is given them, for measures and pictures."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from vae_jax import build
+from vae_jax.data.batches import fixed_draw
+from vae_jax.data.dataset import Dataset
+from vae_jax.data.examples import Examples, inputs, num_examples, take
+from vae_jax.data.labels import Classes, why_not_classes
+from vae_jax.evaluation.data import MAX_TRAIN, Data, Split
+from vae_jax.types import stream
+
+
+def run_data(
+    config: ConfigDict,
+    dataset: Dataset,
+    heldout: str = "test",
+    count: int | None = None,
+) -> Data:
+    """What measures are given of a run's data.
+
+    Args:
+        config: of the run; its data part is read.
+        dataset: its images.
+        heldout: "train", "validation" or "test": the split that is measured on.
+        count: at most so many of its examples, evenly spread over it; None: all.
+
+    Returns:
+        The data, preprocessed as for training, with the same draw of binarisation or
+        noise at every visit of an image.
+    """
+    classes = _classes(dataset) if heldout == "test" else None
+    train = split_of(config, dataset, "train")
+    measured = split_of(config, dataset, heldout)
+    if classes is not None:
+        train = dataclasses.replace(train, classes=classes.numbers["train"])
+        measured = dataclasses.replace(measured, classes=classes.numbers["test"])
+    return Data(
+        train=train,
+        heldout=measured if count is None else measured.some(count),
+        num_classes=0 if classes is None else len(classes.values),
+        classifier_key=stream(build.data_key(config), "classifier"),
+        dequantized=config.data.dequantize,
+        measures_training=heldout == "train",
+    )
+
+
+def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
+    """One split as a run's model is given it.
+
+    Args:
+        config: of the run; its data part is read.
+        dataset: its images.
+        name: "train", "validation" or "test".
+    """
+    model = build.make_model(config, dataset.spec)
+    examples = dataset.examples(name, inputs(model))
+    key = stream(build.data_key(config), f"evaluation {name}")
+    preprocess = jax.jit(fixed_draw(build.make_preprocess(config), key))
+
+    def draw(rows: np.ndarray) -> Examples:
+        own = jax.tree.map(jnp.asarray, take(examples, rows))
+        return preprocess(own, jnp.asarray(rows))
+
+    factors = dataset.splits[name].factors
+    return Split(draw, np.arange(num_examples(examples)), factors=factors)
+
+
+def _classes(dataset: Dataset) -> Classes | None:
+    """The labels that a classifier can know; None where it can't, which is logged."""
+    classes = dataset.classes
+    if classes is None:
+        return None
+    if why_not := why_not_classes(classes, MAX_TRAIN):
+        logging.info("the numbers about labels are not defined: %s", why_not)
+        return None
+    return classes
