@@ -27,7 +27,7 @@ from vae_jax.runs.diagnosis import diagnose_run
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the grid; made if missing.")
 _INIT_FROM = cli.define_path(
-    "init_from", None, "Workdir of a run whose parameters all members begin with."
+    "init_from", None, "Workdir of a run whose parameters all members start from."
 )
 _SWEEP = flags.DEFINE_multi_string(
     "sweep", [], "FIELD=VALUE,VALUE,...: config field and its values; may be repeated."

@@ -22,7 +22,7 @@ from vae_jax.runs.diagnosis import diagnose_run
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the run; made if missing.")
 _INIT_FROM = cli.define_path(
-    "init_from", None, "Workdir of a run whose parameters to begin with."
+    "init_from", None, "Workdir of a run whose parameters to start from."
 )
 
 

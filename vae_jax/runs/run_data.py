@@ -26,7 +26,7 @@ def run_data(
     """What measures are given of a run's data.
 
     Args:
-        config: of the run; its data part is read.
+        config: config of the run; only its data part is read.
         dataset: its images.
         heldout: "train", "validation" or "test": the split that is measured on.
         count: at most so many of its examples, evenly spread over it; None: all.
@@ -55,7 +55,7 @@ def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
     """One split as a run's model is given it.
 
     Args:
-        config: of the run; its data part is read.
+        config: config of the run; only its data part is read.
         dataset: its images.
         name: "train", "validation" or "test".
     """
