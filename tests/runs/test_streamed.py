@@ -27,7 +27,7 @@ def in_memory(tmp_path_factory):
 def test_stream_equals_memory_bit_for_bit(in_memory, tmp_path, caplog, budget):
     with caplog.at_level(logging.INFO, "absl"):
         single.train(small_config(**{"data.device_budget_mb": budget}), tmp_path)
-    assert "streaming: the 0.09197 MB" in caplog.text
+    assert "streaming: 0.09197 MB" in caplog.text
     same_outcome(in_memory, tmp_path)
 
 
