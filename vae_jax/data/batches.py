@@ -90,7 +90,7 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
 
 
 def binarization_noise(images: np.ndarray) -> float:
-    """How much of what dynamic binarisation gives is noise of its draws.
+    """The share of variance in binarised images that comes from the draws.
 
     Of x ~ Bernoulli(v), with v drawn from all pixels, the variance is E[v] (1 - E[v]),
     and the part E[v (1 - v)] of it comes from the draw: none for values of 0 and 1, all
@@ -101,7 +101,7 @@ def binarization_noise(images: np.ndarray) -> float:
             at, evenly spread.
 
     Returns:
-        The share of variance, in [0, 1]; 0 where all pixels are black, or all white.
+        The share, in [0, 1]; 0 where all pixels are black, or all white.
     """
     some = to_unit_floats(images[:: max(1, len(images) // 1000)])
     mean = float(some.mean(dtype=np.float64))

@@ -24,7 +24,7 @@ PARTS = ("image", "label", "factors")
 
 
 def inputs(model: Any) -> Inputs:
-    """The parts that a model is given: its attribute `inputs`; images without one.
+    """The parts of x for a model: its attribute `inputs`, by default the images.
 
     A model with `inputs = ("image", "label")` is given a dict x of these two; one with
     ("image",) is given the images themselves as x.
@@ -75,7 +75,7 @@ def num_bytes(examples: Examples) -> int:
 
 
 def abstract_x(spec: DataSpec, names: Inputs, batch_size: int) -> Examples:
-    """Shapes and dtypes of what a model is given for a batch.
+    """Shapes and dtypes of a batch x for a model.
 
     Args:
         spec: shapes and sizes of the data.

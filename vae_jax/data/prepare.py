@@ -169,7 +169,7 @@ def _cannot_write(name: str, data_dir: pathlib.Path, error: OSError) -> DataErro
 
 
 def _builder_config(name: str) -> Any:
-    """TFDS's config that a name means, if the set has several.
+    """The config of TFDS that a name stands for, if the set has several.
 
     Raises:
         DataError: the set has no such config or version.

@@ -31,7 +31,7 @@ class StreamedBatches:
         read_ahead: int,
         sharding: Sharding,
     ) -> None:
-        """Reads nothing yet.
+        """Prepares the stream without reading.
 
         Args:
             examples: arrays [N, ...].
@@ -109,7 +109,7 @@ class _Steps(Sequence[Examples]):
 def max_chunk(
     example_bytes: int, batch_size: int, shards: int, budget_bytes: float
 ) -> int:
-    """Steps of a chunk of which the device can hold two: one in use, one on its way.
+    """Steps of a chunk such that two fit on the device: one in use, one in transfer.
 
     Args:
         example_bytes: size of one example, bytes.

@@ -36,7 +36,7 @@ class Format(NamedTuple):
 def to_bytes(
     function: Function, file_format: str, name: str, shape: Sequence[int]
 ) -> bytes:
-    """The function as the content of a file, which was read back and compared.
+    """The function as the content of a file, read back and compared with the function.
 
     Args:
         function: takes x and gives named arrays, all with the batch axis in front.

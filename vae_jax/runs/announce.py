@@ -15,7 +15,7 @@ MOST_NOISE = 0.5
 
 
 def announce(config: ConfigDict, dataset: Dataset) -> None:
-    """Logs one line on the data set, and one more where binarisation hides it.
+    """Logs one line on the data set, and a warning if binarisation turns it into noise.
 
     Args:
         config: config of the run to be trained.

@@ -79,7 +79,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
 
 
 def _parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | None:
-    """The parameters of the run that `config.train.init_from` names, None without.
+    """The parameters of the run that `config.train.init_from` names, or None.
 
     Raises:
         ConfigError: that run's model has other parameters; names the first.

@@ -118,7 +118,7 @@ def _make_programs(
     wished: int,
     mesh: Mapping[str, int] | None,
 ) -> list[Program]:
-    """The programs of a grid, with as many members as are wished, or else as fit.
+    """The programs of a grid, with the given number of members, or else as many as fit.
 
     Raises:
         ConfigError: one of them does not fit into memory; nothing is trained yet.

@@ -116,7 +116,7 @@ def holds_checkpoint(folder: pathlib.Path) -> bool:
 def claim(
     workdir: pathlib.Path, config: ConfigDict, dataset: Dataset, standing: Standing
 ) -> None:
-    """Writes what the run is, if it is new or its free fields changed.
+    """Writes config and data of the run, if it is new or its free fields changed.
 
     The results of a finished run that has something left to do are kept as
     results.previous.json.
@@ -136,7 +136,7 @@ def claim(
 
 
 def check_same_data(workdir: pathlib.Path, dataset: Dataset) -> None:
-    """Compares a data set with the one that the run in `workdir` saw.
+    """Compares a data set with the one that the run in `workdir` was trained on.
 
     Raises:
         DataError: they are not the same.
@@ -219,7 +219,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def digest(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """A digest of what makes a run the same run, for its checkpoints.
+    """A digest of the identity of a run, for its checkpoints.
 
     Args:
         config: the content of config.json, nested.

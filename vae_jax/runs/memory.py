@@ -104,7 +104,7 @@ def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> N
 
 
 def check_count(name: str, value: int) -> None:
-    """Refuses a number of samples or steps that 32 bits can't count.
+    """Refuses a number of samples or steps too large for 32 bits.
 
     Args:
         name: name of the field or flag.

@@ -33,7 +33,7 @@ class Need(NamedTuple):
 
 
 def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
-    """The arrays of a training of one member; computes none, so any size may be asked.
+    """The arrays of a training of one member; only their shapes are computed.
 
     Args:
         config: a config that `memory.check_numbers` has passed.

@@ -1,6 +1,6 @@
-"""Several processes that are one run: they agree before they start, and fail together.
+"""Several processes of one run: they compare flags at the start, and fail together.
 
-With one process everything here does nothing.
+With one process nothing here has an effect.
 """
 
 import contextlib

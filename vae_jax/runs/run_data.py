@@ -23,7 +23,7 @@ def run_data(
     heldout: str = "test",
     count: int | None = None,
 ) -> Data:
-    """What measures are given of a run's data.
+    """The data of a run, in the form that measures take.
 
     Args:
         config: config of the run; only its data part is read.
@@ -52,7 +52,7 @@ def run_data(
 
 
 def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
-    """One split as a run's model is given it.
+    """One split in the form that a run's model takes.
 
     Args:
         config: config of the run; only its data part is read.

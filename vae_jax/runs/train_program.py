@@ -60,7 +60,7 @@ def finished(
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other programs out of a workdir; of several processes the first holds it.
+    """Keeps other programs out of a workdir; process 0 holds the lock.
 
     Raises:
         ConfigError: another program trains there.

@@ -70,7 +70,7 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives back what was sealed.
+    """The content that was sealed.
 
     Raises:
         ValueError: the content is not what was sealed.

@@ -159,7 +159,7 @@ def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
 
 
 def read_json(path: PathLike) -> dict[str, Any]:
-    """Reads what `write_json` wrote, and warns if it was changed since.
+    """Reads what `write_json` wrote, and warns if it has changed since.
 
     Raises:
         DataError: the file is missing or does not hold a JSON object.
