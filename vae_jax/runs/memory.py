@@ -114,7 +114,9 @@ def check_count(name: str, value: int) -> None:
         ConfigError: it is too large.
     """
     if value > COUNTED:
-        raise ConfigError(f"{name}={value}: must be at most {COUNTED}, as 32 bits count it")
+        raise ConfigError(
+            f"{name}={value}: must be at most {COUNTED}, as 32 bits count it"
+        )
 
 
 def available_memory() -> int:
