@@ -206,7 +206,7 @@ def draw_numbers(models: Models, blank: float, out: pathlib.Path) -> None:
 def draw_steps(model: Model, digit: int, out: pathlib.Path) -> dict[str, float]:
     """The figure of the four steps for the first test image of a digit; its numbers."""
     row = np.flatnonzero(model.dataset.test.labels == digit)[:1]
-    x = model.test.x(row)
+    x = model.data.heldout.x(row)
     posterior = model.encode(x)
     keys = jax.random.split(model.key, 8)
     z = jax.vmap(posterior.sample)(keys)[:, 0]

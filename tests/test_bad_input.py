@@ -182,7 +182,7 @@ CASES = [
     ("evaluate", [f"--num_samples={10**12}"], "--num_samples=1000000000000", "32 bits"),
     (
         "evaluate",
-        ["--method=ais", f"--num_temperatures={10**12}"],
+        ["--measures=annealing", f"--num_temperatures={10**12}"],
         "--num_temperatures=1000000000000: annealing needs about 16 TB",
     ),
     ("sample", [f"--num={10**9}"], "--num=1000000000: drawing needs about"),

@@ -132,7 +132,7 @@ def test_finished_run_says_so_and_is_left_alone(grey):
     )
     assert status == 0
     assert "finished; nothing to do" in err
-    assert "elbo" in out
+    assert "ELBO" in out
     assert state() == before
 
 

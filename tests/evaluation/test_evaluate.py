@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import vae_jax
@@ -44,8 +45,8 @@ def params_of(seed):
     return Small().init(jax.random.key(seed), X, KEY)["params"]
 
 
-def evaluate(params, x=X):
-    return vae_jax.evaluate(Small(), params, x, KEY, **SIZES)
+def evaluate(params):
+    return vae_jax.evaluate(Small(), params, np.asarray(X), KEY, **SIZES)
 
 
 def test_floats_outside_and_the_same_arrays_inside_jit_and_vmap():

@@ -73,7 +73,7 @@ def test_init_from_begins_with_the_parameters_of_the_other(
         single.train(small_config(**fields), tmp_path)
     (state,) = jax.tree.map(lambda leaf: leaf[0], seen)
     wanted = opened.open_run(straight).params
-    for tree in (state.params, state.eval_params):
+    for tree in (state.params.model, state.eval_params):
         jax.tree.map(np.testing.assert_array_equal, tree, wanted)
     assert int(state.step) == 0
     assert not any(leaf.any() for leaf in jax.tree.leaves(state.opt_state))

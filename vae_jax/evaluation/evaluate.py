@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import DataError
@@ -70,7 +71,7 @@ def evaluate(
     statistics = evaluate_examples(
         apply,
         params,
-        lambda rows: jax.tree.map(lambda leaf: leaf[rows], x),
+        lambda rows: jax.tree.map(lambda leaf: _rows_of(leaf, rows), x),
         len(leaves[0]),
         key,
         num_samples=num_samples,
@@ -84,6 +85,11 @@ def evaluate(
         dequantized=False,
         num_samples=num_samples,
     )
+
+
+def _rows_of(leaf: Any, rows: Any) -> Any:
+    """Some rows of an array, of which a NumPy one is no part of what JAX traces."""
+    return (jnp.asarray(leaf) if isinstance(rows, jax.core.Tracer) else leaf)[rows]
 
 
 @functools.lru_cache(maxsize=128)

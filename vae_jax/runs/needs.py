@@ -16,6 +16,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import abstract_x, inputs
 from vae_jax.data.spec import DataSpec
+from vae_jax.models.base import takes
 from vae_jax.runs.opened import abstract_saved
 from vae_jax.training.step import Trainer
 
@@ -49,18 +50,23 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
     params, state = saved.state.params, saved.state.model_state
     model = build.make_model(config, spec)
 
-    def forward(params: Any, x: Any, key: Any) -> tuple[Any, Any]:
+    told = {"train": True} if takes(model, "train") else {}
+
+    def forward(params: Any, state: Any, x: Any, key: Any) -> tuple[Any, Any]:
         return model.apply(
             {"params": params, **state},
             x,
             key,
+            **told,
             rngs={"dropout": key},
             capture_intermediates=_has_parameters,
             mutable=["intermediates", *state],
         )
 
     x = abstract_x(spec, inputs(model), config.data.batch_size)
-    output, kept = jax.eval_shape(forward, params.model, x, build.run_key(config))
+    output, kept = jax.eval_shape(
+        forward, params.model, state, x, build.run_key(config)
+    )
     draws = (config.objective.num_samples,)
     output = jax.tree.map(lambda leaf: leaf.update(shape=draws + leaf.shape), output)
     rest = {"gradient": params, "layers": kept["intermediates"], "output": output}
