@@ -28,9 +28,8 @@ def get_config() -> ConfigDict:
     config.hparams.capacity = 0.0  # capacity: the KL to hold
 
     config.data = ConfigDict()
-    config.data.name = (
-        "digits"  # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
-    )
+    # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
+    config.data.name = "digits"
     config.data.dir = ""  # where TFDS keeps its sets; empty: TFDS's default
     config.data.seed = 0  # splits, order of batches, binarisation draws
     config.data.batch_size = 128
@@ -39,7 +38,7 @@ def get_config() -> ConfigDict:
     config.data.validation_fraction = 0.1  # where the source has no such split
     config.data.test_fraction = 0.1  # likewise
     # folder:, TFDS: cut to this aspect in the centre, then resized; 28, or height,width
-    # as 40,80; 0: as it is. One number or two: a reference of any type takes both.
+    # as 40,80; 0: unchanged. One number or two: a reference of any type takes both.
     config.data.image_size = FieldReference(0, field_type=object)
     config.data.grayscale = False
     # Training images that a device may hold, in 10^6 bytes; a larger set is streamed.
@@ -53,12 +52,12 @@ def get_config() -> ConfigDict:
     config.model.prior = "standard_normal"  # standard_normal, mixture or vamp
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
-    config.model.latent_dim = 16  # of the code next to the data
+    config.model.latent_dim = 16  # size of the code next to the data
     config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
-    config.model.dtype = "float32"  # or bfloat16: of the networks' layers
+    config.model.dtype = "float32"  # or bfloat16; number type of the networks' layers
 
     config.hierarchical = ConfigDict()
-    config.hierarchical.latent_dims = (8,)  # of the latent layers above the first
+    config.hierarchical.latent_dims = (8,)  # sizes of the latent layers above the first
     config.hierarchical.hidden_dims = (100, 100)  # widths between latent layers
 
     config.mlp = ConfigDict()
@@ -67,7 +66,7 @@ def get_config() -> ConfigDict:
     config.gated.hidden_dims = (256, 128)  # likewise
     config.conv = ConfigDict()
     config.conv.channels = (32, 64)  # likewise; each layer halves the image
-    config.conv.hidden_dim = 256  # of the dense layer next to the code
+    config.conv.hidden_dim = 256  # width of the dense layer next to the code
 
     config.coupling_flow = ConfigDict()
     config.coupling_flow.num_layers = 4
@@ -76,7 +75,7 @@ def get_config() -> ConfigDict:
     config.mixture = ConfigDict()
     config.mixture.num_components = 500
     config.vamp = ConfigDict()
-    config.vamp.num_components = 500  # pseudo-inputs
+    config.vamp.num_components = 500  # number of pseudo-inputs
 
     config.normal = ConfigDict()
     config.normal.scale = "learned"  # fixed, learned, per_pixel or optimal
@@ -91,7 +90,8 @@ def get_config() -> ConfigDict:
     # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae or renyi
     config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
-    # Of the KL weight, or of the capacity: constant, linear, sigmoid or cyclical.
+    # Schedule of the KL weight, or of the capacity: constant, linear, sigmoid or
+    # cyclical.
     config.objective.schedule = "constant"
 
     config.miwae = ConfigDict()
@@ -99,22 +99,22 @@ def get_config() -> ConfigDict:
     config.piwae = ConfigDict()
     config.piwae.num_groups = 1  # likewise
     config.ciwae = ConfigDict()
-    config.ciwae.elbo_share = 0.5  # beta of the paper
+    config.ciwae.elbo_share = 0.5  # share of the ELBO, beta in the paper
     config.renyi = ConfigDict()
     config.renyi.alpha = 0.5
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam, adamw or sgd
-    # Of the learning rate: constant, cosine (to zero over num_steps) or stages (of
-    # Burda et al. 2016).
+    # Schedule of the learning rate: constant, cosine (to zero over num_steps) or
+    # stages (Burda et al. 2016).
     config.optimizer.schedule = "constant"
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8
     config.optimizer.second_moment = 0.0  # where Adam's second moment starts
     config.optimizer.normalize = False  # divide each parameter's gradient by its norm
-    config.optimizer.clip_norm = 0.0  # of the gradient; 0: never
-    config.optimizer.ema_decay = 0.0  # average of the parameters; 0: none
+    config.optimizer.clip_norm = 0.0  # largest norm of the gradient; 0: no limit
+    config.optimizer.ema_decay = 0.0  # decay of the parameters' average; 0: none
 
     config.adamw = ConfigDict()
     config.adamw.weight_decay = 1e-4
@@ -124,12 +124,12 @@ def get_config() -> ConfigDict:
     config.train.log_every = 100
     config.train.eval_every = 1_000  # on the validation split; 0: never
     config.train.checkpoint_every = 1_000  # 0: only at the end
-    config.train.max_to_keep = 2  # checkpoints
+    config.train.max_to_keep = 2  # number of checkpoints to keep
     # Keep the parameters of the best validation ELBO, and evaluate those at the end.
     config.train.keep_best = False
     # Stop after so many evaluations without a better one, and keep the best; 0: never.
     config.train.patience = 0
-    config.train.init_from = ""  # workdir of a run whose parameters to begin with
+    config.train.init_from = ""  # workdir of a run whose parameters to start from
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL

@@ -1,11 +1,11 @@
 """A conditional VAE: the label goes into encoder, prior and decoder.
 
-`x` is a dict of an image and its label, and the model is a Flax module of one's own
+`x` is a dict of an image and its label, and the model is a Flax module of your own
 that returns a VAEOutput. The likelihood is a product with one part, "image", so the
 label is given and not modelled: the ELBO bounds log p(image | label). Knowing the label
 must be worth something: the held-out bound has to be higher than that of the same
-network without labels by a nat at least. (A label tells at most log 10 = 2.3 nats; what
-comes on top is a better fit to few data.)
+network without labels by a nat at least. (A label carries at most log 10 = 2.3 nats;
+the rest is a better fit to few data.)
 Source: Sohn et al. 2015, "Learning structured output representation ...", equation 4.
 
     python -m examples.conditional

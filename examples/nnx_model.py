@@ -1,6 +1,6 @@
-"""A Flax NNX module as a model: its parameters as a pure dict, the rest made anew.
+"""A Flax NNX module as a model: its parameters as a pure dict, the rest made again.
 
-An NNX module holds its arrays, and `vae_trainer` wants functions of them.
+An NNX module holds its arrays, and `vae_trainer` needs functions of them.
 `nnx_functions` makes the pair: parameters are taken out of a module when training
 begins, and put into a fresh one, whose random streams come from the key of the call,
 each time the model runs. The data are three random bits, each written two or three
@@ -29,7 +29,7 @@ def nnx_functions(make: Callable[[nnx.Rngs], Any]) -> vae_jax.ModelFunctions:
     """The functions of an NNX module whose `__call__(x, key)` returns a VAEOutput.
 
     Args:
-        make: rngs -> module. Random streams such as that of dropout are made anew from
+        make: rngs -> module. Random streams such as that of dropout are made again from
             the key of each call.
 
     Returns:

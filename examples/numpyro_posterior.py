@@ -1,6 +1,6 @@
 """Distributions of another library: a full covariance from NumPyro as the posterior.
 
-An adapter gives a NumPyro distribution the few methods that are asked for here. The
+An adapter gives a NumPyro distribution the few methods that are needed here. The
 data are 178 wines with 13 measurements each, and the model is a linear VAE whose
 decoder is held at the axes of a rotated solution, so that no diagonal posterior is
 exact; one with full covariance is, and reaches the log-likelihood of probabilistic

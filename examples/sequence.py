@@ -26,7 +26,7 @@ NUM_STEPS, BATCH_SIZE = 1500, 64
 
 
 class SequenceVAE(nn.Module):
-    """The encoder sees the observed steps and which they are; all layers are dense."""
+    """The encoder is given the observed steps and their mask; all layers are dense."""
 
     @nn.compact
     def __call__(self, x: Any, key: jax.Array) -> vae_jax.VAEOutput:

@@ -4,7 +4,7 @@
 category, how many dots are inked in each of 16 fields near the edge is a count, where
 the ink lies and how it spreads are five real numbers, and whether the middle is inked
 is binary. 15% of the cells are deleted. Each likelihood leaves out what is missing, and
-the encoder is told what that is.
+the encoder knows which cells these are.
 
 The usual shortcut is to call every column Gaussian. What does it cost? Both models are
 compared by log p(observed cells) of rows they have not seen. A density can't be
@@ -42,7 +42,7 @@ SIZES = {"middle": 2, "digit": 10, "dots": 17}  # integers 0, ..., size - 1
 
 @struct.dataclass
 class IntegerNormal:
-    """A distribution of one's own: a normal, as it is or restricted to integers."""
+    """A distribution of your own: a normal, as it is or restricted to integers."""
 
     normal: DiagonalNormal
     size: int = struct.field(pytree_node=False)

@@ -10,7 +10,7 @@ from types import FrameType
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ends a program that is still being imported."""
     name = signal.Signals(number).name
-    os.write(2, f"stopped by {name}; run the same command to go on\n".encode())
+    os.write(2, f"stopped by {name}; run the same command to resume\n".encode())
     os._exit(128 + number)
 
 

@@ -6,7 +6,7 @@
 Several --sweep flags make a grid. KL weight, learning rate, warm-up, capacity, free
 nats and the seed are members of one program; any other field (latent_dim, likelihood,
 network ...) splits the grid into several, trained in turn. Run again on the same
-workdir, it goes on where it was interrupted. Writes results.csv, summary.csv, figures/
+workdir, it resumes where it was interrupted. Writes results.csv, summary.csv, figures/
 and report.html; each member lies in members/NAME as an ordinary run for evaluate,
 sample, encode and reconstruct.
 """
@@ -27,12 +27,14 @@ from vae_jax.runs.diagnosis import diagnose_run
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the grid; made if missing.")
 _INIT_FROM = cli.define_path(
-    "init_from", None, "Workdir of a run whose parameters all members begin with."
+    "init_from", None, "Workdir of a run whose parameters all members start from."
 )
 _SWEEP = flags.DEFINE_multi_string(
-    "sweep", [], "FIELD=VALUE,VALUE,...: a config field and its values; repeatable."
+    "sweep", [], "FIELD=VALUE,VALUE,...: config field and its values; may be repeated."
 )
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs per combination: seed, seed + 1, ...")
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 1, "Number of runs per combination, with seeds seed, seed + 1, ..."
+)
 _MODE = flags.DEFINE_enum(
     "mode",
     "vmap",
@@ -40,7 +42,9 @@ _MODE = flags.DEFINE_enum(
     "vmap: members side by side; exact: in turn, bit for bit equal to single runs.",
 )
 _MEMBERS = flags.DEFINE_integer(
-    "members_per_program", 0, "At most so many members side by side; 0: as fit."
+    "members_per_program",
+    0,
+    "Largest number of members in one program; 0: as many as fit.",
 )
 
 
@@ -87,7 +91,7 @@ def main() -> None:
 
 
 def _a_device_per_core() -> None:
-    """Small members use a CPU best with one core each. Accelerators do not notice."""
+    """Gives each CPU core a device: small members run best on one core each."""
     chosen = "device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and jax.config.jax_num_cpu_devices < 1:
         jax.config.update("jax_num_cpu_devices", os.cpu_count())

@@ -21,7 +21,7 @@ from vae_jax.runs import signals
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     None,
-    "Folder of compiled programs, for a quick start; empty: none. By default"
+    "Folder of compiled programs, for a faster start; empty: none. By default"
     " JAX_COMPILATION_CACHE_DIR or ~/.cache/vae_jax/xla.",
 )
 _IMPORT = flags.DEFINE_multi_string(
@@ -48,7 +48,7 @@ def run(main: Callable[[], None]) -> None:
         main: takes no arguments and reads its flags.
     """
     logging.set_verbosity(logging.INFO)
-    # JAX tells, at this level, of every kind of device that it has not found.
+    # At level INFO, JAX logs every kind of device that it has not found.
     std_logging.getLogger("jax").setLevel(std_logging.WARNING)
 
     def guarded(argv: list[str]) -> None:
@@ -88,7 +88,7 @@ def run(main: Callable[[], None]) -> None:
             print(stop, file=sys.stderr)
             sys.exit(stop.status)
 
-    app.run(_parting(stoppable), flags_parser=_parse)
+    app.run(_ending(stoppable), flags_parser=_parse)
 
 
 def _import_parts() -> None:
@@ -105,14 +105,14 @@ def _import_parts() -> None:
         config.imports = tuple(dict.fromkeys([*config.imports, *_IMPORT.value]))
 
 
-def _parting(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
-    """Ends a program that failed, whatever still runs in it.
+def _ending(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """On an error, exits soon instead of waiting for minutes in threads of JAX.
 
-    Threads of a save that failed wait for five minutes. One of several processes waits
-    as long until the others end too, but they may wait for this one.
+    Threads of a failed save wait for five minutes, and so does JAX's shutdown barrier,
+    for other processes that may be waiting for this one.
     """
 
-    def parting(argv: list[str]) -> None:
+    def ending(argv: list[str]) -> None:
         try:
             main(argv)
         except BaseException as error:
@@ -122,7 +122,7 @@ def _parting(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
             timer.start()
             raise
 
-    return parting
+    return ending
 
 
 def _leave(status: object) -> None:
@@ -132,7 +132,7 @@ def _leave(status: object) -> None:
 
 
 def _has_devices() -> bool:
-    """Whether JAX has a device; it fails in many ways where it was asked for others."""
+    """Whether JAX has a device; any exception counts as none."""
     try:
         return bool(jax.devices())
     except Exception:  # even a bare AssertionError
@@ -140,7 +140,7 @@ def _has_devices() -> bool:
 
 
 def _keep_compiled_programs() -> None:
-    """Turns on JAX's cache of compiled programs, if there is a place for it."""
+    """Turns on JAX's cache of compiled programs, if its folder can be written."""
     folder = _CACHE.value
     try:
         if folder is None:
@@ -151,7 +151,7 @@ def _keep_compiled_programs() -> None:
             os.makedirs(folder, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
     except (OSError, ConfigError) as error:
-        logging.info("compiled programs are not kept: %s", error)
+        logging.info("compiled programs are not cached: %s", error)
         folder = ""
     jax.config.update("jax_compilation_cache_dir", folder or None)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
@@ -181,7 +181,7 @@ _CLEARER = {
 
 
 def _one_line(error: Exception) -> str:
-    """What a user needs to know of an error of absl or ml_collections."""
+    """The message for a user in an error of absl or ml_collections."""
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]  # ml_collections puts the useful one inside
     message = str(error.args[0]) if error.args else str(error)
@@ -221,12 +221,15 @@ def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder[s
 def define_config() -> flags.FlagHolder[ConfigDict]:
     """The flag --config, whose fields can be set as --config.a.b=value."""
     return config_flags.DEFINE_config_file(
-        "config", None, "Config file, e.g. configs/mnist.py.", lock_config=True
+        "config",
+        None,
+        "Python file of the config, for example configs/mnist.py.",
+        lock_config=True,
     )
 
 
 def required(**values: str | None) -> None:
-    """Complains of the first flag that has no value."""
+    """Raises a ConfigError for the first flag that has no value."""
     for name, value in values.items():
         if not value:
             raise ConfigError(f"--{name} is missing")

@@ -1,4 +1,4 @@
-"""Writes encoder and decoder of a trained run for programs that know neither of us.
+"""Exports the encoder and decoder of a trained run to ONNX or StableHLO.
 
     python -m experiments.export --workdir=runs/mnist --format=onnx --out=DIR
     python -m experiments.export --workdir=runs/mnist --format=stablehlo --out=DIR
@@ -18,13 +18,13 @@ from vae_jax.runs import opened
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _FORMAT = flags.DEFINE_enum(
-    "format", None, list(formats.FORMATS), "Of encoder and decoder."
+    "format", None, list(formats.FORMATS), "Format of the exported files."
 )
-_OUT = cli.define_path("out", None, "Folder for the files; new or empty.")
+_OUT = cli.define_path("out", None, "Folder for the exported files; new or empty.")
 
 
 def main() -> None:
-    """Exports and says what was written."""
+    """Exports the run and prints what was written."""
     cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
     out = pathlib.Path(_OUT.value)
     run = opened.open_run(_WORKDIR.value)

@@ -2,7 +2,7 @@
 
     --mesh=member=4,data=2                                     8 devices
     --coordinator=HOST:PORT --num_processes=N --process_id=I   process I of N
-    --coordinator=auto                                         on a cluster JAX knows
+    --coordinator=auto                                         on a known cluster
 
 docs/scaling.md has whole commands.
 """
@@ -19,17 +19,19 @@ from vae_jax.errors import ConfigError
 from vae_jax.training.mesh import parse_mesh
 
 _MESH = flags.DEFINE_string(
-    "mesh", "", "Devices along each axis: data=8, or member=4,data=2; empty: as fit."
+    "mesh",
+    "",
+    "Number of devices per axis: data=8, or member=4,data=2; empty: automatic.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     "",
-    "HOST:PORT of process 0, where several processes meet; auto: ask the cluster.",
+    "HOST:PORT of process 0, which the others connect to; auto: ask the cluster.",
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "Processes of the run.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Which one this is, from 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "Number of processes.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0.")
 _TIMEOUT_S = flags.DEFINE_integer(
-    "coordinator_timeout_s", 60, "How long the processes wait for one they do not hear."
+    "coordinator_timeout_s", 60, "Seconds to wait for an unresponsive process."
 )
 
 
@@ -39,10 +41,10 @@ def mesh() -> Mapping[str, int] | None:
 
 
 def connect() -> None:
-    """Meets the other processes, if there are to be any; before JAX is used.
+    """Connects to the other processes, if there are any; before JAX is used.
 
     Raises:
-        ConfigError: flags that make no sense, or no cluster that JAX knows.
+        ConfigError: flags contradict each other, or JAX detects no cluster.
     """
     place, count, own = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     if _TIMEOUT_S.value < 1:
@@ -66,7 +68,7 @@ def connect() -> None:
             )
     if not place:
         return
-    # CPUs talk by gloo; other devices have their own way.
+    # Processes on CPUs communicate by gloo; other devices have their own library.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     timer = threading.Timer(_TIMEOUT_S.value, _give_up, [place])
     timer.daemon = True
@@ -79,7 +81,7 @@ def connect() -> None:
             heartbeat_timeout_seconds=_TIMEOUT_S.value,
         )
     except (ValueError, RuntimeError) as error:
-        known = " (auto knows SLURM, Open MPI, Kubernetes and TPU pods)"
+        known = " (auto detects SLURM, Open MPI, Kubernetes and TPU pods)"
         raise ConfigError(
             f"--coordinator={place}: {str(error).splitlines()[0]}"
             f"{known if place == 'auto' else ''}"
@@ -87,11 +89,11 @@ def connect() -> None:
     finally:
         timer.cancel()
     if jax.process_index():
-        logging.set_verbosity(logging.WARNING)  # the first one speaks for all
+        logging.set_verbosity(logging.WARNING)  # only process 0 logs
 
 
 def _give_up(place: str) -> None:
-    """Ends a process that waits in JAX, where no exception reaches it."""
+    """Ends a process that is blocked in JAX, where no exception reaches it."""
     print(
         f"error: --coordinator={place}: the processes did not all meet there within"
         f" --coordinator_timeout_s={_TIMEOUT_S.value}; is each --process_id from 0 to"

@@ -6,7 +6,7 @@ Datasets (TFDS) would build, without TensorFlow (docs/data.md has sizes and sour
 
     python -m experiments.prepare_data --dataset=mnist --data_dir=DATA
 
-Started again, it goes on with a download that broke off. Files are compared with the
+Started again, it resumes an interrupted download. Files are compared with the
 sha256 that TFDS records. Those that lie in RAW already are not downloaded:
 
     python -m experiments.prepare_data --dataset=mnist --data_dir=DATA --raw_dir=RAW
@@ -27,13 +27,15 @@ _DATASET = flags.DEFINE_string(
     "dataset", "", "Name of a TFDS image set: mnist, emnist/letters, ..."
 )
 _RAW_DIR = flags.DEFINE_string(
-    "raw_dir", None, "Folder where original files are looked for first."
+    "raw_dir", None, "Folder that is searched first for the original files."
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where to write; TFDS_DATA_DIR or ~/tensorflow_datasets if unset."
+    "data_dir",
+    None,
+    "Folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets.",
 )
 _TIMEOUT_S = flags.DEFINE_float(
-    "timeout_s", 3600.0, "Limit for download and build by TFDS, in seconds.", 1.0
+    "timeout_s", 3600.0, "Time limit for download and build by TFDS, seconds.", 1.0
 )
 
 

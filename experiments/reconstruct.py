@@ -31,7 +31,7 @@ _OUT = cli.define_path("out", None, "Folder for the results; made if missing.")
 
 
 def main() -> None:
-    """Reconstructs and writes."""
+    """Reconstructs the images and writes the results."""
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
     run = opened.open_run(_WORKDIR.value)
     own = opened.read_images(run, pathlib.Path(_IMAGES.value))

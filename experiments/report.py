@@ -2,7 +2,7 @@
 
     python -m experiments.report --workdirs=runs/a,runs/b --out=runs/report
 
-A grid's workdir stands for all its members. Settings are told apart by the config
+A grid's workdir stands for all its members. Settings are distinguished by the config
 fields that differ between the runs; runs that differ in their seed only are averaged.
 """
 
@@ -18,9 +18,13 @@ from vae_jax import build
 from vae_jax.errors import ConfigError
 from vae_jax.runs import finish, finished
 
-_WORKDIRS = flags.DEFINE_string("workdirs", None, "DIR,DIR,...: finished runs.")
-_OUT = cli.define_path("out", None, "Folder of the report; made if missing.")
-_TITLE = flags.DEFINE_string("title", None, "Of the report; the name of --out if none.")
+_WORKDIRS = flags.DEFINE_string(
+    "workdirs", None, "DIR,DIR,...: workdirs of finished runs."
+)
+_OUT = cli.define_path("out", None, "Folder for the report; made if it is missing.")
+_TITLE = flags.DEFINE_string(
+    "title", None, "Title of the report; default: name of --out."
+)
 
 
 def main() -> None:

@@ -21,16 +21,16 @@ from vae_jax.runs import opened
 from vae_jax.runs.memory import check_samples
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
-_NUM = flags.DEFINE_integer("num", 64, "How many images.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws.")
+_NUM = flags.DEFINE_integer("num", 64, "Number of images to draw.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random draws.")
 _TEMPERATURE = flags.DEFINE_float(
-    "temperature", 1.0, "Multiplies the prior's standard deviation."
+    "temperature", 1.0, "Factor on the prior's standard deviation."
 )
-_OUT = cli.define_path("out", None, "FILE.png or FILE.npz.")
+_OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 
 
 def main() -> None:
-    """Draws and writes."""
+    """Draws images and writes them."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
     out = pathlib.Path(_OUT.value)
     if out.suffix not in (".png", ".npz"):

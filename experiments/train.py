@@ -4,10 +4,10 @@
     python -m experiments.train --config=configs/mnist.py --config.data.dir=DATA \
         --config.hparams.kl_weight=4 --workdir=runs/beta4
 
-Run again on the same workdir, it goes on from the newest checkpoint, and the outcome is
+Run again on the same workdir, it resumes from the newest checkpoint, and the outcome is
 bit for bit that of an uninterrupted run. Writes metrics.jsonl, tensorboard/,
 checkpoints/, results.json and figures/. Runs on all devices that divide the batch, and
-in several processes if told so: see docs/scaling.md.
+in several processes with the flags of docs/scaling.md.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ from vae_jax.runs.diagnosis import diagnose_run
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the run; made if missing.")
 _INIT_FROM = cli.define_path(
-    "init_from", None, "Workdir of a run whose parameters to begin with."
+    "init_from", None, "Workdir of a run whose parameters to start from."
 )
 
 

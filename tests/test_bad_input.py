@@ -177,7 +177,7 @@ CASES = [
     # What a number, or two parts together, would come to.
     ("train", ["--config.data.batch_size=0"], "data.batch_size=0: must be", "above 0"),
     ("train", ["--config.model.likelihood=norml"], "'norml'", "laplace", "'normal'?"),
-    ("train", [f"{NPZ}/grey.npz", GREY], "bernoulli is over binary", "=dynamic"),
+    ("train", [f"{NPZ}/grey.npz", GREY], "bernoulli is for binary", "=dynamic"),
     ("train", [f"--config.model.latent_dim={2**30}"], "model.latent_dim=1073741824"),
     ("evaluate", [f"--num_samples={10**12}"], "--num_samples=1000000000000", "32 bits"),
     (
@@ -247,12 +247,12 @@ REFUSED = [
             "data.binarize": "none",
             "model.likelihood": "normal",
         },
-        "model.likelihood=normal is over real",
+        "model.likelihood=normal is for real",
         "set model.likelihood=bernoulli",
     ),
     (
         {"model.likelihood": "logistic"},
-        "model.likelihood=logistic is over 8bit",
+        "model.likelihood=logistic is for 8bit",
         "or data.binarize=none",
     ),
     (
@@ -314,7 +314,7 @@ def test_workdirs_that_hold_something_else(files):
             "new",
             "model.likelihood=bernoulli,normal",
             {},
-            "model.likelihood=normal is over real",
+            "model.likelihood=normal is for real",
         ),
     ],
 )

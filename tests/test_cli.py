@@ -66,7 +66,7 @@ def test_without_a_home_the_compiled_programs_are_not_kept(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "compiled programs are not kept: " in done.stderr
+    assert "compiled programs are not cached: " in done.stderr
     assert (tmp_path / "results.json").is_file()
 
 

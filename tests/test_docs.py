@@ -1,4 +1,4 @@
-"""The pages do not rot: links lead somewhere, and all is there.
+"""Links of the pages lead somewhere, and nothing is missing from the pages.
 
 `make docs` builds the site from the same pages, with warnings as errors.
 """
@@ -26,6 +26,27 @@ def test_links_lead_somewhere():
         and not (REPOSITORY / page).parent.joinpath(target).exists()
     ]
     assert lost == []
+
+
+def test_every_source_is_in_the_bibliography():
+    """As docstrings, configs and examples name it, such as "Burda et al. 2016"."""
+    cited = re.compile(r"[A-Z][\w-]+ (?:et al\.|and [A-Z][\w-]+) (?:19|20)\d\d")
+    listed = set(
+        re.findall(r"^- \*\*(.+?)\.\*\* ", PAGES["docs/bibliography.md"], re.M)
+    )
+    assert {"Burda et al. 2016", "Kingma and Welling 2014"} <= listed
+    missing = set()
+    for room in ("vae_jax", "configs", "examples", "experiments"):
+        for path in (REPOSITORY / room).rglob("*.py"):
+            words = re.sub(r"[\s#]+", " ", path.read_text("utf-8"))
+            found = set(cited.findall(words)) - listed
+            missing |= {(str(path.relative_to(REPOSITORY)), name) for name in found}
+    assert missing == set()
+
+
+def test_the_bibliography_is_in_alphabetical_order():
+    names = re.findall(r"^- \*\*(.+?)\*\*", PAGES["docs/bibliography.md"], re.M)
+    assert names == sorted(names, key=lambda name: name.replace("ø", "o").lower())
 
 
 def test_every_room_is_on_one_page_of_the_reference(conf):

@@ -64,13 +64,13 @@ def check(config: ConfigDict) -> None:
     wish = fields.keeps_best(flat)
     if wish and not compatibility.has_density(posterior):
         raise ConfigError(
-            f"{wish} compares ELBOs, which model.posterior={names['model.posterior']}"
-            " has not"
+            f"{wish} compares ELBOs, but model.posterior={names['model.posterior']}"
+            " has none"
         )
 
 
 def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
-    """A model, what it is made of, and what its parts may ask for, all by name."""
+    """A model, its parts, and the arguments that its parts may take, all by name."""
     model = config.model
     parts = {**vars(spec), **model}
     parts["activation"] = choose(
@@ -108,7 +108,7 @@ def make_likelihood(config: ConfigDict) -> Any:
 
 
 def make_objective(config: ConfigDict, spec: DataSpec) -> Objective:
-    """What is minimised."""
+    """The objective that the config names."""
     made = make(config, "objective.name", _for_objective(config, spec))
     return as_objective(made)  # one of a user's own may be a plain function
 
@@ -200,7 +200,7 @@ def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
 
 
 def make_preprocess(config: ConfigDict) -> Preprocess:
-    """What turns stored images into model input."""
+    """The function from stored images to model input."""
     return preprocessor(config.data.binarize, config.data.dequantize)
 
 
@@ -228,11 +228,11 @@ def make_dataset(config: ConfigDict) -> Dataset:
 
 
 def check_support(config: ConfigDict, levels: str) -> None:
-    """Refuses a likelihood that is no distribution over the data's values.
+    """Refuses a likelihood that is not a distribution over the data's values.
 
     Args:
         config: its data and model parts are read.
-        levels: of the stored images: "binary", "8bit" or "float".
+        levels: values of the stored images: "binary", "8bit" or "float".
 
     Raises:
         ConfigError: says what to set.

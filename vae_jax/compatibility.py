@@ -1,7 +1,7 @@
 """Which parts and data go together: rules over what the parts say of themselves.
 
-A part that says nothing is taken for the usual: a posterior for a diagonal normal, a
-model for one with a single latent layer, a likelihood for one of any values.
+A part without such attributes counts as the usual kind: a diagonal normal posterior, a
+model with a single latent layer, a likelihood of any values.
 """
 
 from collections.abc import Mapping
@@ -28,40 +28,40 @@ def check_parts(
         ConfigError: names the two fields, and what to set.
     """
     posterior, prior, model = (parts[n] for n in ("posterior", "prior", "model"))
-    told = {field: f"{field}={name}" for field, name in names.items()}
+    given = {field: f"{field}={name}" for field, name in names.items()}
     if objective.needs_density and not has_density(posterior):
         raise ConfigError(
-            f"{told['objective.name']} weighs draws by the posterior's density, which"
-            f" {told['model.posterior']} has not: set objective.name=elbo"
+            f"{given['objective.name']} weighs draws by the posterior's density, but"
+            f" {given['model.posterior']} has none: set objective.name=elbo"
         )
     for field, part in (("model.prior", prior), ("model.name", model)):
         needed = getattr(part, "needs_posterior", object)
         if not issubclass(_distribution(posterior), needed):
             raise ConfigError(
-                f"{told[field]} needs model.posterior={' or '.join(_giving(needed))},"
+                f"{given[field]} needs model.posterior={' or '.join(_giving(needed))},"
                 f" not {names['model.posterior']}"
             )
     if num_layers(model) > 1 and objective.one_layer:
         raise ConfigError(
-            f"{told['model.name']} with {told['objective.name']}: its gradient is for"
+            f"{given['model.name']} with {given['objective.name']}: its gradient is for"
             " one latent layer; set objective.name=iwae"
         )
     if getattr(prior, "contains_encoder", False):
         if num_layers(model) > 1:
             raise ConfigError(
-                f"{told['model.name']} with {told['model.prior']}: pseudo-inputs are"
+                f"{given['model.name']} with {given['model.prior']}: pseudo-inputs are"
                 " images and have no code of the top layer; set"
                 " model.prior=standard_normal or mixture"
             )
         if objective.splits_encoder:
             raise ConfigError(
-                f"{told['objective.name']} keeps the encoder apart from the prior, and"
-                f" {told['model.prior']} contains it: set objective.name=iwae"
+                f"{given['objective.name']} keeps the encoder apart from the prior, and"
+                f" {given['model.prior']} contains it: set objective.name=iwae"
             )
 
 
 def has_density(posterior: Any) -> bool:
-    """Whether the posterior is a density, and no point."""
+    """Whether the posterior is a density rather than a point mass."""
     return _distribution(posterior).has_density
 
 
@@ -71,16 +71,16 @@ def num_layers(model: Any) -> int:
 
 
 def values_of(binarize: str, dequantize: bool, levels: str) -> str:
-    """What values the model is given: "binary", "8bit" or "unit" (any in [0, 1]).
+    """The values that the model is given: "binary", "8bit" or "unit" (any in [0, 1]).
 
     Args:
         binarize: `data.binarize` of a config.
         dequantize: `data.dequantize`: x = (v + u) / 256 with noise u in [0, 1) spreads
             each of 256 levels v over a bin of its own, so there must be such levels.
-        levels: of the stored images: "binary", "8bit" or "float".
+        levels: values of the stored images: "binary", "8bit" or "float".
 
     Raises:
-        ConfigError: noise is to be added to values that are no 8-bit levels.
+        ConfigError: noise is to be added to values other than 8-bit levels.
     """
     if dequantize and binarize != "none":
         raise ConfigError(
@@ -104,7 +104,7 @@ def suits(support: str | None, values: str) -> bool:
     own; 8-bit levels may be taken for real numbers.
 
     Args:
-        support: of the likelihood; None if it does not say.
+        support: support of the likelihood; None if it does not say.
         values: "binary", "8bit" or "unit", as `values_of` gives.
     """
     if support in ("unit", "real"):
@@ -115,13 +115,13 @@ def suits(support: str | None, values: str) -> bool:
 def check_values(
     name: str, support: str | None, data: Mapping[str, Any], levels: str
 ) -> None:
-    """Refuses a likelihood that is no distribution over the data's values.
+    """Refuses a likelihood that is not a distribution over the data's values.
 
     Args:
-        name: of the likelihood, for messages.
-        support: of the likelihood; None if it does not say.
+        name: name of the likelihood, for messages.
+        support: support of the likelihood; None if it does not say.
         data: the part `data` of a config: `name`, `binarize` and `dequantize`.
-        levels: of the stored images: "binary", "8bit" or "float".
+        levels: values of the stored images: "binary", "8bit" or "float".
 
     Raises:
         ConfigError: says what to set.
@@ -147,7 +147,7 @@ def check_values(
         elif dequantize:
             ways.insert(0, "data.dequantize=False")
     raise ConfigError(
-        f"model.likelihood={name} is over {support} values, but those of"
+        f"model.likelihood={name} is for {support} values, but those of"
         f" {data['name']} are {values} ({because}): set {', or '.join(ways)}"
     )
 

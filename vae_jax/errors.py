@@ -1,4 +1,4 @@
-"""Errors that a user can mend: each carries one line that says how."""
+"""Errors that a user can fix: each carries one line that says how."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +78,7 @@ def nearest(name: object, options: Iterable[str], cutoff: float = 0.6) -> str | 
         cutoff: how alike they must be, from 0 to 1, see `difflib.get_close_matches`.
 
     Returns:
-        One of the options, or None if none is like it.
+        One of the options, or None if none is similar.
     """
     found = difflib.get_close_matches(str(name), list(options), n=1, cutoff=cutoff)
     return found[0] if found else None
@@ -99,10 +99,10 @@ def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> 
         value: the name.
 
     Returns:
-        The option.
+        The option of that name.
 
     Raises:
-        ConfigError: there is none of that name; lists them, and asks for the nearest.
+        ConfigError: no option has that name; the line suggests the nearest.
     """
     if value in options:
         return options[value] if isinstance(options, Mapping) else value

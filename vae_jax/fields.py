@@ -53,10 +53,10 @@ RANGES: Mapping[str, Range] = {
 
 
 def check(fields: Mapping[str, Any]) -> None:
-    """Checks every number's range, and what is asked of the training as a whole.
+    """Checks every number's range, and fields of the training against each other.
 
     Args:
-        fields: of a config, flat: {"train.num_steps": 3000, ...}.
+        fields: fields of a config, flat: {"train.num_steps": 3000, ...}.
 
     Raises:
         ConfigError: names the field, its value and what is valid.
@@ -81,10 +81,10 @@ def keeps_best(fields: Mapping[str, Any]) -> str | None:
     """The field that asks to keep the parameters of the best validation ELBO.
 
     Args:
-        fields: of a config, flat.
+        fields: fields of a config, flat.
 
     Returns:
-        For example "train.patience=5"; None if nothing asks for it.
+        The field and its value, as "train.patience=5"; None if no field requires it.
     """
     for field in ("train.keep_best", "train.patience"):
         if fields[field]:

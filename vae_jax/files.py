@@ -33,7 +33,7 @@ def replace_file(path: PathLike, content: bytes) -> None:
     """Writes a whole file, see `replacing`.
 
     Args:
-        path: of the file; its folder must exist.
+        path: file to write; its folder must exist.
         content: the new bytes.
 
     Raises:
@@ -47,12 +47,12 @@ def replace_file(path: PathLike, content: bytes) -> None:
 def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """Gives an empty file that takes the place of `path`, in one step, at the end.
 
-    It is the old file or the new one at any time, never half of one. What a killed
-    program left is used up by the next call. Several programs may write the same file;
+    At any time `path` is the whole old file or the whole new one. The next call reuses
+    what a killed program left. Several programs may write the same file;
     each waits for the other.
 
     Args:
-        path: of the file; its folder must exist.
+        path: file to write; its folder must exist.
 
     Raises:
         StorageError: the file can't be written; the old one is as it was.
@@ -72,7 +72,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
 
 
 def _pass(_: Any) -> None:
-    """What is done by default about another holder, or a disk without locks."""
+    """The default response to another holder, or to a disk without locks."""
 
 
 @contextlib.contextmanager
@@ -82,13 +82,13 @@ def locked(
     busy: Callable[[IO[bytes]], None] = _pass,
     without_locks: Callable[[Exception], None] = _pass,
 ) -> Iterator[IO[bytes]]:
-    """Opens a file and keeps every other program that calls this for it out.
+    """Opens a file and keeps out every other program that calls this for it.
 
     The lock is the operating system's (`flock`): it ends with the program, however that
-    ends. The holder may rename or remove the file, which then locks nobody out.
+    ends. The holder may rename or remove the file, which then has no effect on others.
 
     Args:
-        path: of the file, made if it is missing; its folder must exist.
+        path: file to lock, made if it is missing; its folder must exist.
         busy: called with the open file where another program holds the lock. It may
             raise; otherwise this waits for the other program.
         without_locks: called with what went wrong where the disk or the operating

@@ -93,7 +93,7 @@ class NormalLikelihood(_LocationScale):
 
     A fixed scale s gives the squared error divided by 2 s^2: s^2 plays the part of a KL
     weight. Prefer "learned" or "optimal" (see `distributions.OptimalNormal`). Source:
-    Rybkin et al. 2021.
+    Rybkin et al. 2021, arXiv:2006.13202.
     """
 
     support: ClassVar[str] = dist.DiagonalNormal.support

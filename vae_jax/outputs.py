@@ -1,4 +1,4 @@
-"""What a model returns: the one thing that models and objectives both know."""
+"""The output of a model, the interface between models and objectives."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Latent:
     prior: Distribution  # p(z), or p(z | the layers above), of codes [B, ...]
     prior_depends_on_z: bool = struct.field(pytree_node=False, default=False)
     # Axes of z for one draw per example. `note_axes` sets it before a sample axis is
-    # added: the shape alone does not tell [K, B, D] from codes with a spatial form.
+    # added: the shape alone can't distinguish [K, B, D] from codes with a spatial form.
     axes: int | None = struct.field(pytree_node=False, default=None)
 
     @property
@@ -125,7 +125,7 @@ class SplitOutput:
 
 
 class Terms(NamedTuple):
-    """What losses are made of: nats of each example and sample, [K, B].
+    """The terms of losses in nats, for each example and sample, [K, B].
 
     The log importance weight is log_lik + log_ratio. A plain autoencoder has no
     log_ratio (None), and its rate is 0.

@@ -2,8 +2,8 @@
 
 A part is made by the constructor that a table holds under its name. Each of the
 constructor's arguments is, by its name: a field of the section of that name in the
-config (`config.mixture.num_components` for the prior `mixture`), if there is one; or
-what the house has of it: a field of the data's `DataSpec`; for parts of a model, a
+config (`config.mixture.num_components` for the prior `mixture`), if there is one; or a
+value shared by all parts: a field of the data's `DataSpec`; for parts of a model, a
 field of `config.model` and what is made of them (`likelihood`, `output_shape`,
 `posterior`, `encoder`, `decoder`, `prior`, `make_prior`, `make_mlp`); for an objective,
 a field of `config.objective`; for an optimiser, one of `config.optimizer`, and
@@ -49,11 +49,11 @@ def make(
     Args:
         config: holds the name of the part and, perhaps, a section of that name.
         field: which part it is, a key of TABLES.
-        given: what a constructor may ask for, by the names of its arguments.
-        name: of the part; None is the one that the config says.
+        given: values that a constructor may take, by the names of its arguments.
+        name: name of the part; None means the one that the config names.
 
     Returns:
-        What the constructor gives; of a network the encoder's half and the decoder's.
+        The part; for a network the pair of its encoder and its decoder.
 
     Raises:
         ConfigError: there is no part of that name, or an argument is wrong or missing.
@@ -81,17 +81,17 @@ def call(
     section: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> Any:
-    """Calls a constructor with its section and with what it asks for beside that.
+    """Calls a constructor with its section and the other arguments it takes.
 
     Args:
-        constructor: of the part.
+        constructor: function or class that makes the part.
         field: which part it is, for messages.
-        name: of the part, for messages.
+        name: name of the part, for messages.
         section: arguments that the config gives.
-        given: what else the constructor may ask for.
+        given: other values that the constructor may take, by name.
 
     Returns:
-        What the constructor gives.
+        The part.
 
     Raises:
         ConfigError: an argument is wrong, missing or unknown; names the whole field.
@@ -111,7 +111,7 @@ def call(
         must = parameter.default is parameter.empty and parameter.kind not in VARIABLE
         if must and argument not in arguments:
             raise ConfigError(
-                f"{field}={name} needs {name}.{argument}, which the config has not"
+                f"{field}={name} needs {name}.{argument}, which the config lacks"
             )
     try:
         return constructor(**arguments)
@@ -123,5 +123,5 @@ def call(
 
 @functools.cache
 def arguments_of(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What a constructor may be given, by name."""
+    """The arguments that a constructor may be given, by name."""
     return inspect.signature(constructor).parameters

@@ -19,7 +19,7 @@ class DiagonalNormalPosterior(nn.Module):
     """q(z | x) = N(mean, exp(log_std)^2), both linear in the features.
 
     `log_std` is kept within (-10, 10): see `distributions.bound_log_std`.
-    Source: Kingma and Welling 2014, equation 9.
+    Source: Kingma and Welling 2014, arXiv:1312.6114, equation 9.
     """
 
     distribution: ClassVar[type] = DiagonalNormal

@@ -35,7 +35,8 @@ class MixturePrior(nn.Module):
     """A mixture of C normals whose weights, means and scales are learned.
 
     It starts with equal weights, means from N(0, I) and unit scales; scales are kept
-    within e^-10 and e^10. Source: Tomczak and Welling 2018, section 4 ("MoG").
+    within e^-10 and e^10. Source: Tomczak and Welling 2018, arXiv:1705.07120,
+    section 4 ("MoG").
     """
 
     latent_dim: int
@@ -68,7 +69,8 @@ class VampPrior(nn.Module):
         VAE(encoder=encoder, prior=VampPrior(encoder, (28, 28, 1)), decoder=...)
 
     Pixels of the pseudo-inputs are clipped to [0, 1]. Source: Tomczak and Welling 2018,
-    equation 9; the start N(0.05, 0.01^2) and the clipping are those of their code.
+    arXiv:1705.07120, equation 9; the start N(0.05, 0.01^2) and the clipping are those
+    of their code.
     """
 
     needs_posterior: ClassVar[type] = DiagonalNormal  # components of a known density

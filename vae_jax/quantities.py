@@ -84,9 +84,9 @@ def sections(quantities: Sequence[Quantity], keys: Sequence[str]) -> list[Sectio
     """The quantities by group, reduced to the keys that there are.
 
     Args:
-        quantities: of everything that may have been measured.
-        keys: of results.json. One that no quantity explains comes near the end, under
-            its own name.
+        quantities: the quantities that may have been measured.
+        keys: keys of results.json. One that no quantity explains comes near the end,
+            under its own name.
 
     Returns:
         Sections that are not empty, those in tables only last. Each key is in exactly

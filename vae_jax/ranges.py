@@ -1,4 +1,4 @@
-"""What a number may be: the ranges of arguments, and the one line for a wrong one."""
+"""Ranges of arguments, and the one line for a number outside of its range."""
 
 import math
 import numbers
@@ -18,7 +18,7 @@ class Range(NamedTuple):
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite real number, and no truth value."""
+    """Whether a value is a finite real number, other than True and False."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     return isinstance(value, numbers.Integral) or math.isfinite(value)

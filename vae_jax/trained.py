@@ -17,11 +17,11 @@ from vae_jax.types import Array, Codes, Key, ModelState, Params
 
 @struct.dataclass
 class Trained:
-    """A pytree of parameters that knows its model.
+    """A pytree of parameters together with its model.
 
     It goes through `jit` and `vmap`: the model is static, so that one compilation of
     `jax.jit(lambda trained, x: ...)` serves the parameters of many steps and of all
-    members of a grid. All methods are pure and not jitted. Where codes are asked for,
+    members of a grid. All methods are pure and not jitted. Where codes are expected,
     one array stands for a tuple of one.
     """
 

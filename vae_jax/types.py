@@ -25,6 +25,6 @@ def stream(key: Key, name: str) -> Key:
         name: what the stream is for; the same name gives the same key.
 
     Returns:
-        A key.
+        A typed random key.
     """
     return jax.random.fold_in(key, zlib.crc32(name.encode()))

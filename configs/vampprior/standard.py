@@ -10,8 +10,8 @@ Command: `python -m experiments.train --config=configs/vampprior/standard.py
 The protocol is that of the authors' code (github.com/jmtomczak/vae_vampprior): two
 gated layers of 300 units on each side, 40 latent dimensions, batches of 100, learning
 rate 5e-4 with each parameter's gradient divided by its norm before Adam, and a KL
-weight that grows over 100 epochs. They train for up to 2,000 epochs and stop when 50 of
-them bring nothing; `train.num_steps` is the field that cuts this short, together with
+weight that grows over 100 epochs. They train for up to 2,000 epochs and stop after 50
+without improvement; `train.num_steps` shortens this, together with
 `hparams.warmup_steps`.
 
 Run time: 83 s of training on two CPU cores for the 30 epochs of docs/results.md, of up

@@ -175,7 +175,7 @@ def test_what_is_no_set_of_tfds_needs_no_preparation(tmp_path):
 def test_half_a_set_is_not_taken_for_a_whole_one(raw, tmp_path):
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     (tmp_path / "mnist" / "3.0.1" / "mnist-train.array_record").touch()
-    with pytest.raises(DataError, match="no complete set.*delete it"):
+    with pytest.raises(DataError, match="incomplete set.*delete it"):
         prepare.prepare("mnist", raw_dir=raw, data_dir=tmp_path)
 
 

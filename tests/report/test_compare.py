@@ -115,9 +115,8 @@ def test_results_are_read_back(tmp_path):
     rows[1]["rate"] = None
     compare.write_results(rows, tmp_path / "results.csv")
     lines = read_csv(tmp_path / "results.csv")
-    assert list(lines[0]) == [
-        *("name", WEIGHT, "seed", "step", "elbo", "rate", "failed_at_step")
-    ]
+    header = ["name", WEIGHT, "seed", "step", "elbo", "rate", "failed_at_step"]
+    assert list(lines[0]) == header
     assert lines[0] == {
         **dict.fromkeys(lines[0], ""),
         **{key: str(value) for key, value in failed.items()},

@@ -172,4 +172,6 @@ def test_a_changed_number_is_noticed(tmp_path, caplog):
     path = workdir / "config.json"
     path.write_text(path.read_text().replace('"kl_weight": 1.0', '"kl_weight": 2.0'))
     assert identity.read_config(workdir).hparams.kl_weight == 2.0
-    assert f"{path} is not as it was written: its checksum is wrong" in caplog.text
+    assert (
+        f"{path} has changed since it was written: its checksum is wrong" in caplog.text
+    )

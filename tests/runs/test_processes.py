@@ -80,12 +80,12 @@ def test_kill_of_one_then_both_again_or_one_alone(tmp_path):
 
     told = finish(start(arguments_for(killed, **steps)))
     assert [status for status, _ in told] == [0, 0], told
-    assert "going on from step" in told[0][1]
+    assert "resuming from step" in told[0][1]
     same_outcome(straight, killed)
 
     status, _, err = run_program("train", *arguments_for(alone, **steps))
     assert status == 0, err
-    assert "going on from step" in err
+    assert "resuming from step" in err
     wanted, found = (read_json(run / "results.json") for run in (straight, alone))
     for name in ("elbo", "rate", "distortion", "nll"):
         assert found[name] == pytest.approx(wanted[name], rel=1e-2), name
@@ -98,7 +98,7 @@ def test_sigterm_to_one_stops_both_at_a_checkpoint(tmp_path):
     processes[1].terminate()
     told = finish(processes)
     assert [status for status, _ in told] == [143, 143], told
-    assert "run the same command to go on" in told[0][1]
+    assert "run the same command to resume" in told[0][1]
 
 
 def test_processes_with_different_configs_are_refused(tmp_path):
@@ -115,7 +115,7 @@ def test_a_batch_that_two_processes_cannot_share_is_refused(tmp_path):
     arguments = arguments_for(tmp_path / "run", **{"data.batch_size": 15})
     for status, err in finish(start(arguments)):
         assert status == 1, err
-        assert "the 15 images of a batch can't be shared out evenly among 2" in err
+        assert "the 15 images of a batch can't be divided evenly among 2" in err
 
 
 def test_a_coordinator_that_does_not_answer(tmp_path):

@@ -37,7 +37,7 @@ def test_the_first_raises_and_the_others_wait_for_the_end(number):
     assert cleaned_up
     assert caught.value.status == STATUS[number]
     assert str(caught.value) == (
-        f"stopped by {number.name}; run the same command to go on"
+        f"stopped by {number.name}; run the same command to resume"
     )
     assert before == {n: signal.getsignal(n) for n in signals.NUMBERS}
     with signals.handled():  # and the next program starts anew

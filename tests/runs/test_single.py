@@ -210,8 +210,17 @@ def test_changed_data_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        *(mnist, fashion_mnist, binarized_mnist, autoencoder, cifar10, photos),
-        *(one_layer, two_layers, cpu, standard, vamp),
+        mnist,
+        fashion_mnist,
+        binarized_mnist,
+        autoencoder,
+        cifar10,
+        photos,
+        one_layer,
+        two_layers,
+        cpu,
+        standard,
+        vamp,
     ],
 )
 def test_every_config_takes_steps(config, tmp_path):
@@ -283,7 +292,7 @@ def test_kill_twice_equals_straight(tmp_path):
         assert process.returncode == -signal.SIGKILL, "it was over before the kill"
     status, _, err = run_program("train", *arguments, f"--workdir={tmp_path / 'b'}")
     assert status == 0, err
-    assert "going on from step" in err
+    assert "resuming from step" in err
     same_outcome(tmp_path / "a", tmp_path / "b")
     steps = [
         json.loads(line)["step"]

@@ -27,7 +27,7 @@ def in_memory(tmp_path_factory):
 def test_stream_equals_memory_bit_for_bit(in_memory, tmp_path, caplog, budget):
     with caplog.at_level(logging.INFO, "absl"):
         single.train(small_config(**{"data.device_budget_mb": budget}), tmp_path)
-    assert "streaming: the 0.09197 MB" in caplog.text
+    assert "streaming: 0.09197 MB" in caplog.text
     same_outcome(in_memory, tmp_path)
 
 
@@ -62,5 +62,5 @@ def test_kill_of_a_stream_equals_straight_in_memory(tmp_path):
     assert process.returncode == -signal.SIGKILL, "it was over before the kill"
     status, _, err = run_program("train", *arguments)
     assert status == 0, err
-    assert "going on from step" in err and "streaming" in err
+    assert "resuming from step" in err and "streaming" in err
     same_outcome(tmp_path / "a", tmp_path / "b")

@@ -44,8 +44,8 @@ def test_values_have_the_type_of_their_field(text, field, values):
         ("model.latent_dim=2,2.5", "'2.5' is not of type int"),
         ("data.dequantize=1", "'1' is not of type bool"),
         ("mlp.hidden_dims=1", "is a list, which can't be swept"),
-        (f"{KL}=1,2,1.0", "1.0 stands there twice"),
-        ("data.dequantize=true,True", "True stands there twice"),
+        (f"{KL}=1,2,1.0", "1.0 is given twice"),
+        ("data.dequantize=true,True", "True is given twice"),
     ],
 )
 def test_texts_that_make_no_sense(text, message):

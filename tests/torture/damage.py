@@ -20,7 +20,7 @@ from vae_jax.storage.checkpoints import Checkpoints
 FLIPS = 8  # checkpoints that one trial damages
 FILES = 3  # small files that one trial damages
 LAST = 210  # the step where the unfinished run of these trials stopped
-SAID = "is not as it was written"  # a changed file
+SAID = "has changed since it was written"  # a changed file
 DEEP = "[" * 20_000
 STRANGE: tuple[Any, ...] = ("text", None, [], {}, -1, 0, 1e30, True, [1, "a"])
 

@@ -81,9 +81,7 @@ def read_record(counter: pathlib.Path) -> Record:
 
 def _arm(folder: bytes, counter: bytes, nth: int, mode: int, error: int) -> None:
     arm = ctypes.CDLL(None).fault_arm
-    arm.argtypes = [
-        *(ctypes.c_char_p, ctypes.c_char_p),
-        *(ctypes.c_long, ctypes.c_int, ctypes.c_int),
-    ]
+    text, number = ctypes.c_char_p, ctypes.c_int
+    arm.argtypes = [text, text, ctypes.c_long, number, number]
     if arm(folder, counter, nth, mode, error):
         raise OSError(f"the faults could not be armed with {counter!r}")

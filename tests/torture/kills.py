@@ -98,7 +98,7 @@ def _at_an_operation(
         ended.check_tidy(faulted)
         world.compare(faulted, name, workdir)
     else:
-        outcome.count("errors told")
+        outcome.count("errors reported")
         ended.check_error(faulted)
     if record.fired:
         outcome.count(f"at {record.what.split()[0]}")

@@ -49,7 +49,9 @@ def run(library, tmp_path):
         faults.arming(tmp_path / "work", counter)  # makes the file
         done = subprocess.run(
             [
-                *(sys.executable, "-c", textwrap.dedent(PROGRAM)),
+                sys.executable,
+                "-c",
+                textwrap.dedent(PROGRAM),
                 *map(str, (tmp_path / "work", counter, nth, int(mode), error)),
             ],
             env={**os.environ, "LD_PRELOAD": str(library)},

@@ -19,7 +19,7 @@ class Trial(NamedTuple):
     run: Callable[[World, np.random.Generator, pathlib.Path], Outcome]
 
 
-RESUMED = "goes on exactly"  # bit for bit the straight run, and nothing is left over
+RESUMED = "resumes exactly"  # bit for bit the straight run, and nothing is left over
 
 TRIALS = {
     "kill": Trial(
@@ -60,7 +60,7 @@ TRIALS = {
     ),
     "pairs": Trial(
         "two trainings or grids at once in a workdir",
-        "one goes on, the other is refused with the first one's process; no gap",
+        "one continues, the other is refused with the first one's process; no gap",
         pairs.two_writers,
     ),
     "readers": Trial(

@@ -251,7 +251,7 @@ BAD_OUTPUTS = {
         lambda out: out.replace(
             latents=(out.latents[0].replace(z=jnp.zeros((B, 2, 2))),)
         ),
-        r"\(6, 2, 2\), but the posterior is of codes of shape \(6, 2\)",
+        r"\(6, 2, 2\), but the posterior is for codes of shape \(6, 2\)",
     ),
     "code without a batch": Returned(
         lambda out: out.replace(latents=(out.latents[0].replace(z=jnp.zeros(B)),)),

@@ -211,15 +211,12 @@ def cut(*arguments, **periods):
 
 
 def test_spans_end_wherever_something_is_due():
-    assert cut(0, 7, 2, checkpoint_every=3) == [
-        *((0, 2, ""), (2, 3, "s"), (3, 4, ""), (4, 6, "s"), (6, 7, "s")),
-    ]
-    assert cut(0, 10, 4, eval_every=5) == [
-        *((0, 4, ""), (4, 5, "e"), (5, 8, ""), (8, 10, "es")),
-    ]
-    assert cut(0, 5, NEVER, eval_every=2, checkpoint_every=4) == [
-        *((0, 2, "e"), (2, 4, "es"), (4, 5, "es")),
-    ]
+    found = cut(0, 7, 2, checkpoint_every=3)
+    assert found == [(0, 2, ""), (2, 3, "s"), (3, 4, ""), (4, 6, "s"), (6, 7, "s")]
+    found = cut(0, 10, 4, eval_every=5)
+    assert found == [(0, 4, ""), (4, 5, "e"), (5, 8, ""), (8, 10, "es")]
+    found = cut(0, 5, NEVER, eval_every=2, checkpoint_every=4)
+    assert found == [(0, 2, "e"), (2, 4, "es"), (4, 5, "es")]
     assert cut(0, 6, 6, max_chunk=4) == [(0, 4, ""), (4, 6, "s")]
     assert cut(6, 6, 2) == []
 
@@ -236,7 +233,10 @@ def test_spans_of_a_training_that_goes_on_end_where_they_did():
 def test_rows_are_no_more_than_a_chunk_can_be():
     """With log_every=2**31 - 1, "never", a table of so many rows would be 1 TiB."""
     for num_steps, max_chunk, every, longest in (
-        *((7, None, 0, 7), (7, None, 3, 3), (7, 2, 3, 2), (10**9, 5, 0, 5)),
+        (7, None, 0, 7),
+        (7, None, 3, 3),
+        (7, 2, 3, 2),
+        (10**9, 5, 0, 5),
     ):
         lazy = spans(0, num_steps, NEVER, checkpoint_every=every, max_chunk=max_chunk)
         found = list(itertools.islice(lazy, 3))
@@ -278,10 +278,8 @@ def test_chunks_come_while_the_next_one_runs():
     for chunk in train_chunks(run, batches, 0, to_come, DATA_KEY, KEYS, {}):
         kept = "" if chunk.state is None else f" of {chunk.state}"
         events.append(f"see {chunk.span.end}{kept}")
-    assert events == [
-        *("run 0+2", "run 2+1", "see 2", "run 3+1", "see 3 of 3", "run 4+2", "see 4"),
-        *("run 6+1", "see 6 of 6", "see 7 of 7"),
-    ]
+    first = ["run 0+2", "run 2+1", "see 2", "run 3+1", "see 3 of 3", "run 4+2", "see 4"]
+    assert events == [*first, "run 6+1", "see 6 of 6", "see 7 of 7"]
 
 
 def test_a_chunk_has_the_state_of_its_step():
@@ -302,6 +300,5 @@ def test_spans_that_stop_early_end_the_training_there():
 
 def test_no_state_is_copied_where_nothing_is_due():
     states = [chunk.state for chunk in train(spans(0, STEPS, 2, checkpoint_every=4))]
-    assert [None if s is None else int(s.step[0]) for s in states] == [
-        *(None, 4, None, 8, 10),
-    ]
+    steps = [None if s is None else int(s.step[0]) for s in states]
+    assert steps == [None, 4, None, 8, 10]

@@ -90,8 +90,8 @@ def test_states_lie_along_members(eight):
 @pytest.mark.slow
 def test_meshes_that_do_not_fit_are_refused(eight):
     assert eight["refused"] == [
-        "--mesh=data=3: its 3 devices must divide the 8 that are there",
-        "--mesh=data=16: its 16 devices must divide the 8 that are there",
+        "--mesh=data=3: its 3 devices must divide the 8 available",
+        "--mesh=data=16: its 16 devices must divide the 8 available",
         "--mesh=data=8: must divide the 12 images of a batch (data.batch_size)",
         "--mesh=member=4: must divide the 6 members that are computed side by side",
         "--mesh=member=2: must divide the 1 members that are computed side by side",

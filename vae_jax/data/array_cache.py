@@ -62,7 +62,7 @@ def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # a damaged zip raises a dozen types
-        _log.warning("%s is damaged (%s): it is made anew", path, error)
+        _log.warning("%s is damaged (%s): rebuilding it", path, error)
         return None
 
 
@@ -75,7 +75,7 @@ def save(
     that happens: a cache saves time, nothing else.
 
     Returns:
-        The path written, or None.
+        The path of the file written, or None.
     """
     arrays = {"state": np.array(state), "splits": np.array(list(splits))}
     for split, content in splits.items():

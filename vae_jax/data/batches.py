@@ -1,4 +1,4 @@
-"""Which examples a step sees, and what is done to them on the device.
+"""The examples of each step, and their preprocessing on the device.
 
 Both are pure functions of (seed, step): there is no iterator whose state could be lost.
 """
@@ -29,7 +29,7 @@ def batch_indices(
     batch at its end is left out.
 
     Args:
-        seed: of the order.
+        seed: seed of the shuffled order.
         start: first step.
         num_steps: how many steps.
         num_examples: size of the training set.
@@ -48,20 +48,21 @@ def batch_indices(
     return indices
 
 
-@functools.lru_cache(maxsize=2)  # an epoch is asked for many times, and then the next
+@functools.lru_cache(maxsize=2)  # an epoch is used many times, and then the next
 def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(num_examples)
 
 
 def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Preprocess:
-    """What turns stored images into model input, inside the compiled step.
+    """The function from stored images to model input, inside the compiled step.
 
     Args:
         binarize: "none" gives x = v / 255; "threshold" x = 1 where v / 255 > 1/2;
-            "dynamic" x ~ Bernoulli(v / 255), a fresh draw for each key (Salakhutdinov
-            and Murray 2008).
+            "dynamic" x ~ Bernoulli(v / 255), a fresh draw for each key
+            (Salakhutdinov and Murray 2008).
         dequantize: x = (v + u) / 256 with u ~ Uniform[0, 1), so that 8-bit levels get
-            a density (Theis et al. 2016, section 3.1). Only with binarize="none".
+            a density (Theis et al. 2016, arXiv:1511.01844, section 3.1). Only with
+            binarize="none".
 
     Returns:
         A function (examples, key) -> x. The images of the examples are [B, ...], uint8
@@ -89,7 +90,7 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
 
 
 def binarization_noise(images: np.ndarray) -> float:
-    """How much of what dynamic binarisation gives is noise of its draws.
+    """The share of variance in binarised images that comes from the draws.
 
     Of x ~ Bernoulli(v), with v drawn from all pixels, the variance is E[v] (1 - E[v]),
     and the part E[v (1 - v)] of it comes from the draw: none for values of 0 and 1, all
@@ -116,8 +117,8 @@ def fixed_draw(
 
     Args:
         preprocess: from `preprocessor`.
-        key: of the draw; image i has its own key, folded from i, so the draw does not
-            depend on how the split is cut into chunks.
+        key: random key for the draw; image i gets a key folded from i, so the draw
+            does not depend on how the split is cut into chunks.
 
     Returns:
         A function (examples [B, ...], their rows [B]) -> x [B, ...].
@@ -146,7 +147,7 @@ class InMemoryBatches:
 
         Args:
             examples: arrays [N, ...].
-            seed: of the order, see `batch_indices`.
+            seed: seed of the shuffled order, see `batch_indices`.
             batch_size: rows per step.
             sharding: where the examples go; the default device if None.
             rows_sharding: where tables of rows [n, B] go, likewise.

@@ -1,4 +1,4 @@
-"""What a data set is: images and labels in three splits."""
+"""A data set: images and labels in three splits."""
 
 import dataclasses
 import functools
@@ -126,7 +126,7 @@ class Dataset:
         )
 
     def examples(self, split: str, inputs: Inputs = IMAGE) -> Examples:
-        """What a model is given of a split, before preprocessing.
+        """The examples of a split for a model, before preprocessing.
 
         Args:
             split: "train", "validation" or "test".
@@ -182,9 +182,9 @@ def complete(
     does not depend on `validation_fraction`. Order within a split is kept.
 
     Args:
-        name: of the data set.
+        name: name of the data set, for messages.
         splits: "train", and perhaps "validation" and "test".
-        seed: of the draw.
+        seed: seed for the draw of missing splits.
         validation_fraction: share of the given train split that becomes the validation
             split, where there is none; in (0, 1).
         test_fraction: the same for the test split.
@@ -219,7 +219,7 @@ def complete(
 
 
 def _check_factors(name: str, splits: Mapping[str, Split]) -> None:
-    """Refuses factors that are no whole numbers from 0, the same ones in each split."""
+    """Refuses factors that are not whole numbers from 0, as many in each split."""
     known = {split: own.factors for split, own in splits.items()}
     if all(factors is None for factors in known.values()):
         return

@@ -32,11 +32,11 @@ def download(
     timeout_s: float = TIMEOUT_S,
     pauses_s: Sequence[float] = PAUSES_S,
 ) -> None:
-    """Brings a file to `path`, in one rename after its checksum was found right.
+    """Downloads a file to `path`, in one rename after its checksum is verified.
 
-    The bytes are collected in `path` with .part added. A download that breaks off goes
-    on from there (HTTP Range), in this call or in a later one, and begins anew where
-    the server does not go along. Redirects are followed, and the proxies of http_proxy,
+    The bytes are collected in `path` with .part added. An interrupted download resumes
+    from there (HTTP Range), in this call or in a later one, or starts again if the
+    server does not support that. Redirects are followed, and the proxies of http_proxy,
     https_proxy and no_proxy are used. What arrives is shown on stderr.
 
     Two processes must not download to one path at once: see `lock.only_one`.
@@ -47,7 +47,7 @@ def download(
         size: expected bytes.
         sha256: expected checksum, in hexadecimal.
         timeout_s: longest silence of the server, in seconds; to connect it has 10.
-        pauses_s: waits before the second try and each further one.
+        pauses_s: seconds to wait before the second try and each further one.
 
     Raises:
         DataError: the server can't be reached, refuses, or breaks off at every try (the
@@ -62,7 +62,7 @@ def download(
         if found != sha256:
             part.unlink()
             raise DataError(
-                f"{url}: expected sha256 {sha256}, found {found}; what came is removed"
+                f"{url}: expected sha256 {sha256}, found {found}; the file is removed"
             )
         os.replace(part, path)
     except OSError as error:
@@ -92,8 +92,8 @@ def _receive_in_tries(
                 here = f"{_length(part):,} of {size:,} bytes are here"
                 if pause is None:
                     raise DataError(
-                        f"{url}: {broken}, in {number} tries; {here}: run it again to"
-                        f" go on, or {_by_hand(url)}"
+                        f"{url}: {broken} (tries: {number}); {here}: run it again to"
+                        f" resume, or {_by_hand(url)}"
                     ) from None
                 say(f"{part.stem}: {broken}; again in {pause:g} s")
                 time.sleep(pause)
@@ -133,12 +133,12 @@ def _receive(
                     file.write(chunk)
                     show(have)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        what = "broke off" if answered else "can't be reached"
+        what = "was interrupted" if answered else "can't be reached"
         raise _Broken(f"{what} ({_reason(error)})") from None
     if have > size:
         _refuse_size(url, part, size, f"more than {size:,}")
     if have < size:
-        raise _Broken("broke off")
+        raise _Broken("was interrupted")
 
 
 def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int:
@@ -146,7 +146,7 @@ def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int
     status = response.status_code
     if status == 416:
         part.unlink(missing_ok=True)
-        raise _Broken("does not go on, so it begins anew")
+        raise _Broken("can't resume, so the download starts again")
     if status >= 500 or status in _PASSING:
         raise _Broken(f"answers {status} {response.reason}")
     if status not in (200, 206):
@@ -157,7 +157,7 @@ def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", given.strip())
         if match is None or int(match[1]) != _length(part):
             part.unlink(missing_ok=True)
-            raise _Broken(f"sends the range {given!r}, so it begins anew")
+            raise _Broken(f"sends the range {given!r}, so the download starts again")
         start, total = int(match[1]), match[2]
     if total is not None and total.isdecimal() and int(total) != size:
         _refuse_size(url, part, size, f"{int(total):,}")
@@ -167,7 +167,7 @@ def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int
 def _refuse_size(url: str, part: pathlib.Path, size: int, found: str) -> None:
     part.unlink(missing_ok=True)
     raise DataError(
-        f"{url}: expected {size:,} bytes, found {found}; what came is removed"
+        f"{url}: expected {size:,} bytes, found {found}; the file is removed"
     )
 
 
@@ -201,7 +201,7 @@ def _length(path: pathlib.Path) -> int:
 def _shown(
     url: str, size: int
 ) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
-    """Two functions: one is told how many bytes are here, one prints a line.
+    """Two functions: one takes the number of bytes so far, one prints a line.
 
     A bar on a terminal; elsewhere one line says what is downloaded.
     """

@@ -24,16 +24,16 @@ PARTS = ("image", "label", "factors")
 
 
 def inputs(model: Any) -> Inputs:
-    """The parts that a model is given: its attribute `inputs`; images without one.
+    """The parts of x for a model: its attribute `inputs`, by default the images.
 
     A model with `inputs = ("image", "label")` is given a dict x of these two; one with
     ("image",) is given the images themselves as x.
 
     Args:
-        model: a module, or whatever takes its place.
+        model: a module, or another object with the attribute `inputs`.
 
     Raises:
-        ContractError: a name is none of `PARTS`, or "image" is not among them.
+        ContractError: a name is not in `PARTS`, or "image" is not among them.
     """
     names = tuple(getattr(model, "inputs", IMAGE))
     if "image" not in names or not set(names) <= set(PARTS):
@@ -75,11 +75,11 @@ def num_bytes(examples: Examples) -> int:
 
 
 def abstract_x(spec: DataSpec, names: Inputs, batch_size: int) -> Examples:
-    """Shapes and dtypes of what a model is given for a batch.
+    """Shapes and dtypes of a batch x for a model.
 
     Args:
-        spec: of the data.
-        names: of the parts, from `inputs`.
+        spec: shapes and sizes of the data.
+        names: names of the parts of x, from `inputs`.
         batch_size: B.
     """
     parts = {

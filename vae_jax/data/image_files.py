@@ -28,7 +28,7 @@ Size = tuple[int, int]  # height, width
 
 
 class Picture(NamedTuple):
-    """What was read of a file."""
+    """The content of an image file."""
 
     pixels: np.ndarray  # [H, W, C], uint8; C is 1 or 3
     left_out: float  # share of the image that was cut off
@@ -87,7 +87,7 @@ def read_image(
     """Reads one file; of an animation or a file of several pages the first image.
 
     Args:
-        path: of the file.
+        path: image file to read.
         image_size: see `fit`.
         grayscale: likewise.
 
@@ -112,8 +112,8 @@ def open_image(file: BinaryIO, where: str) -> tuple[Image.Image, int]:
     channel is dropped where it is opaque everywhere.
 
     Args:
-        file: of a format in `SUFFIXES`; only its header is read before the number of
-            pixels is checked.
+        file: image in a format of `SUFFIXES`; only its header is read before the
+            number of pixels is checked.
         where: what errors call it.
 
     Raises:

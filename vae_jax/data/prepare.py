@@ -43,7 +43,7 @@ def prepare(
     that prepares the same set meanwhile waits.
 
     Args:
-        name: of a TFDS image set, with its config if it has several: `mnist`,
+        name: name of a TFDS image set, with its config if it has several: `mnist`,
             `emnist/letters`. Those of `recipes.RECIPES` need no TensorFlow.
         data_dir: where TFDS keeps its sets; None is TFDS's default.
         raw_dir: folder where original files are looked for before they are downloaded,
@@ -52,7 +52,7 @@ def prepare(
             TFDS a download ends by `download.TIMEOUT_S` of silence.
 
     Returns:
-        One line that says what is where.
+        One line that names the set and its folder.
 
     Raises:
         ConfigError: `raw_dir` with a set that has no recipe here.
@@ -79,8 +79,8 @@ def prepare(
     builder = tfds_sources.find_set(name, directory)
     if builder is None:
         raise DataError(
-            f"{name}: what lies in {directory} is no complete set, and TFDS builds"
-            " nothing over it; delete it and run again"
+            f"{name}: {directory} holds an incomplete set, which TFDS will not"
+            " overwrite; delete it and run again"
         )
     return f"built: {_summary(builder)}"
 
@@ -94,12 +94,13 @@ def build_offline(
     """Writes examples as the TFDS set `name`, without TensorFlow.
 
     Args:
-        name: a set that TFDS knows, with its config; its features must fit the
+        name: name of a set of TFDS, with its config; its features must fit the
             examples.
-        splits: for each split its examples with their keys, images as PNG or JPEG
+        splits: examples of each split with their keys, images as PNG or JPEG
             bytes. TFDS orders a split by a hash of the keys, and counts what it gets.
         data_dir: where TFDS keeps its sets.
-        class_names: of the features whose classes TFDS reads from the original files.
+        class_names: names of the classes, for each feature whose classes TFDS reads
+            from the original files.
 
     Raises:
         DataError: `data_dir` can't be written.
@@ -168,7 +169,7 @@ def _cannot_write(name: str, data_dir: pathlib.Path, error: OSError) -> DataErro
 
 
 def _builder_config(name: str) -> Any:
-    """TFDS's config that a name means, if the set has several.
+    """The config of TFDS that a name stands for, if the set has several.
 
     Raises:
         DataError: the set has no such config or version.
@@ -217,13 +218,13 @@ def _build_by_tfds(name: str, data_dir: pathlib.Path, timeout_s: float) -> None:
         if child.is_alive():
             raise DataError(
                 f"TFDS did not finish {name} in {timeout_s:g} s (see --timeout_s); run"
-                " again to go on with the next file"
+                " again to continue with the next file"
             )
     finally:
         child.terminate()
         child.join()
     if child.exitcode:
-        raise DataError(f"TFDS failed to build {name}; its own message stands above")
+        raise DataError(f"TFDS failed to build {name}; see its own message above")
 
 
 def _check_reachable(url: str) -> None:

@@ -25,7 +25,7 @@ Example = dict[str, Any]  # features by name; an image as PNG or JPEG bytes
 
 
 class Contents(NamedTuple):
-    """What a set holds."""
+    """Content of a set."""
 
     splits: Mapping[str, Iterable[tuple[Key, Example]]]
     # Of features whose classes are named in the original files.

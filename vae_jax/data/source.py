@@ -1,4 +1,4 @@
-"""What a source of images is: a function, and what a user may ask of it."""
+"""A source of images: a function, and the options that it takes."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from vae_jax.data.image_files import Size
 
 
 class Options(NamedTuple):
-    """What a user asks of a source, see `sources.load_dataset`."""
+    """Options of a source, see `sources.load_dataset`."""
 
     data_dir: str | os.PathLike[str] | None = None
     image_size: Size | None = None
@@ -17,7 +17,7 @@ class Options(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a source gives. `sources.load_dataset` draws the splits that are missing."""
+    """Result of a source; `sources.load_dataset` draws the splits that are missing."""
 
     splits: Mapping[str, Split]  # "train", and perhaps "validation" and "test"
     class_names: tuple[str, ...] | None = None  # of the labels 0, 1, ...

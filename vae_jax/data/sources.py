@@ -45,7 +45,7 @@ def load_dataset(
     Args:
         name: see above.
         data_dir: folder of TFDS sets. None: TFDS_DATA_DIR or ~/tensorflow_datasets.
-        seed: of the draw of a missing validation or test split.
+        seed: seed for the draw of a missing validation or test split.
         validation_fraction: share of train that becomes validation where the source
             has none.
         test_fraction: the same for test.
@@ -108,12 +108,12 @@ def moved(name: str, data_dir: str) -> str:
     """The name of a set with a path, `npz:` or `folder:`, that lies in `data_dir` now.
 
     Args:
-        name: of the set, as it was.
+        name: previous name of the set.
         data_dir: the file or folder itself, or a folder that holds it under its old
             name.
 
     Returns:
-        The name of the set where it is; other sources than these two keep theirs.
+        The name of the set in its new place; names without a path stay.
     """
     source = find(name)
     if source.path is None:

@@ -1,4 +1,4 @@
-"""What a model needs to know of a data set: shapes and sizes, no values."""
+"""Shapes and sizes of a data set, as far as a model needs them; no values."""
 
 import dataclasses
 from collections.abc import Mapping

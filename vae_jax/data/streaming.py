@@ -1,7 +1,7 @@
 """Batches of a training set that is too large for the device, read ahead by grain.
 
 The order is that of `batches.batch_indices`, so the batch of step t is a function of
-(seed, t): there is no iterator whose state could be lost, and a run begins at any step.
+(seed, t): no iterator has to be saved, and a run can resume at any step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from jax.sharding import Sharding
 from vae_jax.data.batches import batch_indices
 from vae_jax.data.examples import Examples, num_examples, take
 
-THREADS = 4  # that gather examples
+THREADS = 4  # threads that gather examples
 
 
 class StreamedBatches:
@@ -31,16 +31,16 @@ class StreamedBatches:
         read_ahead: int,
         sharding: Sharding,
     ) -> None:
-        """Reads nothing yet.
+        """Prepares the stream without reading.
 
         Args:
             examples: arrays [N, ...].
-            seed: of the order, see `batch_indices`.
+            seed: seed of the shuffled order, see `batch_indices`.
             batch_size: B, rows per step.
             num_steps: length of the training.
-            read_ahead: steps whose batches are gathered before they are asked for.
-            sharding: of [n, B, ...], along B only; a process gathers what its devices
-                need.
+            read_ahead: number of steps whose batches are gathered in advance.
+            sharding: sharding of the batches [n, B, ...], along B only; each process
+                gathers what its devices need.
         """
         self._sharding = sharding
         self._examples, self._batch_size = examples, batch_size
@@ -83,7 +83,7 @@ class StreamedBatches:
 
 
 class _Steps(Sequence[Examples]):
-    """What grain reads from: item t is some columns of the batch of step t."""
+    """Source for grain: item t holds some columns of the batch of step t."""
 
     def __init__(
         self,
@@ -109,15 +109,15 @@ class _Steps(Sequence[Examples]):
 def max_chunk(
     example_bytes: int, batch_size: int, shards: int, budget_bytes: float
 ) -> int:
-    """Steps of a chunk of which the device can hold two: one in use, one on its way.
+    """Steps of a chunk such that two fit on the device: one in use, one in transfer.
 
     Args:
-        example_bytes: of one example.
+        example_bytes: size of one example, bytes.
         batch_size: B.
         shards: parts into which a batch is cut, one for each device along `data`.
-        budget_bytes: for examples on one device.
+        budget_bytes: memory for examples on one device, bytes.
 
     Returns:
-        0 if not even two batches fit.
+        The largest number of steps; 0 if not even two batches fit.
     """
     return int(budget_bytes // (2 * example_bytes * (batch_size // shards)))

@@ -54,7 +54,7 @@ class Distribution(Protocol):
 
 @runtime_checkable
 class Posterior(Distribution, Protocol):
-    """A distribution of codes [B, ...] that also knows its variance per dimension."""
+    """A distribution of codes [B, ...] that also has a variance per dimension."""
 
     @property
     def variance(self) -> Array: ...
@@ -95,7 +95,7 @@ def bound_log_std(raw: Array) -> Array:
         raw: any real numbers.
 
     Returns:
-        Array of the same shape.
+        Bounded array of the same shape.
     """
     return LOG_STD_BOUND * jnp.tanh(raw / LOG_STD_BOUND)
 

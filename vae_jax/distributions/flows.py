@@ -24,8 +24,8 @@ class CouplingFlow(BaseDistribution):
     Both directions are one pass, so any z has a density, not only the flow's own draws,
     and gradients that hold the flow fixed (`objectives.bounds.stl`) exist. The weights
     are shared by the batch and have no batch axis; `base` and `context` have one.
-    Sources: Rezende and Mohamed 2015 (flows as posteriors); Dinh et al. 2017, equations
-    7 and 8 (affine coupling).
+    Sources: Rezende and Mohamed 2015, arXiv:1505.05770 (flows as posteriors); Dinh et
+    al. 2017, arXiv:1605.08803, equations 7 and 8 (affine coupling).
     """
 
     base: DiagonalNormal  # fields [B, D]

@@ -28,7 +28,7 @@ def register_kl(q_type: type, p_type: type) -> Callable[[ClosedForm], ClosedForm
         p_type: class of the prior.
 
     Returns:
-        A decorator, which gives the function back.
+        A decorator that returns the function unchanged.
 
     Raises:
         ContractError: the pair has a closed form already.
@@ -63,7 +63,7 @@ def kl_divergence(q: Distribution, p: Distribution) -> Array:
         p: the prior, of codes of the same shape.
 
     Returns:
-        Nats, [B, ...]: by dimension where the dimensions separate, else [B].
+        KL divergence in nats, [B, ...]: by dimension where these separate, else [B].
 
     Raises:
         TypeError: the pair has no closed form here.
@@ -94,7 +94,7 @@ def normal_kl(q: DiagonalNormal, p: DiagonalNormal) -> Array:
         p: the prior, fields [B, ...].
 
     Returns:
-        Nats, [B, ...].
+        KL divergence in nats, [B, ...].
     """
     difference = (q.mean - p.mean) * jnp.exp(-p.log_std)
     log_ratio = q.log_std - p.log_std

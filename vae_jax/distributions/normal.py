@@ -87,10 +87,10 @@ class OptimalNormal(BaseDistribution):
     """Normal whose scale is the best one for each example (sigma-VAE).
 
     log N(x; mean, s^2) at s^2 = mean squared error of that example, which is
-    -n/2 (log(2 pi s^2) + 1) for n pixels. The scale looks at x, so this is a profile
+    -n/2 (log(2 pi s^2) + 1) for n pixels. The scale depends on x, so this is a profile
     likelihood, not a density: it trains well and needs no tuning, but an ELBO or NLL
     made with it can't be compared with another model's. Source: Rybkin et al. 2021,
-    section 4.2, with one variance per image.
+    arXiv:2006.13202, section 4.2, with one variance per image.
     """
 
     mean: Array  # [B, ...]

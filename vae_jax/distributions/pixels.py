@@ -27,10 +27,10 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
 
     Args:
         logits: [...].
-        x: in [0, 1], same shape.
+        x: targets in [0, 1], same shape as the logits.
 
     Returns:
-        Nats, same shape.
+        Cross entropy in nats, same shape.
     """
     # An x of integers or truth values has no tangent for the rule below.
     return _cross_entropy(logits, jnp.asarray(x, jnp.result_type(logits, x)))
@@ -76,7 +76,7 @@ class ContinuousBernoulli(BaseDistribution):
 
     With logit l the normaliser is C(l) = l / tanh(l / 2) (2 at l = 0). It is the
     likelihood that makes the cross-entropy of grey values a true density.
-    Source: Loaiza-Ganem and Cunningham 2019, equations 6 to 8.
+    Source: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845, equations 6 to 8.
     """
 
     logits: Array  # [B, ...]
@@ -184,9 +184,9 @@ class DiscretizedLogisticMixture(BaseDistribution):
     """8-bit pixels whose channels share a mixture of N logistics (PixelCNN++).
 
     Given the component n, channel c is a discretised logistic around
-    loc[c, n] + sum over d < c of coefficients[c, d, n] * x[d]: blue knows green and
-    red. Source: Salimans et al. 2017, section 2.2, here for any number of channels and
-    for pixels in [0, 1].
+    loc[c, n] + sum over d < c of coefficients[c, d, n] * x[d]: blue depends on green
+    and red. Source: Salimans et al. 2017, arXiv:1701.05517, section 2.2, here for any
+    number of channels and for pixels in [0, 1].
     """
 
     mixture_logits: Array  # [B, H, W, N]

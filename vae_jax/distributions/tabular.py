@@ -62,7 +62,8 @@ class NegativeBinomial(BaseDistribution):
 
         P(k) = Gamma(k + r) / (Gamma(r) k!) (r / (r + m))^r (m / (r + m))^k.
 
-    Source: Lopez et al. 2018 (scVI), who use it as a decoder's likelihood.
+    Source: Lopez et al. 2018 (scVI), doi:10.1038/s41592-018-0229-2, who use it as
+    a decoder's likelihood.
     """
 
     log_mean: Array  # [B, ...]
@@ -129,12 +130,12 @@ class Product(BaseDistribution):
 
     @property
     def has_density(self) -> bool:  # type: ignore[override]
-        """Whether all parts have one."""
+        """Whether all parts have a density."""
         return all(part.has_density for part in self.parts.values())
 
     @property
     def normalized(self) -> bool:  # type: ignore[override]
-        """Whether all parts are."""
+        """Whether all parts are normalised."""
         return all(part.normalized for part in self.parts.values())
 
     @property
@@ -160,7 +161,7 @@ class Masked(BaseDistribution):
     left out of log p(x), which then is the exact log-probability of the rest, because
     the parts of `base` are independent given the code. Whatever stands in an unobserved
     place, NaN included, changes neither value nor gradient. Source: Nazabal et al.
-    2020 (HI-VAE), equation 2.
+    2020 (HI-VAE), arXiv:1807.03653, equation 2.
     """
 
     base: Distribution  # fields [B, E, ...]
@@ -169,12 +170,12 @@ class Masked(BaseDistribution):
 
     @property
     def has_density(self) -> bool:  # type: ignore[override]
-        """Whether `base` has one."""
+        """Whether `base` has a density."""
         return self.base.has_density
 
     @property
     def normalized(self) -> bool:  # type: ignore[override]
-        """Whether `base` is."""
+        """Whether `base` is normalised."""
         return self.base.normalized
 
     @property

@@ -1,4 +1,4 @@
-"""A trained run as files for programs that know neither this library nor Flax."""
+"""A trained run as files for programs without this library or Flax."""
 
 import dataclasses
 import pathlib
@@ -107,7 +107,7 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
 
 
 def check_model(run: Run) -> None:
-    """Refuses models whose codes two files and a prior can't describe.
+    """Raises unless the model has one latent layer and an exportable posterior.
 
     Raises:
         ConfigError: says which part can't be exported.
@@ -134,7 +134,7 @@ def check_model(run: Run) -> None:
 
 
 def check_out(out: pathlib.Path) -> None:
-    """Refuses a folder that holds something.
+    """Refuses a folder that is not empty.
 
     Raises:
         ConfigError: it does, or it is a file.
@@ -227,7 +227,7 @@ def prior_arrays(run: Run) -> dict[str, np.ndarray]:
 
 
 def describe_data(run: Run) -> dict[str, Any]:
-    """What the model was trained on and how stored values became its input."""
+    """The training data, and how stored values become the model's input."""
     data = run.config.data
     recipe = DEQUANTIZED if data.dequantize else PREPROCESSING[data.binarize]
     return {
@@ -239,7 +239,7 @@ def describe_data(run: Run) -> dict[str, Any]:
 
 
 def levels(run: Run) -> str:
-    """Which values x takes: a name in `VALUES`."""
+    """The values of x: a name in `VALUES`."""
     data = run.config.data
     if data.binarize != "none":
         return "binary"

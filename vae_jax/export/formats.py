@@ -36,13 +36,13 @@ class Format(NamedTuple):
 def to_bytes(
     function: Function, file_format: str, name: str, shape: Sequence[int]
 ) -> bytes:
-    """The function as the content of a file, which was read back and compared.
+    """The function as the content of a file, read back and compared with the function.
 
     Args:
         function: takes x and gives named arrays, all with the batch axis in front.
         file_format: a name in `FORMATS`.
-        name: of x.
-        shape: of x without the batch axis.
+        name: name of the input x in the file.
+        shape: shape of x without the batch axis.
 
     Returns:
         The bytes. "stablehlo": `jax.export.deserialize(bytearray(content)).call(x)`
@@ -142,7 +142,7 @@ def _from_onnx(content: bytes) -> Callable[[np.ndarray], Mapping[str, np.ndarray
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Holds back warnings of a logger: of shapes inside a file that nobody reads."""
+    """Silences a logger's warnings about internal shapes."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

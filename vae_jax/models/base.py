@@ -1,4 +1,4 @@
-"""What the rest of the house asks of a model, and what its parts have in common."""
+"""The methods of a model, and what its parts have in common."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from vae_jax.types import Array, Codes, Key
 
 
 class JointPrior(Protocol):
-    """p(z1, ..., zL) of as many rows as it was asked for."""
+    """p(z1, ..., zL) for a given number of rows."""
 
     @property
     def calls_model(self) -> bool:
@@ -34,7 +34,7 @@ class JointPrior(Protocol):
 class Model(Protocol):
     """A Flax module that returns a VAEOutput and whose halves can be called alone.
 
-    Training asks for `__call__(x, key)` only. The other methods are what evaluation,
+    Training needs `__call__(x, key)` only. The other methods are what evaluation,
     pictures and programs use. `given` is what a conditional model conditions on; None
     elsewhere.
     """
@@ -93,7 +93,7 @@ class LayeredPrior:
 
 
 def _draw(distribution: Any, key: Key, temperature: float) -> Array:
-    """A draw; a prior without a temperature is only asked for one of 1."""
+    """A draw; a prior without a temperature supports 1 only."""
     if isinstance(temperature, float | int) and temperature == 1.0:
         return distribution.sample(key)
     return distribution.sample(key, temperature)
@@ -111,7 +111,7 @@ def takes(module: Any, name: str) -> bool:
 
 
 def call_part(module: Any, *arguments: Any, train: bool) -> Any:
-    """Calls a part of a model, which is told whether it trains if it wants to know."""
+    """Calls a part of a model, with the argument `train` if it takes one."""
     if takes(module, "train"):
         return module(*arguments, train=train)
     return module(*arguments)

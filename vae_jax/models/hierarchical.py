@@ -75,7 +75,7 @@ class HierarchicalVAE(nn.Module):
             posterior = call_part(encoder, below, train=train)
             below = posterior.sample(layer_key)
             drawn.append((posterior, below))
-        # p(z1 | z2), p(z2 | z3), ...: each sees, from above, draws made from its own z.
+        # p(z1 | z2), p(z2 | z3), ...: each is given draws made from its own z.
         priors = [
             call_part(decoder, z, train=train)
             for decoder, (_, z) in zip(self.decoders[1:], drawn[1:], strict=True)
@@ -124,10 +124,10 @@ def hierarchical_vae(
         hidden_dims: widths of the layers between two codes, from the data upwards.
 
     Returns:
-        The model.
+        The hierarchical model.
 
     Raises:
-        ConfigError: a number is no number of dimensions, or there are too many layers.
+        ConfigError: a number of dimensions is not valid, or there are too many layers.
     """
     require_widths(least=1, latent_dims=latent_dims)
     require_widths(hidden_dims=hidden_dims)

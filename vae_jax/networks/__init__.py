@@ -34,10 +34,10 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "elu": nn.elu,
     "softplus": nn.softplus,
 }
-"""What stands between layers, for networks with an argument `activation`."""
+"""Activations between layers, for networks with an argument `activation`."""
 
 DTYPES: dict[str, Any] = {"float32": None, "bfloat16": jnp.bfloat16}
-"""In which networks compute. Parameters, codes, losses and likelihoods are float32."""
+"""Number types in which networks compute. Everything else is float32."""
 
 BY_NAME: dict[str, Network] = {
     "mlp": Network(MLPEncoder, MLPDecoder),

@@ -35,7 +35,9 @@ class ConvEncoder(nn.Module):
         h = x
         for width in self.channels:
             conv = nn.Conv(
-                *(width, (4, 4), (2, 2)),
+                features=width,
+                kernel_size=(4, 4),
+                strides=(2, 2),
                 dtype=self.dtype,
                 conv_general_dilated=convolve,
             )
@@ -60,7 +62,8 @@ class UpConv(nn.Module):
     def __call__(self, h: Array) -> Array:  # [B, H, W, C] -> [B, 2 H, 2 W, F]
         batch, height, width, _ = h.shape
         conv = nn.Conv(
-            *(4 * self.features, (2, 2)),
+            features=4 * self.features,
+            kernel_size=(2, 2),
             padding=((1, 1), (1, 1)),  # the blocks overlap the edge by a pixel
             dtype=self.dtype,
             conv_general_dilated=convolve,

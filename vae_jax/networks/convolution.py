@@ -34,7 +34,8 @@ def convolve(
         strides: along H and W; each divides the size of the kernel along its axis.
         padding: "SAME", "VALID" or pairs of pixels before and after H and W.
         dimension_numbers: those of images with channels last.
-        **settings: of `lax.conv_general_dilated`; no dilation and no groups.
+        **settings: further arguments of `lax.conv_general_dilated`; dilation and
+            groups are not supported.
 
     Returns:
         [B, H', W', F].
@@ -45,7 +46,7 @@ def convolve(
     dilations = [settings.get(name) for name in ("lhs_dilation", "rhs_dilation")]
     plain = all(d is None or set(d) == {1} for d in dilations)
     if not plain or settings.get("feature_group_count", 1) != 1:
-        raise ValueError("convolve knows no dilation and no groups")
+        raise ValueError("convolve does not support dilation or groups")
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
 
@@ -71,7 +72,7 @@ def _without_stride(
     (s, t), (h, w) = strides, kernel.shape[:2]
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     height, width = x.shape[1] // s, x.shape[2] // t
-    x = x[:, : height * s, : width * t]  # no output pixel sees what fills no block
+    x = x[:, : height * s, : width * t]  # pixels of incomplete blocks are not used
     x = x.reshape(batch, height, s, width, t, channels)
     x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height, width, -1)
     kernel = kernel.reshape(h // s, s, w // t, t, channels, -1)

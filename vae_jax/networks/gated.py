@@ -1,6 +1,7 @@
 """Gated multilayer perceptrons: linear layers times a sigmoid of other linear layers.
 
-Source: Tomczak and Welling 2018, section 5 (after Dauphin et al. 2016).
+Source: Tomczak and Welling 2018, arXiv:1705.07120, section 5, after Dauphin et al.
+2017, arXiv:1612.08083.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What an objective is: a pair of functions, and what it asks of a model."""
+"""An objective: a pair of functions, and what it requires of a model."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -75,7 +75,7 @@ def objective(
         one_layer: see `Objective`.
 
     Returns:
-        An objective without parameters.
+        The objective, without parameters of its own.
     """
 
     def init(key: Key, output: Any) -> Params:
@@ -101,10 +101,10 @@ def with_gradient_of(loss: Array, surrogate: Array) -> Array:
 
     Args:
         loss: a scalar.
-        surrogate: a scalar of which only the gradient is wanted.
+        surrogate: a scalar of which only the gradient is used.
 
     Returns:
-        A scalar.
+        A scalar with the value of `loss` and the gradient of both.
     """
     return loss + surrogate - jax.lax.stop_gradient(surrogate)
 

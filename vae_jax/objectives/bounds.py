@@ -2,8 +2,8 @@
 
 With z_k ~ q(z | x) and log w_k = log p(x, z_k) - log q(z_k | x), every bound here is a
 function of the log-weights [K, B] that gives one number per example [B]; its objective
-is minus the mean over examples. Groups of samples are what the objective sees on the
-sample axis, so K is the trainer's `num_samples`.
+is minus the mean over examples. Groups divide the sample axis, and K is the trainer's
+`num_samples`.
 
 With a `kl_weight` in hparams, the loss uses log p(x | z) + kl_weight * (log p(z) -
 log q(z | x)) for warm-up. The metrics "elbo" and "bound" are always at weight 1.
@@ -155,11 +155,11 @@ def stl_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metric
     parameters of q. What is left out has mean zero, so the gradient stays unbiased, and
     it becomes exactly zero, sample by sample, where q is the exact posterior. For the
     mean of log-weights only: with the IWAE bound this estimator is biased (Tucker et
-    al. 2019, section 3), and `dreg` is the one that is not. Source: Roeder et al. 2017,
-    arXiv:1703.09194, section 3.
+    al. 2019, arXiv:1810.04152, section 3), and `dreg` is the one that is not.
+    Source: Roeder et al. 2017, arXiv:1703.09194, section 3.
 
     Args:
-        output: with a leading sample axis K.
+        output: output of the model with a leading sample axis K.
         x: [B, ...].
         hparams: optionally "kl_weight".
 

@@ -28,7 +28,7 @@ def distortion_and_rate(output: VAEOutput, x: Any) -> tuple[Array, Array]:
     """The two parts of -ELBO per example, averaged over samples.
 
     Args:
-        output: with a leading sample axis K.
+        output: output of the model with a leading sample axis K.
         x: [B, ...].
 
     Returns:
@@ -55,7 +55,7 @@ def elbo_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metri
     equation 4; Kingma et al. 2016, arXiv:1606.04934, appendix C.8 (free bits).
 
     Args:
-        output: with a leading sample axis K.
+        output: output of the model with a leading sample axis K.
         x: [B, ...].
         hparams: "kl_weight" and, optionally, "free_nats" (nats per dimension).
 
@@ -83,7 +83,7 @@ def capacity_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, M
     equation 8.
 
     Args:
-        output: with a leading sample axis K.
+        output: output of the model with a leading sample axis K.
         x: [B, ...].
         hparams: "kl_weight" and "capacity" (nats).
 

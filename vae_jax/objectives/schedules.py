@@ -25,7 +25,7 @@ def constant(step: Array, warmup_steps: Array) -> Array:
 def linear(step: Array, warmup_steps: Array) -> Array:
     """From 0 to 1 in a straight line over `warmup_steps`, then 1; 1 if that is 0.
 
-    Source: Sonderby et al. 2016, section 2.3.
+    Source: Sønderby et al. 2016, arXiv:1602.02282, section 2.3.
     """
     return jnp.where(
         warmup_steps > 0, _progress(step, warmup_steps).clip(0.0, 1.0), 1.0
@@ -35,7 +35,7 @@ def linear(step: Array, warmup_steps: Array) -> Array:
 def sigmoid(step: Array, warmup_steps: Array) -> Array:
     """1 / (1 + exp(-10 (step / warmup_steps - 1/2))): .007 at 0, .993 at the end.
 
-    Source: Bowman et al. 2016, section 3.1, with that slope.
+    Source: Bowman et al. 2016, arXiv:1511.06349, section 3.1, with that slope.
     """
     rise = jax.nn.sigmoid(10.0 * (_progress(step, warmup_steps) - 0.5))
     return jnp.where(warmup_steps > 0, rise, 1.0)
@@ -44,7 +44,8 @@ def sigmoid(step: Array, warmup_steps: Array) -> Array:
 def cyclical(step: Array, warmup_steps: Array) -> Array:
     """Linear over `warmup_steps`, as long again at 1, then back to 0, over and over.
 
-    Source: Fu et al. 2019, equation 6, with R = 1/2 and a period of 2 warmup_steps.
+    Source: Fu et al. 2019, arXiv:1903.10145, equation 6, with R = 1/2 and a period of
+    2 warmup_steps.
     """
     phase = jnp.mod(_progress(step, warmup_steps), 2.0)
     return jnp.where(warmup_steps > 0, phase.clip(0.0, 1.0), 1.0)

@@ -1,4 +1,4 @@
-"""What a user is told of the data before training starts."""
+"""Log lines about the data, written before training starts."""
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -15,10 +15,10 @@ MOST_NOISE = 0.5
 
 
 def announce(config: ConfigDict, dataset: Dataset) -> None:
-    """Logs one line on the data set, and one more where binarisation hides it.
+    """Logs one line on the data set, and a warning if binarisation turns it into noise.
 
     Args:
-        config: of the run that is to be trained.
+        config: config of the run to be trained.
         dataset: its images.
     """
     if not processes.is_first():
@@ -29,8 +29,8 @@ def announce(config: ConfigDict, dataset: Dataset) -> None:
     noise = binarization_noise(dataset.train.images)
     if noise > MOST_NOISE:
         logging.warning(
-            "data.binarize=dynamic turns %s into noise: %.0f%% of the variance of what"
-            " the model sees comes from the draws, not from the images. For grey or"
+            "data.binarize=dynamic turns %s into noise: %.0f%% of the variance of"
+            " the model's input comes from the draws, not from the images. For grey or"
             " colour images set data.binarize=none and model.likelihood=logistic, or"
             " start from configs/photos.py",
             one_line(dataset.name),

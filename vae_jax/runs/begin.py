@@ -27,14 +27,14 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     """The newest checkpoint of a program's members, or else new states of them.
 
     New states have the parameters of the run that `config.train.init_from` names. A
-    training that goes on does not need that run any more.
+    resumed training no longer needs that run.
 
     Args:
         program: the members.
-        store: of their checkpoints.
+        store: store of their checkpoints.
 
     Returns:
-        The number of updates made, what is there of all members, [M, ...], and how
+        The number of updates made, the state of all members, [M, ...], and how
         training went until then.
 
     Raises:
@@ -69,7 +69,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
             f" train.num_steps={train.num_steps}: set train.num_steps={step} or more"
         )
     logging.info(
-        "%s: going on from step %d of %d", program.store, step, train.num_steps
+        "%s: resuming from step %d of %d", program.store, step, train.num_steps
     )
     course = Course.from_meta(meta)
     course.has_stopped = saved.best is not None and all_stopped(
@@ -79,7 +79,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
 
 
 def _parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | None:
-    """The parameters of the run that `config.train.init_from` names, None without.
+    """The parameters of the run that `config.train.init_from` names, or None.
 
     Raises:
         ConfigError: that run's model has other parameters; names the first.

@@ -11,7 +11,7 @@ from vae_jax.types import Array, Params
 
 @struct.dataclass
 class Best:
-    """What was best so far of one run, or of each of M members of a program."""
+    """Best parameters so far, of one run or of each of M members of a program."""
 
     variables: Params | Variables  # of the model, [...] or [M, ...]
     elbo: Array  # of the validation split, nats, [] or [M]
@@ -31,16 +31,16 @@ class Best:
         )
 
     def has_stopped(self, patience: int) -> Array:
-        """Whether `patience` evaluations brought nothing better; never if it is 0."""
+        """Whether `patience` evaluations brought no improvement; never if it is 0."""
         return (self.since >= patience) & (patience > 0)
 
 
 @struct.dataclass
 class Saved:
-    """What a checkpoint holds of a run, or of a program's members."""
+    """Content of a checkpoint of one run, or of the members of a program."""
 
     state: TrainState
-    best: Best | None = None  # where the config asks for it
+    best: Best | None = None  # if the config keeps it
 
     @classmethod
     def new(cls, state: TrainState, keeps_best: bool) -> "Saved":
@@ -70,11 +70,11 @@ def updated(best: Best, state: TrainState, elbo: Array, patience: int) -> Best:
     Args:
         best: before it.
         state: the state that was evaluated.
-        elbo: of the validation split, nats, [] or [M]; NaN is never better.
+        elbo: ELBO of the validation split, nats, [] or [M]; NaN is never better.
         patience: see `Best.has_stopped`.
 
     Returns:
-        The best of both.
+        The better of both, member by member.
     """
     stopped = best.has_stopped(patience)
     better = (elbo > best.elbo) & ~stopped
@@ -92,5 +92,5 @@ def updated(best: Best, state: TrainState, elbo: Array, patience: int) -> Best:
 
 
 def all_stopped(best: Best, patience: int) -> bool:
-    """Whether every member has stopped, see `Best.has_stopped`; waits."""
+    """Whether every member has stopped, see `Best.has_stopped`; blocks."""
     return bool(fetch(best.has_stopped(patience)).all())

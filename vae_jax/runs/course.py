@@ -1,4 +1,4 @@
-"""What is known of a training while it goes on, and afterwards."""
+"""Facts about a training, gathered while it runs."""
 
 import dataclasses
 from typing import Any
@@ -10,13 +10,13 @@ class Course:
 
     seconds: float = 0.0  # of training, evaluations included
     failed: dict[int, int] = dataclasses.field(default_factory=dict)
-    """Of members whose loss was not finite the step where that began."""
+    """For each member whose loss was not finite, the first such step."""
     has_stopped: bool = False  # no member's validation gets better any more
     signal: int = 0  # that asked to stop
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What a checkpoint says of it, as JSON."""
+        """The JSON form that checkpoints keep."""
         failed = {str(m): step for m, step in self.failed.items()}
         return {"train_seconds": self.seconds, "failed": failed}
 

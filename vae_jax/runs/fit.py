@@ -42,10 +42,10 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
 
     Args:
         program: what is trained; its folders are claimed.
-        title: of the progress bar.
+        title: title of the progress bar.
 
     Returns:
-        What the last checkpoint holds of all members, [M, ...], and how it went.
+        The content of the last checkpoint for all members, [M, ...], and its course.
 
     Raises:
         NonFiniteLossError: the loss of every member is not finite.
@@ -54,7 +54,7 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
     train, layout = program.config.train, program.layout
     entered = time.monotonic()
     with contextlib.ExitStack() as stack:
-        # Outermost, so that signals wait until the last save is safe.
+        # Outermost, so that signals are held until the last save is on disk.
         asked = stack.enter_context(signals.deferred())
         store = stack.enter_context(Store(program))
         start, saved, course = restore_or_begin(program, store)
@@ -88,7 +88,9 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         step, best = start, saved.best
         for chunk in chunks:
             if chunk.span.start == start:
-                logging.info("first step after %.1f s", time.monotonic() - entered)
+                logging.info(
+                    "compiled; the first step took %.1f s", time.monotonic() - entered
+                )
             step, metrics = chunk.span.end, chunk.means()
             _note_failures(program, chunk, metrics["loss"], course, store)
             reports.training(step, metrics, course.failed)
@@ -177,8 +179,8 @@ def make_batches(
 
     Args:
         config: its data and train parts are read.
-        examples: of the training split.
-        layout: of the training.
+        examples: examples of the training split.
+        layout: placement of arrays on the devices.
 
     Returns:
         The batches, the same either way, and a bound on the steps of a chunk.
@@ -204,7 +206,7 @@ def make_batches(
             f" {data.batch_size // shards} images of {each} bytes"
         )
     logging.info(
-        "streaming: the %.4g MB of images are more than data.device_budget_mb=%g",
+        "streaming: %.4g MB of images exceed data.device_budget_mb=%g",
         total / 1e6,
         data.device_budget_mb,
     )

@@ -35,13 +35,13 @@ def train_grid(
     members_per_program: int = 0,
     mesh: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains every combination of swept values and seeds, or goes on with it.
+    """Trains or resumes every combination of swept values and seeds.
 
     Each member ends as an ordinary run in workdir/members/NAME.
 
     Args:
-        config: of everything that is not swept.
-        workdir: of the grid; it may hold the same grid, unfinished or done.
+        config: config with the values of all fields that are not swept.
+        workdir: folder of the grid; it may hold the same grid, unfinished or done.
         sweeps: "field=value,value,...", see `sweep.parse_sweep`.
         seeds: runs per combination.
         mode: see `training.loop.over_members`.
@@ -118,7 +118,7 @@ def _make_programs(
     wished: int,
     mesh: Mapping[str, int] | None,
 ) -> list[Program]:
-    """The programs of a grid, with as many members as are wished, or else as fit.
+    """The programs of a grid, with the given number of members, or else as many as fit.
 
     Raises:
         ConfigError: one of them does not fit into memory; nothing is trained yet.

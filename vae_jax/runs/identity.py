@@ -1,4 +1,4 @@
-"""What makes a run the same run, and the files that say so: config.json and data.json.
+"""The identity of a run, and the files that record it: config.json and data.json.
 
 A run is its config and its data. Some fields are free: they say where the data lie, how
 often something is written, or what is measured at the end, and change no parameter.
@@ -22,8 +22,11 @@ from vae_jax.runs.imported import check_imported
 from vae_jax.storage.records import read_json, write_json
 
 FREE_FIELDS = (
-    *("data.dir", "data.device_budget_mb"),
-    *("train.log_every", "train.checkpoint_every", "train.max_to_keep"),
+    "data.dir",
+    "data.device_budget_mb",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.max_to_keep",
 )
 LENGTH = "train.num_steps"
 
@@ -34,7 +37,7 @@ def is_free(field: str) -> bool:
 
 
 class Standing(NamedTuple):
-    """How a config stands to what a workdir holds."""
+    """How a config compares with the content of a workdir."""
 
     is_new: bool  # the workdir holds nothing that was trained
     changed: tuple[str, ...] = ()  # fields with other values that leave the run itself
@@ -52,7 +55,7 @@ def compare(
 
     Args:
         workdir: the folder of a run, or of one to be.
-        config: of the run that is wanted.
+        config: config of the requested run.
         has_checkpoint: whether something of the run was saved; None: look into the
             workdir. Where nothing was saved, any config may take it.
 
@@ -113,7 +116,7 @@ def holds_checkpoint(folder: pathlib.Path) -> bool:
 def claim(
     workdir: pathlib.Path, config: ConfigDict, dataset: Dataset, standing: Standing
 ) -> None:
-    """Writes what the run is, if it is new or its free fields changed.
+    """Writes config and data of the run, if it is new or its free fields changed.
 
     The results of a finished run that has something left to do are kept as
     results.previous.json.
@@ -133,7 +136,7 @@ def claim(
 
 
 def check_same_data(workdir: pathlib.Path, dataset: Dataset) -> None:
-    """Compares a data set with the one that the run in `workdir` saw.
+    """Compares a data set with the one that the run in `workdir` was trained on.
 
     Raises:
         DataError: they are not the same.
@@ -194,7 +197,7 @@ def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
     """The content of results.json.
 
     Raises:
-        DataError: it is missing, damaged, or holds what is no number.
+        DataError: it is missing, damaged, or holds a value that is not a number.
     """
     path = workdir / "results.json"
     results = read_json(path)
@@ -205,7 +208,7 @@ def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """What data.json says of a data set."""
+    """Content of data.json for a data set."""
     return {
         "name": dataset.name,
         **dataset.spec.to_json(),
@@ -216,14 +219,14 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def digest(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """A digest of what makes a run the same run, for its checkpoints.
+    """A digest of the identity of a run, for its checkpoints.
 
     Args:
         config: the content of config.json, nested.
         data: the content of data.json.
 
     Returns:
-        64 hexadecimal digits; equal for configs that `compare` takes for one run.
+        64 hexadecimal digits; equal for configs that `compare` counts as one run.
     """
     flat = build.flatten(json.loads(json.dumps(config)))
     fields = {

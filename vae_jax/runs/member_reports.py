@@ -1,4 +1,4 @@
-"""What is told while a program trains: metrics of its members, and a progress bar."""
+"""Reports while a program trains: metrics of its members, and a progress bar."""
 
 import contextlib
 import pathlib
@@ -26,8 +26,8 @@ class MemberReports:
         """Opens the files.
 
         Args:
-            folders: of the members.
-            title: of the progress bar.
+            folders: folders of the members.
+            title: title of the progress bar.
             start: number of updates already made.
             num_steps: number of updates at the end.
         """
@@ -76,7 +76,7 @@ class MemberReports:
             self._write(step, m, {f"eval/{k}": v for k, v in values.items()})
 
     def flush(self) -> None:
-        """Returns once everything told is on disk."""
+        """Returns once everything reported is on disk."""
         for writer in self._writers:
             writer.flush()
 

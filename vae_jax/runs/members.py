@@ -16,7 +16,7 @@ def folder(workdir: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:
-    """What grid.json says of a grid."""
+    """Content of grid.json."""
     return {"mode": mode, "members": {entry.name: dict(entry.values) for entry in grid}}
 
 
@@ -26,7 +26,7 @@ def compare(
     """Compares a grid with what a workdir holds.
 
     Returns:
-        How each member's config stands to what lies in its folder.
+        The standing of each member's config to the content of its folder.
 
     Raises:
         ConfigError: that is a single run, or another grid that saved something, or the

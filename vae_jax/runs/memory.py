@@ -1,8 +1,7 @@
-"""Whether a config fits into memory, asked before anything large is made.
+"""Checks that a config fits into memory, made before anything large is.
 
-`needs` finds what must be there at the least; here that is compared with what the
-machine has, so a run that is let pass may still run out of memory:
-`out_of_memory_line` is for that.
+`needs` gives a lower bound, which is compared here with the memory of the machine. A
+run that passes may still run out of memory: `out_of_memory_line` is for that.
 """
 
 import math
@@ -55,7 +54,7 @@ def check_memory(
     Args:
         config: a config that `check_numbers` has passed.
         dataset: its images.
-        arrays: of one member, from `needs.trace`.
+        arrays: shapes of the arrays of one member, from `needs.trace`.
         members: runs that are computed side by side.
 
     Raises:
@@ -70,9 +69,9 @@ def check_samples(config: ConfigDict, spec: DataSpec, name: str, num: int) -> No
     """Refuses more draws than the memory of the host holds.
 
     Args:
-        config: of the run.
-        spec: of the data.
-        name: of the flag.
+        config: config of the run.
+        spec: shapes and sizes of the data.
+        name: name of the flag.
         num: how many draws, each with its code, its mean and its pixels.
 
     Raises:
@@ -87,7 +86,7 @@ def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> N
     """Refuses an annealing whose temperatures or chains are too many for the memory.
 
     Args:
-        spec: of the data.
+        spec: shapes and sizes of the data.
         num_temperatures: T.
         num_chains: per image.
 
@@ -105,10 +104,10 @@ def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> N
 
 
 def check_count(name: str, value: int) -> None:
-    """Refuses a number of samples or steps that 32 bits can't count.
+    """Refuses a number of samples or steps too large for 32 bits.
 
     Args:
-        name: of the field or flag.
+        name: name of the field or flag.
         value: how many.
 
     Raises:
@@ -116,7 +115,7 @@ def check_count(name: str, value: int) -> None:
     """
     if value > COUNTED:
         raise ConfigError(
-            f"{name}={value}: is counted in 32 bits, and must be at most {COUNTED}"
+            f"{name}={value}: must be at most {COUNTED}, as 32 bits count it"
         )
 
 
@@ -157,10 +156,10 @@ def out_of_memory_line(error: BaseException) -> str | None:
     """One line for an error that says that memory ran out; None for any other error.
 
     Args:
-        error: of JAX, or Python's MemoryError.
+        error: exception from JAX, or Python's MemoryError.
 
     Returns:
-        What happened and what to make smaller.
+        A line that says what happened and what to make smaller.
     """
     text = str(error)
     if not isinstance(error, MemoryError) and not (

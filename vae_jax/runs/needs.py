@@ -1,7 +1,7 @@
-"""What a training needs of memory at the least, from the shapes of its arrays.
+"""A lower bound on the memory of a training, from the shapes of its arrays.
 
 The shapes are those of the state and of one pass forward, traced and never computed, so
-what a model is made of stands in the model alone, and a new one counts like the others.
+nothing here depends on the kind of model.
 """
 
 import math
@@ -34,12 +34,12 @@ class Need(NamedTuple):
 
 
 def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
-    """The arrays of a training of one member; computes none, so any size may be asked.
+    """The arrays of a training of one member; only their shapes are computed.
 
     Args:
         config: a config that `memory.check_numbers` has passed.
-        spec: of the data.
-        trainer: of this config; `fit` does not trace its `init` again.
+        spec: shapes and sizes of the data.
+        trainer: trainer of this config; `fit` does not trace its `init` again.
 
     Returns:
         Shapes by name: `state/...` is what a checkpoint holds, `gradient/...` is as
@@ -78,16 +78,16 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
 def needs(
     config: ConfigDict, dataset: Dataset, arrays: Arrays, members: int
 ) -> Iterator[Need]:
-    """What is there at the same time during a step, and less than a step really takes.
+    """Arrays that exist at the same time during a step: less than a step really takes.
 
     Args:
-        config: of the training.
+        config: config of the training.
         dataset: its images.
-        arrays: of one member, from `trace`.
+        arrays: shapes of the arrays of one member, from `trace`.
         members: runs that are computed side by side.
 
     Yields:
-        One need after the other.
+        The needs, one after the other.
     """
     name, leaf = max(arrays.items(), key=lambda item: num_bytes(item[1]))
     shape = (members, *leaf.shape) if members > 1 else leaf.shape
@@ -125,7 +125,7 @@ def num_bytes(leaf: jax.ShapeDtypeStruct) -> int:
 
 
 def _made_of(shape: Sequence[int], numbers: Sequence[tuple[str, int]]) -> list[str]:
-    """Which numbers a shape is made of: of each long axis the largest that divides it.
+    """The factors of a shape: for each long axis the largest number that divides it.
 
     An axis may hold several, as two moments for each latent dimension; a number below
     the root of the axis would divide it by chance.

@@ -1,6 +1,6 @@
-"""Several processes that are one run: they agree before they start, and fail together.
+"""Several processes of one run: they compare flags at the start, and fail together.
 
-With one process everything here does nothing.
+With one process nothing here has an effect.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from vae_jax.errors import ConfigError, VAEJaxError
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes files and talks."""
+    """Whether this is process 0, the only one that writes files and logs."""
     return jax.process_index() == 0
 
 
@@ -29,7 +29,7 @@ def together() -> Iterator[None]:
     """An error within it, in any process, is raised in all; also a barrier.
 
     Raises:
-        VAEJaxError: what another process failed of.
+        VAEJaxError: the error of another process.
     """
     failure: Exception | None = None
     try:
@@ -48,7 +48,7 @@ def agree_on_flags(config: ConfigDict, flags: Mapping[str, Any]) -> None:
     """Refuses processes that were not started for the same run.
 
     Args:
-        config: of the run; data.dir alone may differ.
+        config: config of the run; only data.dir may differ between processes.
         flags: whatever else must be equal; what JSON can hold.
 
     Raises:
@@ -66,7 +66,7 @@ def agree_on_flags(config: ConfigDict, flags: Mapping[str, Any]) -> None:
 
 
 def agree_on_file(path: pathlib.Path) -> bool:
-    """Whether a file is there.
+    """Whether a file exists.
 
     Raises:
         ConfigError: in every process, if some see it and some don't.

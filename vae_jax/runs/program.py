@@ -52,7 +52,7 @@ class Program:
 
     @property
     def config(self) -> ConfigDict:
-        """Of what all members have in common."""
+        """The config of what all members have in common."""
         return self.configs[0]
 
     @property
@@ -66,7 +66,7 @@ class Program:
 
     @functools.cached_property
     def digests(self) -> list[str]:
-        """Of each member, see `identity.digest`."""
+        """The digest of each member, see `identity.digest`."""
         data = identity.describe(self.dataset)
         return [identity.digest(config.to_dict(), data) for config in self.configs]
 
@@ -95,7 +95,7 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
         datasets: those loaded before, by their part of the config; gets this one.
 
     Returns:
-        What all configs share that differ from this one in traced numbers and seed.
+        A value shared by all configs that differ in traced numbers and seed only.
 
     Raises:
         VAEJaxError: the data are unusable or don't suit the config, or a number of the

@@ -23,10 +23,10 @@ def run_data(
     heldout: str = "test",
     count: int | None = None,
 ) -> Data:
-    """What measures are given of a run's data.
+    """The data of a run, in the form that measures take.
 
     Args:
-        config: of the run; its data part is read.
+        config: config of the run; only its data part is read.
         dataset: its images.
         heldout: "train", "validation" or "test": the split that is measured on.
         count: at most so many of its examples, evenly spread over it; None: all.
@@ -52,10 +52,10 @@ def run_data(
 
 
 def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
-    """One split as a run's model is given it.
+    """One split in the form that a run's model takes.
 
     Args:
-        config: of the run; its data part is read.
+        config: config of the run; only its data part is read.
         dataset: its images.
         name: "train", "validation" or "test".
     """

@@ -1,8 +1,8 @@
 """Signals that ask a program to stop: SIGINT, SIGTERM and SIGHUP.
 
-The first one raises `Interrupted` wherever the program is, so that files are left in
-good order; within `deferred` it waits until the program asks. All that follow are
-ignored: an impatient second signal must not tear a checkpoint that is being saved.
+The first one raises `Interrupted` wherever the program is, and files stay consistent;
+within `deferred` it is held until the program asks. Later signals are ignored: a second
+one must not interrupt a checkpoint that is being saved.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked the program to stop; what was trained is saved."""
 
     def __init__(self, number: int, where: str = "") -> None:
-        """Says how to go on.
+        """Error that says how to resume.
 
         Args:
-            number: of the signal.
+            number: number of the signal.
             where: the program was, such as " at step 20 of 40".
         """
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}{where}; run the same command to go on")
+        super().__init__(f"stopped by {name}{where}; run the same command to resume")
         self.status = 128 + number  # what a shell reports of a program that it ended
 
 
@@ -74,10 +74,10 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Callable[[], int]]:
-    """Within it signals wait; the function it gives says which one came, or 0.
+    """Holds signals back; the function it yields returns the one that came, or 0.
 
-    One that came and was not asked for raises `Interrupted` at the end. Of several
-    processes it is enough that one gets a signal: all are told at the same step.
+    A signal that was not asked for raises `Interrupted` at the end. Of several
+    processes it is enough that one gets a signal: all see it at the same step.
 
     Raises:
         Interrupted: see above.

@@ -1,4 +1,4 @@
-"""Trains one config in a workdir, or goes on where it was interrupted."""
+"""Trains one config in a workdir, or resumes it."""
 
 import pathlib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def train(
     *,
     mesh: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Trains a config in a workdir, or goes on where it was interrupted.
+    """Trains a config in a workdir, or resumes an interrupted training.
 
     A finished run is evaluated again if `config.eval` has changed, and trained further
     if `config.train.num_steps` is larger; see `identity.compare`.
@@ -32,7 +32,7 @@ def train(
         workdir: made if it is missing. It may hold the same run, unfinished or done.
             Several processes must share it.
         mesh: how many devices along which axis, see `training.mesh.make_layout`. A run
-            may go on with another mesh.
+            may be resumed with another mesh.
 
     Returns:
         The content of results.json.

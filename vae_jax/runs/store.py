@@ -19,10 +19,10 @@ class Store:
     """
 
     def __init__(self, program: Program) -> None:
-        """Touches nothing yet.
+        """Prepares the store without reading or writing.
 
         Args:
-            program: the members, and where they lie.
+            program: the members, with their folders.
         """
         self._program = program
         digests = program.digests

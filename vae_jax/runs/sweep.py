@@ -54,7 +54,7 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     seen = set()
     for value in values:
         if value in seen:
-            raise ConfigError(f"--sweep={text}: {value} stands there twice")
+            raise ConfigError(f"--sweep={text}: {value} is given twice")
         seen.add(value)
     return field, values
 
@@ -74,7 +74,7 @@ def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Membe
     """All combinations of the swept values and the seeds config.seed, + 1, ...
 
     Args:
-        config: of everything that is not swept.
+        config: config with the values of all fields that are not swept.
         sweeps: texts for `parse_sweep`.
         seeds: how many, at least 1; must be 1 where the seed itself is swept.
 

@@ -15,12 +15,12 @@ from vae_jax.storage import lock
 def train_program(
     program: Program, standings: Sequence[identity.Standing], title: str
 ) -> list[dict[str, Any]]:
-    """Trains and finishes the members of a program, or goes on with them.
+    """Trains or resumes the members of a program, and finishes them.
 
     Args:
         program: the members; their workdir is locked.
-        standings: of each member to what its folder holds, taken since.
-        title: of the progress bar.
+        standings: how each member stands to the content of its folder.
+        title: title of the progress bar.
 
     Returns:
         For each member the content of its results.json, or `failed_at_step` alone if
@@ -44,8 +44,8 @@ def finished(
     """The results of runs that are all finished and have nothing left to do.
 
     Args:
-        folders: of the runs.
-        standings: of their configs to what the folders hold.
+        folders: folders of the runs.
+        standings: how their configs stand to the content of the folders.
 
     Returns:
         The content of each results.json; None if there is something to do.
@@ -60,7 +60,7 @@ def finished(
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other programs out of a workdir; of several processes the first holds it.
+    """Keeps other programs out of a workdir; process 0 holds the lock.
 
     Raises:
         ConfigError: another program trains there.
@@ -74,11 +74,11 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 
 def claim(program: Program, standings: Sequence[identity.Standing]) -> None:
-    """Writes what each member is, once all are known to go on with the same data.
+    """Writes config and data of each member, once all are known to have the same data.
 
     Args:
         program: the members; their workdir is locked.
-        standings: of each member to what its folder holds.
+        standings: how each member stands to the content of its folder.
 
     Raises:
         DataError: a member was trained on other data.

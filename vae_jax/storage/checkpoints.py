@@ -115,7 +115,7 @@ class Checkpoints:
         A newer step that is damaged (flipped bit, truncated or missing file) or that
         belongs elsewhere (copied from another run, or under another number) is moved
         to `damaged/` with a warning, once an older step has proved to be good. Another
-        program may go on saving: if a step can't be read and there are newer ones by
+        program may keep saving: if a step can't be read and there are newer ones by
         then, it was being deleted, and the newest one is read.
 
         Args:
@@ -142,7 +142,7 @@ class Checkpoints:
             try:
                 state, meta = self._read(candidate, abstract_state)
             except _DamageError as damage:
-                if step is None and _all_agree(self._goes_on(steps)):
+                if step is None and _all_agree(self._has_newer(steps)):
                     return self.restore(abstract_state)
                 damaged[candidate] = str(damage)
                 continue
@@ -164,7 +164,7 @@ class Checkpoints:
         names = [path.name for path in self.directory.iterdir() if path.is_dir()]
         return sorted(int(n) for n in names if re.fullmatch("0|[1-9][0-9]*", n))
 
-    def _goes_on(self, steps: list[int]) -> bool:
+    def _has_newer(self, steps: list[int]) -> bool:
         """Whether newer steps have appeared since these were listed."""
         return self.all_steps()[-1:] > steps[-1:]
 
@@ -175,7 +175,7 @@ class Checkpoints:
                 self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, then releases the background threads."""
+        """Waits for saves to end, then releases the background threads."""
         try:
             self.wait()
         finally:
@@ -266,7 +266,7 @@ class Checkpoints:
                     f"checkpoint {path} of step {step} {reason}; {outcome};"
                     f" step {good} is used instead"
                 )
-        _all_agree(True)  # nobody goes on before the files are moved
+        _all_agree(True)  # a barrier: no process continues before the files are moved
         if self._manager is not None:
             self._manager.reload()
 

@@ -19,7 +19,7 @@ NAME = ".lock"
 
 @contextlib.contextmanager
 def held(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps every other program that asks for the lock out of a folder.
+    """Keeps other programs that take the lock out of a folder.
 
     The lock is `files.locked` on the file .lock, which says who holds it and is removed
     at the end. A disk without locks, as some shared ones are, gives a warning instead.
@@ -41,7 +41,9 @@ def held(folder: pathlib.Path) -> Iterator[None]:
     def warn(error: Exception) -> None:
         reason = getattr(error, "strerror", None) or error
         logging.warning(
-            "%s can't be locked (%s): start no second training in it", folder, reason
+            "%s can't be locked (%s): do not start a second training in it",
+            folder,
+            reason,
         )
 
     path = folder / NAME
@@ -62,7 +64,7 @@ def _own_record() -> dict[str, str | int]:
 
 
 def _holder(file: IO[bytes]) -> str:
-    """What the holder wrote of itself; empty if it has not come to that yet."""
+    """What the holder wrote about itself; empty if it has not written yet."""
     try:
         file.seek(0)
         record = json.load(file)

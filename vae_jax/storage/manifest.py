@@ -1,4 +1,4 @@
-"""What a checkpoint should hold, written beside it: names, shapes, dtypes, CRC-32.
+"""Content of a checkpoint, written beside it: names, shapes, dtypes, CRC-32.
 
 A manifest maps the name of each array ("params/encoder/bias") to
 `{"array": "float32[3, 4]", "crc32": 123}`. It is stored sealed, that is together with
@@ -70,7 +70,7 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives back what was sealed.
+    """The content that was sealed.
 
     Raises:
         ValueError: the content is not what was sealed.
@@ -86,5 +86,5 @@ def json_crc32(content: Any) -> int:
 
 
 def _crc32(array: np.ndarray) -> int:
-    """Of the bytes in C order, which are copied only if they do not lie so."""
+    """CRC-32 of the array's bytes in C order (copied only if not contiguous)."""
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

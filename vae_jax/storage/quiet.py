@@ -1,6 +1,6 @@
-"""Keeps to itself what Orbax and TensorStore print when a read or a write fails.
+"""Silences what Orbax and TensorStore print when a read or a write fails.
 
-The error is raised, too, and becomes one line; theirs are dozens.
+The error is also raised and becomes one line, where they print dozens.
 """
 
 import logging as std_logging
@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-_NEVER_TOLD = (
+_NEVER_RETRIEVED = (
     "Task exception was never retrieved",
     "Future exception was never retrieved",
 )
@@ -38,12 +38,12 @@ def _is_no_orbax_error(record: std_logging.LogRecord) -> bool:
 
 
 def _is_no_other_failure(record: std_logging.LogRecord) -> bool:
-    """Whether it is not of a second read that failed beside the one that was told.
+    """Whether it is not a second failed read beside the one already reported.
 
     The errors of TensorStore come from C++: in their traceback is no frame, or only
     that in which asyncio waited for it.
     """
-    if not record.exc_info or not record.getMessage().startswith(_NEVER_TOLD):
+    if not record.exc_info or not record.getMessage().startswith(_NEVER_RETRIEVED):
         return True
     _, error, trace = record.exc_info
     names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(trace)]

@@ -31,12 +31,12 @@ CHECKSUM = "checksum"
 class MetricWriter:
     """Appends metrics to `metrics.jsonl` and `tensorboard/`; a context manager.
 
-    A run that goes on from `start_step` first drops what a killed run wrote after that
+    A run resumed from `start_step` first drops what a killed run wrote after that
     step, so that no step is counted twice. With several processes, one of them writes.
 
     Args:
-        workdir: of the run; made if it does not exist.
-        start_step: the step that was restored; 0 begins anew and drops everything.
+        workdir: folder of the run; made if it does not exist.
+        start_step: the step that was restored; 0 starts afresh and drops everything.
 
     Raises:
         DataError: the existing `metrics.jsonl` is damaged.
@@ -64,7 +64,7 @@ class MetricWriter:
         try:
             self.close()
         except StorageError:
-            if error is None:  # else what went wrong first is what is told
+            if error is None:  # else the first error is the one to report
                 raise
 
     def scalars(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -111,15 +111,15 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
     """Reads `metrics.jsonl`.
 
     Args:
-        path: of the file.
+        path: file of JSON lines to read.
 
     Returns:
-        One dict a line, {"step": int, name: float or None}. A last line that a killed
+        One dict per line, {"step": int, name: float or None}. A last line that a killed
         run left unfinished is left out.
 
     Raises:
         DataError: the file is missing, or a line that is not the last is damaged, or
-            one holds a value that is no number.
+            one holds a value that is not a number.
     """
     lines = _read_bytes(path).rstrip(b"\n").split(b"\n")
     records: list[dict[str, Any]] = []
@@ -127,7 +127,7 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             if not all(_is_metric(value) for value in record.values()):
-                raise ValueError("a value that is no number")
+                raise ValueError("a value that is not a number")
             records.append({**record, "step": int(record["step"])})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             if number < len(lines):
@@ -146,9 +146,9 @@ def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
     """Writes a mapping as JSON, in its own order, atomically, and with a checksum.
 
     Args:
-        path: of the file; its folder must exist.
-        mapping: of what JSON can hold, and NumPy or JAX scalars and arrays, which
-            become numbers and lists. NaN and infinities become null.
+        path: file to write; its folder must exist.
+        mapping: values that JSON can hold, and NumPy or JAX scalars and arrays,
+            which become numbers and lists. NaN and infinities become null.
 
     Raises:
         StorageError: the file can't be written.
@@ -159,7 +159,7 @@ def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
 
 
 def read_json(path: PathLike) -> dict[str, Any]:
-    """Reads what `write_json` wrote, and warns if it was changed since.
+    """Reads what `write_json` wrote, and warns if it has changed since.
 
     Raises:
         DataError: the file is missing or does not hold a JSON object.
@@ -175,7 +175,9 @@ def read_json(path: PathLike) -> dict[str, Any]:
         raise DataError(f"{path} holds a {type(mapping).__name__}, not a JSON object")
     checksum = mapping.pop(CHECKSUM, None)
     if checksum != json_crc32(mapping):
-        logging.warning("%s is not as it was written: its %s is wrong", path, CHECKSUM)
+        logging.warning(
+            "%s has changed since it was written: its %s is wrong", path, CHECKSUM
+        )
     return mapping
 
 

@@ -1,4 +1,4 @@
-"""Whether the arguments of `vae_trainer` are what they are meant to be.
+"""Checks of the arguments of `vae_trainer`.
 
 A mistake here would otherwise end, much later, in an error of Flax, optax or Python
 that names neither the argument nor what to write.
@@ -46,7 +46,7 @@ def check_module(model: Any) -> None:
             " apply(params, x, key) -> VAEOutput"
         )
     raise ContractError(
-        f"model is {_name(model)}, which is no Flax linen module: {advice}"
+        f"model is {_name(model)}, which is not a Flax linen module: {advice}"
     )
 
 
@@ -183,7 +183,7 @@ def _parameters(function: Any) -> list[str]:
 
 
 def _name(thing: Any) -> str:
-    """What to call an argument in a message."""
+    """The name of an argument in a message."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}"
     if _is_transformation(thing):

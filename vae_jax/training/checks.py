@@ -1,7 +1,7 @@
-"""Whether a model, an objective and a batch fit together, asked before a step runs.
+"""Checks that a model, an objective and a batch fit together.
 
-`check_output` and `check_objective` look at shapes while JAX traces, so a compiled step
-holds nothing of them. `check_support` looks at values, once, where training starts.
+`check_output` and `check_objective` run while JAX traces and add nothing to the
+compiled step. `check_support` reads values, once, where training starts.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ def check_output(output: Any, x: Any) -> None:
     """Raises unless a model's output has the form of the batch it was given.
 
     Draws of the likelihood must look like x (a part of x that `tabular.Product` does
-    not name is not modelled and may look as it likes), and draws of each posterior and
+    not name is not modelled and may have any form), and draws of each posterior and
     prior like the code.
 
     Args:
@@ -93,7 +93,7 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
         The loss, a scalar, and the metrics.
 
     Raises:
-        ContractError: it is no such pair.
+        ContractError: it is not such a pair.
     """
     if not isinstance(result, tuple) or len(result) != 2:
         raise ContractError(
@@ -114,8 +114,8 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
     for name in RESERVED:
         if name in metrics:
             raise ContractError(
-                f"the objective's metrics have the name {name!r}, under which the step"
-                " gives a number of its own: call that metric otherwise"
+                f"the objective's metrics have the name {name!r}, which the step"
+                " uses for a number of its own: give the metric another name"
             )
     return loss, dict(metrics)
 
@@ -126,8 +126,8 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
     Args:
         likelihood: p(x | z); its arrays may be shapes only, as from `jax.eval_shape`.
         x: a batch; arrays that are being traced or lie on another host have no values
-            here and are passed over.
-        name: of x in the message.
+            here and are not checked.
+        name: name of x in the message.
 
     Raises:
         DataError: names the first such value, its place, and what to change.
@@ -153,7 +153,7 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
     else:
         return  # a distribution of the caller's own
     if not _is_array(x):
-        return  # nor is it known which part of x it is of
+        return  # the part of x that it models is not known
     if not _has_values(x) or not (observed is None or _has_values(observed)):
         return
     values = np.asarray(x)
@@ -187,7 +187,7 @@ def _check_latent(latent: Any, name: str) -> None:
         drawn = _draw_of(distribution)
         if drawn is not None and drawn.shape != shape:
             raise ContractError(
-                f"{name}: z has the shape {shape}, but the {part} is of codes of shape"
+                f"{name}: z has the shape {shape}, but the {part} is for codes of shape"
                 f" {drawn.shape}: give the encoder and the prior the same latent_dim"
             )
 
@@ -199,7 +199,7 @@ def _check_facts(distribution: Any, name: str) -> None:
             raise ContractError(
                 f"{name} is of type {type(distribution).__name__}, which has no"
                 f" {fact!r}: let the class inherit from"
-                " vae_jax.distributions.BaseDistribution, which says what is usual"
+                " vae_jax.distributions.BaseDistribution, which has the usual values"
             )
 
 
@@ -235,8 +235,8 @@ def _check_likelihood(drawn: Any, x: Any, name: str) -> None:
 def _check_tree(drawn: Any, x: Any, name: str) -> None:
     """The same for an x that is a tuple, a dataclass or another pytree of arrays.
 
-    A draw of another structure is passed over: the caller's own objective may take from
-    x what it wants.
+    A draw of another structure is not checked: the caller's own objective may use x in
+    any way.
     """
     if jax.tree.structure(x) != jax.tree.structure(drawn):  # type: ignore[operator]
         return
@@ -266,7 +266,7 @@ def _has_values(leaf: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """What to call a value in a message: its type, and its shape if it has one."""
+    """Description of a value in a message: its type, and its shape if it has one."""
     if isinstance(value, Mapping):
         return f"a dict of {sorted(value)}"
     if isinstance(value, tuple):

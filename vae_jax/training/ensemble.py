@@ -18,7 +18,7 @@ def ensemble(trainer: Trainer) -> Trainer:
     step differently once the map stands inside the loop over steps.
 
     Args:
-        trainer: of one member.
+        trainer: trainer of one member.
 
     Returns:
         A trainer with `init(keys [M], x) -> states` and

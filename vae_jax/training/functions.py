@@ -46,10 +46,10 @@ class StatefulModel(NamedTuple):
 
 
 def stateful_model(model: Any) -> StatefulModel:
-    """The two functions of a model, whatever it is.
+    """The two functions of any kind of model.
 
-    Of a Flax linen module, every collection but "params" is state. Its `__call__(x,
-    key)` is told `train` and given `hparams` if it has arguments of these names, and in
+    For a Flax linen module, every collection except "params" is state. Its `__call__(x,
+    key)` is given `train` and `hparams` if it has arguments of these names, and in
     training it has the random stream "dropout". While parameters are made, every
     hyperparameter is 1.
 
@@ -58,7 +58,7 @@ def stateful_model(model: Any) -> StatefulModel:
             `ModelFunctions` or a `StatefulModel`.
 
     Raises:
-        ContractError: it is none of them.
+        ContractError: the model is of another kind.
     """
     if isinstance(model, StatefulModel):
         return model
@@ -73,7 +73,7 @@ def model_functions(model: Any, hparams: Hparams | None = None) -> ModelFunction
 
     Args:
         model: see `stateful_model`.
-        hparams: for a model that takes them.
+        hparams: hyperparameters for a model that takes them.
 
     Returns:
         `init(key, x) -> variables` and `apply(variables, x, key) -> VAEOutput`. The
@@ -205,8 +205,8 @@ def separate_encoder(model: Any, encoder_prefix: str = "encoder") -> StatefulMod
         in_encoder = {name: name.startswith(encoder_prefix) for name in params}
         if len(set(in_encoder.values())) < 2:
             raise ConfigError(
-                f"encoder_prefix={encoder_prefix!r}: must tell the encoder's parameters"
-                f" from the others among {sorted(params)}"
+                f"encoder_prefix={encoder_prefix!r}: must separate the encoder's"
+                f" parameters from the others among {sorted(params)}"
             )
         constant = jax.lax.stop_gradient(params)
         encoder_only = {
@@ -238,16 +238,16 @@ def _without_state(model: ModelFunctions) -> StatefulModel:
 
 
 def _of_module(module: Any) -> StatefulModel:
-    """Of a Flax linen module."""
+    """The functions of a Flax linen module."""
 
-    def told(hparams: Hparams, train: bool) -> dict[str, Any]:
+    def settings_of(hparams: Hparams, train: bool) -> dict[str, Any]:
         offered = {"hparams": hparams, "train": train}
         return {name: v for name, v in offered.items() if takes(module, name)}
 
     def init(key: Key, x: Any) -> tuple[Params, ModelState]:
         params_key, z_key = jax.random.split(key)
         rngs = {"params": params_key, "dropout": stream(params_key, "dropout")}
-        variables = dict(module.init(rngs, x, z_key, **told(any_number(), True)))
+        variables = dict(module.init(rngs, x, z_key, **settings_of(any_number(), True)))
         # An autoencoder or a model without parameters in some part still has "params".
         return variables.pop("params", {}), variables
 
@@ -261,7 +261,7 @@ def _of_module(module: Any) -> StatefulModel:
     ) -> tuple[Any, ModelState]:
         variables = {"params": params, **state}
         rngs = {"dropout": stream(key, "dropout")} if train else None
-        settings = told(hparams, train)
+        settings = settings_of(hparams, train)
         try:
             if train and state:
                 output, state = module.apply(
@@ -278,14 +278,14 @@ def _of_module(module: Any) -> StatefulModel:
 
 
 def _advice(error: flax_errors.FlaxError, train: bool) -> str | None:
-    """What to write where a layer asks for something that it is not given."""
+    """What to write where a layer needs something that it is not given."""
     text = str(error)
     rng = re.match(r'(\S+) needs PRNG for "(\w+)"', text)
     # At apply, only a variable that is missing is drawn from "params" anew.
     if rng and rng[2] != "params":
         if rng[2] != "dropout":
             return (
-                f"{rng[1]} asks for the random stream {rng[2]!r}: a step has the stream"
+                f"{rng[1]} needs the random stream {rng[2]!r}: a step has the stream"
                 " 'dropout' and the key of __call__(x, key), a part of which can be"
                 " given to the layer"
             )

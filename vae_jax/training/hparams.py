@@ -1,4 +1,4 @@
-"""Which hyperparameters a step reads, so that a misspelt name is no silent default."""
+"""Records which hyperparameters a step reads, so that a misspelt name is an error."""
 
 import collections
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from vae_jax.errors import ContractError, nearest
 from vae_jax.types import Hparams
 
-# What would read a name that is often given for nothing.
+# What reads a name that is often given without its reader.
 _READERS = {
     "warmup_steps": "a schedule reads it, such as"
     " schedule=schedules.scale('kl_weight', schedules.linear)",
@@ -21,11 +21,11 @@ _READERS = {
 
 
 class WatchedHparams(dict):
-    """Hyperparameters that note which names are asked for while a step is traced.
+    """Hyperparameters that record which names are read while a step is traced.
 
     A copy of the whole (`{**hparams}`, a loop over it, a passage through `jit`) counts
-    as a question for every name, because nobody sees what happens to the copy;
-    `hparams | {...}` stays watched.
+    as a read of every name, because reads of the copy are not recorded;
+    `hparams | {...}` stays recorded.
     """
 
     def __init__(self, values: Mapping[str, Any], reader: str, asked: set[str]) -> None:
@@ -33,8 +33,8 @@ class WatchedHparams(dict):
 
         Args:
             values: name -> traced number.
-            reader: who is given them, for messages: "the schedule".
-            asked: names asked for so far; grows.
+            reader: their reader, for messages: "the schedule".
+            asked: names read so far; grows.
         """
         super().__init__(values)
         self._reader = reader
@@ -108,11 +108,11 @@ def watch(
 
     Args:
         hparams: name -> traced number.
-        asked: names asked for so far; grows. None: a new set.
+        asked: names read so far; grows. None: a new set.
         name: what to call `hparams` in messages.
 
     Returns:
-        The same numbers, watched.
+        The same numbers, which record the names that are read.
 
     Raises:
         ContractError: they are no mapping.
@@ -133,11 +133,11 @@ def any_number() -> Any:
 
 
 def check_all_read(hparams: Hparams, asked: set[str]) -> None:
-    """Raises if a step was given a number that nothing has asked for.
+    """Raises if a step was given a number that nothing has read.
 
     Args:
         hparams: as given to the step.
-        asked: names that schedule, objective and optimiser have asked for.
+        asked: names that schedule, objective and optimiser have read.
 
     Raises:
         ContractError: names the first such number, and the nearest that is read.

@@ -40,10 +40,10 @@ class Batches(Protocol):
 
 
 class ChunkInput(NamedTuple):
-    """What a chunk of n steps or fewer is given for all members alike."""
+    """Input of a chunk of at most n steps, shared by all members."""
 
     examples: Any  # arrays [N, ...]; where rows are None the batches, [n, B, ...]
-    rows: Array | None  # [n, B], int32: which examples each step sees
+    rows: Array | None  # [n, B], int32: rows of the examples of each step
     start: Any  # [], int32: number of updates made before
     length: Any  # [], int32: steps to make
     data_key: Key  # of preprocessing; that of step t is folded from t
@@ -55,7 +55,7 @@ class ChunkInput(NamedTuple):
 
 
 class ChunkSums(NamedTuple):
-    """What a chunk of steps tells of each member."""
+    """Metrics of each member over one chunk of steps."""
 
     metrics: dict[str, Array]  # [M], sums over the steps
     first_bad: Array  # [M], int32: first step with a non-finite loss, or -1
@@ -70,7 +70,7 @@ def over_members(function: Callable[..., Any], mode: Mode) -> Callable[..., Any]
     """A function of one member as a function of M.
 
     Args:
-        function: of pytrees of one member.
+        function: function of pytrees of one member.
         mode: "vmap" computes the members side by side, which equals single calls up
             to rounding; "exact" one after the other, bit for bit as single calls. With
             one member XLA removes the loop over it, which then costs nothing.
@@ -92,7 +92,7 @@ def compile_chunk(
     """One program for a chunk of any length up to that of its input.
 
     Args:
-        trainer: of one member.
+        trainer: trainer of one member.
         preprocess: (examples [B, ...], key) -> x, see `data.batches.preprocessor`.
         mode: how members are computed, see `over_members`. A single run is one member
             in mode "exact".
@@ -204,12 +204,12 @@ class Chunk(NamedTuple):
     is_last: bool = False
 
     def means(self) -> dict[str, np.ndarray]:
-        """Metrics averaged over the steps, [M]; waits for the device."""
+        """Metrics averaged over the steps, [M]; blocks until they are computed."""
         length = self.span.end - self.span.start
         return {k: fetch(value) / length for k, value in self.sums.metrics.items()}
 
     def first_bad_steps(self) -> np.ndarray:
-        """For each member its first step with a non-finite loss, or -1, [M]; waits."""
+        """For each member its first step with a non-finite loss, or -1, [M]; blocks."""
         return fetch(self.sums.first_bad)
 
 
@@ -230,12 +230,12 @@ def train_chunks(
     Args:
         run: from `compile_chunk`.
         batches: gives the examples of a chunk.
-        states: of M members before the first span; donated.
-        to_come: the spans. Each is asked for right before it is handed to the device,
+        states: states of M members before the first span; donated.
+        to_come: the spans. Each is taken right before it is handed to the device,
             and training ends where they end, so they may stop at a signal.
-        data_key: of preprocessing; that of step t is folded from t.
-        keys: of the step, [M].
-        hparams: of the step, fields [M].
+        data_key: random key for preprocessing; step t uses the key folded from t.
+        keys: random keys for the steps of each member, [M].
+        hparams: hyperparameters of each member, fields [M].
 
     Yields:
         A chunk for each span. The last one has a state whatever its span says.

@@ -1,7 +1,7 @@
-"""Which device computes what: one mesh with the axes `member` and `data`.
+"""Placement of arrays on devices: one mesh with the axes `member` and `data`.
 
-The step is the same everywhere. Members of an ensemble lie along `member` and never
-talk to each other; the examples of a batch lie along `data`, and the compiler adds one
+The step is the same everywhere. Members of an ensemble lie along `member` and do not
+communicate; the examples of a batch lie along `data`, and the compiler adds one
 sum of the gradients over that axis.
 """
 
@@ -33,22 +33,22 @@ class Layout:
 
     @property
     def state(self) -> NamedSharding:
-        """Of the state, and of keys and hparams, [M, ...]."""
+        """Sharding of the state, and of keys and hparams, [M, ...]."""
         return self._sharding("member") if self.is_ensemble else self.shared
 
     @property
     def shared(self) -> NamedSharding:
-        """Of what every device holds a copy of."""
+        """Sharding of arrays that every device holds a copy of."""
         return self._sharding()
 
     @property
     def batch(self) -> NamedSharding:
-        """Of the batch of a step, [B, ...]."""
+        """Sharding of the batch of a step, [B, ...]."""
         return self._sharding("data")
 
     @property
     def steps(self) -> NamedSharding:
-        """Of rows or images for several steps, [n, B, ...]."""
+        """Sharding of rows or images for several steps, [n, B, ...]."""
         return self._sharding(None, "data")
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ def parse_mesh(text: str) -> dict[str, int] | None:
     """Reads "member=4,data=2"; None for "", which leaves the choice to `make_layout`.
 
     Raises:
-        ConfigError: another axis, one twice, or a size that is no number above 0.
+        ConfigError: another axis, one twice, or a size that is not a number above 0.
     """
     if not text:
         return None
@@ -84,13 +84,14 @@ def make_layout(
     Every process takes part with the same number of devices.
 
     Args:
-        shape: of the mesh, {"member": 4, "data": 2}; an axis left out has size 1. None:
-            as many devices as divide the members of an ensemble, or else the batch.
+        shape: shape of the mesh, {"member": 4, "data": 2}; an axis left out has size 1.
+            None: as many devices as divide the members of an ensemble, or else the
+            batch.
         batch_size: B.
         members: M of an ensemble whose members are computed side by side, else None.
 
     Returns:
-        The layout.
+        The layout of the mesh.
 
     Raises:
         ConfigError: the shape does not divide the devices, the members or the batch.
@@ -102,7 +103,7 @@ def make_layout(
         each = f" and be a multiple of the {processes} processes"
         raise ConfigError(
             f"--mesh={_text(shape)}: its {math.prod(shape.values())} devices must"
-            f" divide the {present} that are there{each if processes > 1 else ''}"
+            f" divide the {present} available{each if processes > 1 else ''}"
         )
     for axis, total, what in (
         ("member", members or 1, "members that are computed side by side"),
@@ -128,7 +129,7 @@ def _natural_shape(members: int | None, batch_size: int) -> dict[str, int]:
     if not sizes:
         what = "members of the grid" if axis == "member" else "images of a batch"
         raise ConfigError(
-            f"the {total} {what} can't be shared out evenly among {processes}"
+            f"the {total} {what} can't be divided evenly among {processes}"
             " processes: choose another number of either, or --mesh=member=N,data=N"
         )
     return {axis: sizes[-1]}

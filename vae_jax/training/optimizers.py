@@ -1,4 +1,4 @@
-"""Links of an optax chain: those that optax has not, and those that a config names.
+"""Links of an optax chain: those that optax lacks, and those that a config names.
 
 An optimiser is a link that turns a gradient into a direction; the learning rate
 follows, see `training.state.scale_by_hparam`.
@@ -54,14 +54,14 @@ def stages(num_steps: int) -> optax.Schedule:
 
     Factor round(10^(1 - i / 7), 1) / 10 in stage i = 0, ..., 7, which takes the share
     3^i / 3280 of all steps: 1, 0.72, 0.52, 0.37, 0.27, 0.19, 0.14, 0.1. With 3,280
-    epochs, this is the schedule of Burda et al. 2016 (section 5), with the rates as
-    their code rounds them.
+    epochs, this is the schedule of Burda et al. 2016, arXiv:1509.00519, section 5, with
+    rates as their code rounds them.
 
     Args:
-        num_steps: of the whole training.
+        num_steps: number of steps of the whole training.
 
     Returns:
-        step -> factor.
+        The schedule, step -> factor.
     """
     factors = [round(10 ** (1 - i / (NUM_STAGES - 1)), 1) / 10 for i in range(8)]
     ends = [(3 ** (i + 1) - 1) / (3**NUM_STAGES - 1) for i in range(NUM_STAGES - 1)]
@@ -83,7 +83,7 @@ def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
         tx: any object with `init` and `update`.
 
     Returns:
-        The transformation.
+        The optax transformation.
     """
     parameters = inspect.signature(tx.update).parameters.values()
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
@@ -115,7 +115,7 @@ def adamw(
         weight_decay: multiplies the parameters.
 
     Returns:
-        A transformation.
+        The optax transformation.
 
     Raises:
         ConfigError: the weight decay is below 0.

@@ -1,4 +1,4 @@
-"""What training carries from step to step: arrays only."""
+"""The state of training, carried from step to step: arrays only."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Learned:
 
 @struct.dataclass
 class Variables:
-    """What a model with state is evaluated with."""
+    """Parameters and state with which a model is evaluated."""
 
     params: Params
     model_state: ModelState
@@ -34,14 +34,14 @@ class Variables:
 class TrainState:
     """A pytree of arrays: it can be donated, scanned, vmapped, sharded and saved.
 
-    The optimiser is no part of it (as static metadata it would cause a new trace for
-    each rebuilt optimiser), nor is a key: that of step t is folded from t.
+    It does not hold the optimiser, which as static metadata would cause a new trace
+    whenever it is rebuilt, nor a key: that of step t is folded from t.
     """
 
     step: Array  # [], int32, number of updates made
     params: Learned
     opt_state: optax.OptState
-    ema_params: Params | None = None  # running average of params.model, if asked for
+    ema_params: Params | None = None  # running average of params.model, if any
     # What a model keeps beside its parameters (batch averages, codebooks); {} for most.
     model_state: ModelState = struct.field(default_factory=dict)
 

@@ -91,8 +91,8 @@ def vae_trainer(
         no probability (given numbers, that is: inside `jit` it can't see them).
 
     Raises:
-        ContractError: model, objective, tx or schedule is no such thing.
-        ConfigError: num_samples is no whole number above 0, or ema_decay not in [0, 1).
+        ContractError: model, objective, tx or schedule is of another kind.
+        ConfigError: num_samples is not a count above 0, or ema_decay is not in [0, 1).
     """
     arguments.check_objective_argument(objective)
     arguments.check_transformation(tx)
