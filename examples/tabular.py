@@ -28,7 +28,7 @@ from sklearn.datasets import load_digits
 
 import vae_jax
 from vae_jax import likelihoods as lik
-from vae_jax.distributions import DiagonalNormal
+from vae_jax.distributions import BaseDistribution, DiagonalNormal
 
 LATENT_DIM, NUM_STEPS = 8, 600
 MIXED = {
@@ -41,7 +41,7 @@ SIZES = {"middle": 2, "digit": 10, "dots": 17}  # integers 0, ..., size - 1
 
 
 @struct.dataclass
-class IntegerNormal:
+class IntegerNormal(BaseDistribution):
     """A distribution of your own: a normal, as it is or restricted to integers."""
 
     normal: DiagonalNormal

@@ -270,7 +270,7 @@ REFUSED = [
     (
         {"data.name": "npz:FILES/two_channels.npz", "eval.figures": True},
         "1 or 3 channels",
-        "has 2",
+        "these have 2",
         "figures=False",
     ),
 ]

@@ -173,5 +173,5 @@ def test_the_best_needs_evaluations_and_a_density(tmp_path, field):
     with pytest.raises(ConfigError, match="set train.eval_every above 0"):
         single.train(small_config(**field, **{"train.eval_every": 0}), tmp_path)
     own = {"model.posterior": "deterministic"}
-    with pytest.raises(ConfigError, match="ELBOs, which model.posterior=determ"):
+    with pytest.raises(ConfigError, match="ELBOs, but model.posterior=determ"):
         single.train(small_config(**field, **own), tmp_path)

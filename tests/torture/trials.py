@@ -70,7 +70,7 @@ TRIALS = {
     ),
     "disk": Trial(
         "a full disk (tmpfs of 16 kB to 2.5 MB, or too few inodes)",
-        "one line and status 1 within 5 s; with more room, as if nothing had been",
+        "one line and status 1 within 5 s; with more room, as if nothing had happened",
         disks.full,
     ),
     "foreign": Trial(
