@@ -239,8 +239,6 @@ def test_draws_and_chains_of_a_trained_run():
     memory.check_count("--num_samples", 5000)
     message = "--num_samples=1000000000000: must be at most"
     with pytest.raises(ConfigError, match=message):
-        ConfigError, match="--num_samples=1000000000000: must be at most"
-    ):
         memory.check_count("--num_samples", 10**12)
 
 
