@@ -48,10 +48,10 @@ class StatefulModel(NamedTuple):
 def stateful_model(model: Any) -> StatefulModel:
     """The two functions of any kind of model.
 
-    For a Flax linen module, every collection except "params" is state. Its `__call__(x,
-    key)` is given `train` and `hparams` if it has arguments of these names, and in
-    training it has the random stream "dropout". While parameters are made, every
-    hyperparameter is 1.
+    For a Flax linen module, every collection except "params" is state. If its
+    `__call__` has arguments `train` and `hparams` beside x and the key, it is given
+    them, and in training it has the random stream "dropout". While parameters are made,
+    every hyperparameter is 1.
 
     Args:
         model: a Flax linen module whose `__call__(x, key)` returns a VAEOutput, a
