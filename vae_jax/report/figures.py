@@ -19,9 +19,9 @@ def draw_all(
     """Writes workdir/figures/*.png; no interpolations of fewer than two images.
 
     Args:
-        space: of the model, on the test split.
-        labels: of the test split, [N], or None.
-        workdir: of the run; its metrics.jsonl gives the training curves.
+        space: latent space of the model on the test split.
+        labels: labels of the test split, [N], or None.
+        workdir: folder of the run; its metrics.jsonl gives the training curves.
     """
     folder = workdir / "figures"
     folder.mkdir(exist_ok=True)

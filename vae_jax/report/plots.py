@@ -32,7 +32,7 @@ def reconstructions(
     Args:
         originals: [N, H, W, C], values in [0, 1]; others are clipped, here and below.
         reconstructed: [N, H, W, C].
-        path: of the PNG.
+        path: the PNG file to write.
         seen: [N, H, W, C], what the model saw of the originals, drawn between the two
             where it differs: binarised images, or images with noise.
 
@@ -78,7 +78,7 @@ def interpolations(images: np.ndarray, path: PathLike) -> None:
 
     Args:
         images: [R, T, H, W, C]: R lines with T equal steps from one code to the other.
-        path: of the PNG.
+        path: the PNG file to write.
 
     Raises:
         DataError: not images.
@@ -96,11 +96,11 @@ def interpolations(images: np.ndarray, path: PathLike) -> None:
 
 
 def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> None:
-    """Draws what one latent dimension does while the others stay where they are.
+    """Draws what one latent dimension does while the others are constant.
 
     Args:
         images: [D, T, H, W, C]: T values, small to large, of each of D dimensions.
-        path: of the PNG.
+        path: the PNG file to write.
         labels: D names for the rows.
 
     Raises:
@@ -125,7 +125,7 @@ def latent_grid(images: np.ndarray, path: PathLike) -> None:
     Args:
         images: [G, G, H, W, C]: columns are z[0] and rows, from the bottom up, z[1], at
             the quantiles (i + 1/2) / G of the prior.
-        path: of the PNG.
+        path: the PNG file to write.
 
     Raises:
         DataError: not images, or another number of rows than columns.
@@ -159,8 +159,8 @@ def latent_map(
     Args:
         points: [N, 2].
         labels: [N] integers for the colours, negative: unlabelled, in grey; or None.
-        path: of the PNG.
-        axis_names: of the two axes.
+        path: the PNG file to write.
+        axis_names: names of the two axes.
         prior_circles: whether to draw 1 and 2 standard deviations of a standard normal
             prior around the origin.
 
@@ -229,7 +229,7 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
 
     Args:
         kl: [D], nats, mean over data.
-        path: of the PNG.
+        path: the PNG file to write.
         threshold: nats above which a bar is coloured and counted.
 
     Raises:
@@ -265,7 +265,7 @@ def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> Non
 
     Args:
         records: as `read_metrics` returns them; None leaves a gap.
-        path: of the PNG.
+        path: the PNG file to write.
 
     Raises:
         DataError: no record holds one of the three metrics.
