@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from vae_jax.evaluation.measures.base import Measure, always
-from vae_jax.quantities import Group, Quantity
 
 import vae_jax
 from vae_jax import likelihoods, models, networks, objectives, posteriors, priors
@@ -21,7 +19,9 @@ from vae_jax.data.dataset import Split
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.distributions import BaseDistribution, Bernoulli, Laplace
 from vae_jax.evaluation import measures
+from vae_jax.evaluation.measures.base import Measure, always
 from vae_jax.models.base import LayeredPrior, call_part, refuse_given
+from vae_jax.quantities import Group, Quantity
 
 # A data source: images with factors of variation, made up.
 

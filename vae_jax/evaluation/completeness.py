@@ -128,7 +128,7 @@ def frechet_pca(real: RealImages, fake: Array) -> Array:
         fake: draws, [n, P].
 
     Returns:
-        The distance, at least 0; 1 for draws that all equal the mean of the real images.
+        The distance, 0 or more; 1 for draws that all equal the mean of the real images.
     """
 
     def moments(x: Array) -> tuple[Array, Array]:
