@@ -92,7 +92,7 @@ def make_chunk(
     """Trains on and on: each call makes some steps, as the real loop does.
 
     Args:
-        config: of the model and its training.
+        config: config of the model and its training.
         images: [N, H, W, C].
         steps: per call; the order of the images, made by Python, counts.
         mode: how members are trained, see `training.loop.over_members`.

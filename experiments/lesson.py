@@ -6,7 +6,7 @@ On MNIST, of which DIR holds a copy (see experiments/prepare_data.py), or withou
 --data_dir on 5,000 of its training images, which need no download: a plain autoencoder
 and VAEs with several KL weights, each with 2 and with 16 latent dimensions. Writes
 OUT/*.png and OUT/lesson.json and brings the numbers in OUT.md and OUT.es.md up to date.
-Run again, it goes on where it was interrupted and trains nothing twice.
+A second run continues where the first was interrupted and trains nothing twice.
 """
 
 import pathlib

@@ -40,7 +40,7 @@ def image_rows(rows: Mapping[str, np.ndarray], path: PathLike) -> None:
 
     Args:
         rows: name -> [R, T, H, W, C], values in [0, 1]; the same T for all.
-        path: of the PNG.
+        path: the PNG file to write.
     """
     _, columns, _, width, _ = next(iter(rows.values())).shape
     scale = (style.WIDTH - NAMES) / (columns * width)  # inches per pixel
@@ -69,7 +69,7 @@ def image_panels(panels: Mapping[str, np.ndarray], path: PathLike) -> None:
 
     Args:
         panels: name -> [R, T, H, W, C], values in [0, 1]; the same shape for all.
-        path: of the PNG.
+        path: the PNG file to write.
     """
     rows, columns, height, width, _ = next(iter(panels.values())).shape
     lines = -(-len(panels) // 2)
@@ -100,7 +100,7 @@ def latent_maps(
     Args:
         codes: name -> means and standard deviations, each [N, 2].
         labels: [N], digits 0 to 9.
-        path: of the PNG.
+        path: the PNG file to write.
         num_ellipses: how many images show the region of 95% of their posterior.
     """
     figure = style.new_figure(7.4)
@@ -152,12 +152,12 @@ def four_steps(
 
     Args:
         image: [H, W, C].
-        mean: of its posterior, [2].
-        std: of its posterior, [2].
+        mean: mean of its posterior, [2].
+        std: standard deviation of its posterior, [2].
         draws: codes drawn from it, [K, 2].
-        decoded: their images, [K, H, W, C].
-        loss: distortion and rate, nats.
-        path: of the PNG.
+        decoded: the images of these codes, [K, H, W, C].
+        loss: distortion and rate of the image, nats.
+        path: the PNG file to write.
     """
     figure = style.new_figure(6.4)
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 1.5))
@@ -198,7 +198,7 @@ def posterior_variance(
 
     Args:
         curves: name -> steps and values, above 0.
-        path: of the PNG.
+        path: the PNG file to write.
     """
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
@@ -230,10 +230,11 @@ def against_weight(
     """Draws numbers against the KL weight, one panel each.
 
     Args:
-        weights: in increasing order; drawn at equal distances, as 0 has no logarithm.
+        weights: KL weights in increasing order; they are drawn at equal distances,
+            because 0 has no logarithm.
         panels: title -> name of the curve -> values.
         levels: title -> name -> value, drawn as a dashed line.
-        path: of the PNG.
+        path: the PNG file to write.
     """
     figure = style.new_figure(0.6 + 2.7 * len(panels))
     axes_of = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
@@ -263,7 +264,7 @@ def bars(values: Mapping[str, float], path: PathLike) -> None:
 
     Args:
         values: name -> value in [0, 1].
-        path: of the PNG.
+        path: the PNG file to write.
     """
     figure = style.new_figure(0.9 + 0.45 * len(values))
     axes = figure.add_subplot()

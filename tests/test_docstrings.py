@@ -70,3 +70,18 @@ def test_public_things_say_what_they_are():
             if not ast.get_docstring(node)
         ]
     assert silent == []
+
+
+def test_an_entry_says_what_it_is_before_what_it_belongs_to():
+    """The entry is "path: the file to write", not "path: of the PNG"."""
+    fragment = re.compile(r" +[a-z_*]+: (of|in|with|for) ")
+    root = PACKAGE.parent
+    places = ("vae_jax", "experiments", "examples", "benchmarks")
+    found = [
+        f"{file.relative_to(root)}:{number}: {line.strip()}"
+        for place in places
+        for file in sorted((root / place).rglob("*.py"))
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        if fragment.match(line)
+    ]
+    assert found == []

@@ -42,8 +42,8 @@ from vae_jax.training.functions import (
     ModelFunctions,
     StatefulModel,
     model_functions,
-    separate_encoder,
 )
+from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import Learned, TrainState, make_hparams, scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
 

@@ -17,8 +17,8 @@ from vae_jax.training.functions import (
     ModelFunctions,
     apply_samples,
     model_functions,
-    separate_encoder,
 )
+from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import make_hparams
 from vae_jax.training.step import vae_trainer
 

@@ -20,7 +20,8 @@ from tests.battery import FAST_COMPILE
 from vae_jax import objectives
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.training.functions import ModelFunctions, model_functions, separate_encoder
+from vae_jax.training.functions import ModelFunctions, model_functions
+from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import make_hparams
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)

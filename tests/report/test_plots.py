@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from vae_jax.errors import DataError
-from vae_jax.report import plots, style
+from vae_jax.report import latent_plots, plots, style
 from vae_jax.report.images import image_grid
 
 
@@ -109,9 +109,9 @@ def test_every_picture_of_images_is_written(tmp_path, shape):
     lines = random_images(3, 4, *shape)
     plots.reconstructions(many, many, tmp_path / "1.png")
     plots.samples(many, tmp_path / "2.png")
-    plots.interpolations(lines, tmp_path / "3.png")
-    plots.traversals(lines, tmp_path / "4.png", ["z[0]", "z[12]", "z[3]"])
-    plots.latent_grid(random_images(3, 3, *shape), tmp_path / "5.png")
+    latent_plots.interpolations(lines, tmp_path / "3.png")
+    latent_plots.traversals(lines, tmp_path / "4.png", ["z[0]", "z[12]", "z[3]"])
+    latent_plots.latent_grid(random_images(3, 3, *shape), tmp_path / "5.png")
     for number in range(1, 6):
         height, width, _ = picture(tmp_path / f"{number}.png").shape
         assert 300 < height < 2500
@@ -165,11 +165,11 @@ def test_shapes_that_do_not_fit_together(path):
     with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[1, 4, 4, 1\]"):
         plots.reconstructions(one, one[:1], path)
     with pytest.raises(DataError, match="2 labels for 3 rows"):
-        plots.traversals(lines, path, ["a", "b"])
+        latent_plots.traversals(lines, path, ["a", "b"])
     with pytest.raises(DataError, match="square, not 3 x 4"):
-        plots.latent_grid(lines, path)
+        latent_plots.latent_grid(lines, path)
     with pytest.raises(DataError, match=r"not \[R,T,H,W,C\]"):
-        plots.interpolations(one, path)
+        latent_plots.interpolations(one, path)
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,18 @@ def test_shapes_that_do_not_fit_together(path):
 )
 def test_latent_map(path, labels):
     points = np.random.default_rng(0).normal(size=(30, 2))
-    plots.latent_map(points, labels, path, ("first", "second"))
+    latent_plots.latent_map(points, labels, path, ("first", "second"))
     with_circles = picture(path)
-    plots.latent_map(points, labels, path, ("first", "second"), prior_circles=False)
+    latent_plots.latent_map(
+        points, labels, path, ("first", "second"), prior_circles=False
+    )
     assert with_circles.shape == picture(path).shape
     assert (with_circles != picture(path)).any()
 
 
 def test_classes_have_their_own_colours(path):
     points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
-    plots.latent_map(points, np.array([7, 8, 9]), path, prior_circles=False)
+    latent_plots.latent_map(points, np.array([7, 8, 9]), path, prior_circles=False)
     colors = {tuple(c) for c in picture(path).reshape(-1, 3)}
     for color in style.PALETTE[:3]:
         rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
@@ -197,8 +199,8 @@ def test_points_without_a_label_are_grey_and_no_class(monkeypatch):
     points = np.random.default_rng(0).normal(size=(40, 2))
     labels = np.repeat([-1, 10_000_000, 2015, -7], 10)
     figures = drawn_figure(monkeypatch)
-    plots.latent_map(points, labels, "a.png")
-    plots.latent_map(points, np.full(40, -1), "b.png")
+    latent_plots.latent_map(points, labels, "a.png")
+    latent_plots.latent_map(points, np.full(40, -1), "b.png")
     named = [text.get_text() for text in figures[0].legends[0].get_texts()]
     assert named == ["2015", "10000000"]
     grey = figures[0].axes[0].collections[0]
@@ -210,7 +212,7 @@ def test_points_without_a_label_are_grey_and_no_class(monkeypatch):
 def test_ten_thousand_labels_have_a_colour_bar(monkeypatch):
     points = np.random.default_rng(0).normal(size=(10_000, 2))
     figures = drawn_figure(monkeypatch)
-    plots.latent_map(points, 10_000_000 + np.arange(10_000), "a.png")
+    latent_plots.latent_map(points, 10_000_000 + np.arange(10_000), "a.png")
     bar = figures[0].axes[1].get_yticklabels()
     assert [tick.get_text() for tick in bar] == ["10000000", "10009999"]
     assert not figures[0].legends
@@ -227,7 +229,7 @@ def test_ten_thousand_labels_have_a_colour_bar(monkeypatch):
 )
 def test_odd_maps(path, points, labels, message):
     with pytest.raises(DataError, match=message):
-        plots.latent_map(points, labels, path)
+        latent_plots.latent_map(points, labels, path)
 
 
 def drawn_figure(monkeypatch):
@@ -241,7 +243,7 @@ def drawn_figure(monkeypatch):
 
 def test_kl_bars_are_sorted_and_counted(path, monkeypatch):
     figures = drawn_figure(monkeypatch)
-    plots.kl_per_dimension(np.array([0.0, 3.0, 0.005, 1.0]), path)
+    latent_plots.kl_per_dimension(np.array([0.0, 3.0, 0.005, 1.0]), path)
     [axes] = figures[0].axes
     assert [bar.get_height() for bar in axes.patches] == [3.0, 1.0, 0.005, 0.0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "3", "2", "0"]
@@ -250,11 +252,11 @@ def test_kl_bars_are_sorted_and_counted(path, monkeypatch):
 
 
 def test_kl_of_many_dimensions_and_odd_input(path):
-    plots.kl_per_dimension(np.linspace(0, 1, 300), path)
+    latent_plots.kl_per_dimension(np.linspace(0, 1, 300), path)
     assert picture(path).shape[1] == round(style.WIDTH * style.DPI)
     for kl in (np.zeros((2, 2)), np.zeros(0), np.array([np.nan])):
         with pytest.raises(DataError, match="kl must be finite numbers"):
-            plots.kl_per_dimension(kl, path)
+            latent_plots.kl_per_dimension(kl, path)
 
 
 def test_training_curves(path, monkeypatch):
@@ -289,7 +291,7 @@ def test_training_curves_of_little(path):
 def test_no_global_state_is_touched(path):
     before = dict(matplotlib.rcParams)
     plots.samples(random_images(2, 3, 3, 1), path)
-    plots.kl_per_dimension(np.ones(3), path)
+    latent_plots.kl_per_dimension(np.ones(3), path)
     assert dict(matplotlib.rcParams) == before
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE
 from vae_jax.errors import ConfigError
-from vae_jax.training.functions import ModelFunctions, model_functions, separate_encoder
+from vae_jax.training.functions import ModelFunctions, model_functions
+from vae_jax.training.split import separate_encoder
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 MODEL = ModelFunctions(lambda key, x: lg.make_params(shift=0.3), lg.apply)

@@ -96,7 +96,7 @@ def collapse(codes: Codes) -> dict[str, float | None]:
     The first two stay the same when a latent dimension is stretched.
 
     Args:
-        codes: of the training split.
+        codes: means and standard deviations of q(z | x) on the training split.
 
     Returns:
         `noise_share`, the mean of std^2 as a share of the dimension's variance under
@@ -129,13 +129,13 @@ def outside_prior(
     general the share outside its 99% highest-density region.
 
     Args:
-        codes: of the training split.
+        codes: means and standard deviations of q(z | x) on the training split.
         prior: p(z).
         key: random key for the draws.
         num_draws: how many draws of the prior and of q(z) each.
 
     Returns:
-        In [0, 1]; 0.01 if q = p.
+        The share, in [0, 1]; 0.01 if q = p.
     """
     return float(_share_outside(codes, prior(num_draws), key))
 
@@ -210,7 +210,8 @@ def marginal_kl(
     far apart, N codes are too few to know q(z).
 
     Args:
-        codes: of the training split, at least two.
+        codes: means and standard deviations of q(z | x) on at least two examples of
+            the training split.
         prior: p(z).
         key: random key for the draws.
         num_queries: Q, how many z.

@@ -117,8 +117,8 @@ def summarize(
     """Averages over images.
 
     Args:
-        real: of `annealed_likelihood`.
-        simulated: of `bounds_on_simulated`.
+        real: what `annealed_likelihood` returned.
+        simulated: what `bounds_on_simulated` returned.
 
     Returns:
         `nll`, minus the mean lower bound, and its `nll_standard_error` over images

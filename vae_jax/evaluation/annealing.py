@@ -168,7 +168,7 @@ def backward_chains(
         trained: a model with its parameters: p(z) and p(x | z).
         x: one image, [...].
         codes: a draw of p(z | x), [1, ...] per layer, where all chains start.
-        step_sizes: of `forward_chains` on the same image, [T].
+        step_sizes: the step sizes that `forward_chains` found on this image, [T].
         key: random key for the chains.
         annealing: the same as forwards.
 

@@ -49,7 +49,7 @@ def map_rows(
         progress: called with (rows done, n) after each chunk.
 
     Returns:
-        Pytree of NumPy arrays [n, ...].
+        A pytree of NumPy arrays [n, ...].
     """
     chunks = row_chunks(num_rows, chunk_size, progress)
     parts = [jax.device_get(f(rows)) for rows, _ in chunks]
@@ -68,7 +68,7 @@ def map_chunks(f: Callable[[Any], Any], rows: Any, chunk_size: int) -> Any:
         chunk_size: c.
 
     Returns:
-        Pytree of arrays [n, ...].
+        A pytree of arrays [n, ...].
     """
     num_rows = jax.tree.leaves(rows)[0].shape[0]
     chunk_size = min(chunk_size, num_rows)

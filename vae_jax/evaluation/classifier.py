@@ -111,7 +111,7 @@ def label_numbers(classifier: Classifier, x: Array) -> dict[str, Array]:
     """How often a classifier is confident about x, and how varied its labels then are.
 
     Args:
-        classifier: of the data set's labels.
+        classifier: a classifier trained on the data set's labels.
         x: images or draws, [n, ...].
 
     Returns:

@@ -51,7 +51,7 @@ def real_images(heldout: Array, train: Array) -> RealImages:
             components, the features of the Frechet distance.
 
     Returns:
-        RealImages.
+        The held-out images and what is computed of them once.
     """
     pixels = flatten_event(heldout)
     train = flatten_event(train)
@@ -128,7 +128,7 @@ def frechet_pca(real: RealImages, fake: Array) -> Array:
         fake: draws, [n, P].
 
     Returns:
-        At least 0; 1 for draws that all equal the mean of the real images.
+        The distance, 0 or more; 1 for draws that all equal the mean of the real images.
     """
 
     def moments(x: Array) -> tuple[Array, Array]:

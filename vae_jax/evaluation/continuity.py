@@ -82,7 +82,7 @@ def sensitivity(decode: Partial, z: Array, units: Array, key: Key) -> Array:
         key: random key for the draws x.
 
     Returns:
-        Nats, [].
+        The sensitivity in nats, a scalar.
     """
 
     def one_chunk(chunk: tuple[Array, Array]) -> Array:

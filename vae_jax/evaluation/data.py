@@ -65,7 +65,7 @@ class Data:
 
     @functools.cached_property
     def classifier(self) -> Classifier | None:
-        """Of the labels, trained once for all models; None where it can't be."""
+        """A classifier of the labels, trained once for all models, or None."""
         train, heldout = self.train.classes, self.heldout.classes
         if not self.num_classes or train is None or heldout is None:
             return None

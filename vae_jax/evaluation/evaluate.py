@@ -38,10 +38,10 @@ def evaluate(
     Args:
         model: a Flax module whose `__call__(x, key)` returns a VAEOutput, or what else
             `training.functions.model_functions` takes.
-        params: of the model; `state.eval_variables` of a trained state.
+        params: parameters of the model; `state.eval_variables` of a trained state.
         x: N examples as the model takes them: an array [N, ...] or a pytree of them.
         key: random key for the draws.
-        hparams: for a model whose `__call__` takes `hparams`.
+        hparams: hyperparameters for a model whose `__call__` takes `hparams`.
         num_samples: K of the importance-weighted bound.
         batch_size: examples at a time, see `likelihood.evaluate_examples`.
         sample_chunk: samples at a time.

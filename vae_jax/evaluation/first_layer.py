@@ -66,7 +66,7 @@ class FirstLayer:
         posterior one draw for each example.
 
         Args:
-            split: of the data.
+            split: a split of the data.
             key: random key for such draws.
         """
         if not self.is_normal:
@@ -85,7 +85,7 @@ class FirstLayer:
         """One draw of q(z1 | x) for each example of a split, [N, D].
 
         Args:
-            split: of the data.
+            split: a split of the data.
             key: random key for the draws.
         """
         if self.is_normal:
@@ -124,7 +124,7 @@ def train_codes(layer: FirstLayer, train: Split, key: Key) -> Codes:
     """`FirstLayer.codes` of the training split, kept for the next measure.
 
     Args:
-        layer: of a trained model.
+        layer: the first latent layer of a trained model.
         train: the training split.
         key: random key for draws, see `FirstLayer.codes`.
     """

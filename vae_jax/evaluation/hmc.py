@@ -71,11 +71,11 @@ def leapfrog(
 
     Args:
         at: from `points`.
-        start: of the chains.
+        start: the points where the chains start.
         velocity: [C, D]; the mass is 1.
         beta: inverse temperature, a scalar.
-        step_size: of time, a scalar.
-        num_steps: how many; each takes one gradient.
+        step_size: length of a step in time, a scalar.
+        num_steps: number of leapfrog steps; each takes one gradient.
 
     Returns:
         The end and the velocity there. Source: Neal 2011, section 2.3.
@@ -97,11 +97,11 @@ def transition(
 
     Args:
         at: from `points`.
-        start: of the chains.
+        start: the points where the chains start.
         key: random key for velocities and decisions.
         beta: inverse temperature, a scalar.
-        step_size: of the leapfrog steps, a scalar.
-        num_steps: of the leapfrog.
+        step_size: length of a leapfrog step in time, a scalar.
+        num_steps: number of leapfrog steps.
 
     Returns:
         The next point, and each chain's probability of acceptance, [C].

@@ -24,7 +24,7 @@ def hole_mass(codes: Codes, heldout_z: Array, prior: Prior, key: Key) -> float:
     autoencoder.
 
     Args:
-        codes: of the training split.
+        codes: means and standard deviations of q(z | x) on the training split.
         heldout_z: one draw of q(z | x) for each held-out image, [M, D].
         prior: p(z).
         key: random key for the draws and the training.

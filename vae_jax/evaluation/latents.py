@@ -26,7 +26,7 @@ def summarize(
     Args:
         statistics: arrays [N], and `layers`, the moments of each latent layer.
         num_pixels: dimensions of one example, H * W * C (channels count as pixels).
-        support: of the likelihood, see `distributions`.
+        support: support of the likelihood, see `distributions`.
         dequantized: whether x was (v + u) / 256, so that a density of x bounds the
             probability of the 8-bit image v (Theis et al. 2016, section 3.1).
         num_samples: K of the statistics.
@@ -51,9 +51,16 @@ def summarize(
     variances = [layer.variance.sum() for layer in layers]
     results: dict[str, Any] = dict.fromkeys(
         [
-            *("elbo", "rate", "distortion", "nll", "nll_standard_error"),
-            *("nll_num_samples", "effective_sample_size", "bits_per_dim"),
-            *("active_units", "posterior_variance"),
+            "elbo",
+            "rate",
+            "distortion",
+            "nll",
+            "nll_standard_error",
+            "nll_num_samples",
+            "effective_sample_size",
+            "bits_per_dim",
+            "active_units",
+            "posterior_variance",
         ]
     )
     distortion = results["distortion"] = statistics["distortion"].mean()
@@ -90,12 +97,12 @@ def bits_per_dim(
     Args:
         nll: nats per example.
         num_pixels: dimensions of one example.
-        support: of the likelihood.
+        support: support of the likelihood, see `distributions`.
         dequantized: whether x was (v + u) / 256: a bin then has the width 1/256, which
             adds log2(256) = 8 bits.
 
     Returns:
-        Bits per dimension.
+        The code length in bits per dimension.
     """
     bits = nll / (num_pixels * math.log(2.0))
     if support in ("binary", "8bit"):

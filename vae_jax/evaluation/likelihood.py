@@ -53,7 +53,7 @@ def importance_statistics(
             B * sample_chunk decoded images.
 
     Returns:
-        Per example, in nats where it has a unit:
+        Numbers per example, in nats where they have a unit:
         `log_px` [B], log of the mean weight: the IWAE bound with K samples;
         `ess` [B], effective sample size (sum w)^2 / sum w^2, between 1 and K;
         `distortion` [B], minus the mean of log p(x | z);

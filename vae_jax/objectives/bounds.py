@@ -282,5 +282,5 @@ def _require_split(output: object, name: str) -> None:
         raise TypeError(
             f"{name} trains encoder and decoder by different gradients and takes a"
             " SplitOutput: give the objective to vae_trainer, or pass the model through"
-            " training.split.with_separate_encoder"
+            " training.split.separate_encoder"
         )

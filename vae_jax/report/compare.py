@@ -68,7 +68,7 @@ def settings(rows: Sequence[Row], swept: Sequence[str]) -> list[Setting]:
     """Groups rows by the values of the swept fields.
 
     Args:
-        rows: of all runs.
+        rows: one row per run.
         swept: fields that every row has.
 
     Returns:

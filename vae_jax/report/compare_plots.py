@@ -88,9 +88,9 @@ def against_setting(quantity: Quantity, layout: Layout, path: PathLike) -> None:
     """Draws a number against the swept values, with standard errors over seeds.
 
     Args:
-        quantity: with one or several keys of results.json.
-        layout: of the settings.
-        path: of the PNG.
+        quantity: the quantity to draw, with one or several keys of results.json.
+        layout: how the settings are arranged.
+        path: the PNG file to write.
     """
     keys = list(quantity.lines)
     own = [key for key in keys if not is_reference(key)]
@@ -208,8 +208,9 @@ def rate_distortion(layout: Layout, path: PathLike) -> None:
     2018, "Fixing a broken ELBO".
 
     Args:
-        layout: of the settings; those without a rate (autoencoders) are left out.
-        path: of the PNG.
+        layout: how the settings are arranged; those without a rate (autoencoders)
+            are left out.
+        path: the PNG file to write.
     """
     figure = style.new_figure(4.6)
     axes = figure.add_subplot()

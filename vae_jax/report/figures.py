@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from vae_jax.report import plots
+from vae_jax.report import latent_plots, plots
 from vae_jax.report.latent_space import LatentSpace, principal_plane, prior_grid
 from vae_jax.storage.records import read_metrics
 
@@ -19,9 +19,9 @@ def draw_all(
     """Writes workdir/figures/*.png; no interpolations of fewer than two images.
 
     Args:
-        space: of the model, on the test split.
-        labels: of the test split, [N], or None.
-        workdir: of the run; its metrics.jsonl gives the training curves.
+        space: latent space of the model on the test split.
+        labels: labels of the test split, [N], or None.
+        workdir: folder of the run; its metrics.jsonl gives the training curves.
     """
     folder = workdir / "figures"
     folder.mkdir(exist_ok=True)
@@ -39,17 +39,21 @@ def draw_all(
     pairs = min(ROWS, len(shown) // 2)
     if pairs:  # a single image has no other to go to
         lines = np.linspace(shown[:pairs], shown[pairs : 2 * pairs], STEPS, axis=1)
-        plots.interpolations(space.decode_grid(lines), folder / "interpolations.png")
+        latent_plots.interpolations(
+            space.decode_grid(lines), folder / "interpolations.png"
+        )
     _draw_traversals(space, folder)
     if space.kl is not None:
-        plots.kl_per_dimension(space.kl, folder / "kl_per_dimension.png")
+        latent_plots.kl_per_dimension(space.kl, folder / "kl_per_dimension.png")
     if space.codes.shape[1] == 2:
-        plots.latent_grid(space.decode_grid(prior_grid()), folder / "latent_grid.png")
+        latent_plots.latent_grid(
+            space.decode_grid(prior_grid()), folder / "latent_grid.png"
+        )
         points, names = space.codes, ("z[0]", "z[1]")
     else:
         points = principal_plane(space.codes)
         names = ("first component", "second component")
-    plots.latent_map(
+    latent_plots.latent_map(
         points,
         labels,
         folder / "latent_map.png",
@@ -70,4 +74,4 @@ def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     for row, d in enumerate(busiest):
         walks[row, :, d] = np.linspace(-reach[d], reach[d], STEPS)
     titles = [f"z[{d}]" for d in busiest]
-    plots.traversals(space.decode_grid(walks), folder / "traversals.png", titles)
+    latent_plots.traversals(space.decode_grid(walks), folder / "traversals.png", titles)

@@ -42,7 +42,7 @@ def write_report(
 ) -> pathlib.Path:
     """Writes results.csv, summary.csv, figures/ and report.html into a folder.
 
-    report.html needs no other file and no network. Reports that lie there are replaced.
+    report.html needs no other file and no network. It replaces an older report.
 
     Args:
         out: the folder; made if it is missing.
@@ -52,8 +52,8 @@ def write_report(
         quantities: what the results mean; those that no quantity explains come last.
         swept: config fields that differ between the runs, the seed aside.
         config: what the runs share, nested or flat.
-        commands: that repeat the runs.
-        title: of the report.
+        commands: shell commands that repeat the runs.
+        title: title of the report.
 
     Returns:
         The path of report.html.

@@ -11,8 +11,14 @@ from vae_jax.report.compare import FAILED, Row, Setting, is_number
 
 # The numbers of the first table, where there are such.
 HEADLINE = (
-    *("elbo", "rate", "distortion", "nll", "active_units", "posterior_variance"),
-    *("hole_mass", "coverage"),
+    "elbo",
+    "rate",
+    "distortion",
+    "nll",
+    "active_units",
+    "posterior_variance",
+    "hole_mass",
+    "coverage",
 )
 
 

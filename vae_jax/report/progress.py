@@ -24,12 +24,12 @@ class ProgressBar:
         """Starts the clock.
 
         Args:
-            title: in front of the bar.
+            title: text in front of the bar.
             total: number of steps at the end.
             start: steps already made.
             unit: what is counted.
-            seconds_between_lines: where stderr is no terminal.
-            silent: shows nothing.
+            seconds_between_lines: pause between two lines where stderr is no terminal.
+            silent: whether to show nothing.
         """
         self._title, self._total, self._unit = title, total, unit
         self._first_step, self._first_time = start, time.monotonic()

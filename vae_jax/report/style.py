@@ -15,8 +15,16 @@ from vae_jax.report.images import image_grid
 
 # Ten colours that stay apart for colour-blind readers: Petroff, arXiv:2107.02270.
 PALETTE = (
-    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
-    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
 )
 BLUE, ORANGE, GREY = PALETTE[0], PALETTE[6], "#b8bcbe"
 DPI = 180
@@ -70,10 +78,10 @@ def draw_images(
     Args:
         images: [N, H, W, C], values in [0, 1].
         columns: images in a row.
-        path: of the PNG.
-        title: above the grid.
-        x_label: below it.
-        y_label: left of it.
+        path: the PNG file to write.
+        title: text above the grid.
+        x_label: text below the grid.
+        y_label: text left of the grid.
         x_ticks: column -> text below it.
         y_ticks: row -> text left of it.
     """

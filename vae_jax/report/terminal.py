@@ -27,7 +27,7 @@ def print_results(
     error behind a ±. Paths are printed whole, one a line, so that they can be copied.
 
     Args:
-        workdir: of the run.
+        workdir: folder of the run.
         results: number, text or None by key, such as the content of results.json.
         quantities: what the numbers mean.
     """

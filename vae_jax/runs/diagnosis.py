@@ -24,13 +24,13 @@ STANDARD_ERRORS = 3  # a gap below is chance
 
 
 def diagnose_run(workdir: pathlib.Path) -> list[str]:
-    """`diagnose` of a finished run's files.
+    """Applies `diagnose` to the files of a finished run.
 
     Args:
-        workdir: of the run.
+        workdir: folder of the run.
 
     Returns:
-        Its sentences.
+        The sentences of `diagnose`.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -58,8 +58,8 @@ def diagnose(
     Each names the numbers that show it and what to try.
 
     Args:
-        config: of the run, flat: {"hparams.kl_weight": 1.0, ...}.
-        levels: of its images: "binary", "8bit" or "float".
+        config: config of the run, flat: {"hparams.kl_weight": 1.0, ...}.
+        levels: values of its images: "binary", "8bit" or "float".
         results: the content of results.json.
         records: the lines of metrics.jsonl.
 

@@ -102,7 +102,7 @@ def finish(
 ) -> dict[str, Any]:
     """Measures a member, draws its figures and writes its results.json last.
 
-    Of several processes all measure, each on its own, and the first writes.
+    With several processes each one measures, and only the first writes.
 
     Args:
         program: the members.

@@ -83,7 +83,7 @@ def split_workdirs(text: str) -> list[pathlib.Path]:
         text: paths with commas between them.
 
     Returns:
-        Paths; those that don't exist are among them.
+        The paths, including those that don't exist.
     """
     parts = text.split(",")
     found = []
@@ -101,9 +101,9 @@ def train_command(
     """The command that trains a run again, from configs/default.py.
 
     Args:
-        config: of the run, flat.
+        config: config of the run, flat.
         default: the content of configs/default.py, flat.
-        workdir: of the run.
+        workdir: folder of the run.
 
     Returns:
         One line for a shell.

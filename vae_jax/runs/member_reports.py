@@ -17,7 +17,7 @@ WATCHED = ("elbo", "rate", "distortion")
 class MemberReports:
     """Writes the metrics of M members, each into its folder; a context manager.
 
-    Of several processes the first one writes and shows the bar.
+    With several processes only the first one writes and shows the bar.
     """
 
     def __init__(

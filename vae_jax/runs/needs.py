@@ -50,14 +50,14 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
     params, state = saved.state.params, saved.state.model_state
     model = build.make_model(config, spec)
 
-    told = {"train": True} if takes(model, "train") else {}
+    settings = {"train": True} if takes(model, "train") else {}
 
     def forward(params: Any, state: Any, x: Any, key: Any) -> tuple[Any, Any]:
         return model.apply(
             {"params": params, **state},
             x,
             key,
-            **told,
+            **settings,
             rngs={"dropout": key},
             capture_intermediates=_has_parameters,
             mutable=["intermediates", *state],

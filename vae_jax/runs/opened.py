@@ -150,8 +150,8 @@ def abstract_saved(
 
     Args:
         config: all fields of configs/default.py.
-        spec: of the data.
-        trainer: of this config; None makes one.
+        spec: form of the data.
+        trainer: trainer made from this config; None makes one.
 
     Returns:
         A `Saved` of shapes.

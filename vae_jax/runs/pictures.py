@@ -22,12 +22,12 @@ def latent_space(
 
     Args:
         trained: a model with its parameters.
-        data: of the run.
+        data: data of the run.
         key: random key, the root key of the run.
         images: the first images of the held-out split, [n, H, W, C] in [0, 1].
 
     Returns:
-        What `figures.draw_all` draws.
+        The arrays that `figures.draw_all` draws.
     """
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
     draws_key = stream(key, "figures")

@@ -31,14 +31,14 @@ def remeasure(
 
     Args:
         run: a trained run.
-        names: of measures, see `evaluation.measures.selected`.
+        names: names of measures, see `evaluation.measures.selected`.
         effort: how much to compute.
-        split: one of `SPLITS`, what is measured on.
-        num_images: at most so many of its images, evenly spread over it; None: all.
+        split: the split to measure on, one of `SPLITS`.
+        num_images: how many of its images at most, evenly spread; None means all.
         data_dir: where the data lie, if they have moved.
 
     Returns:
-        What was written: the numbers, and what they were measured with.
+        The content of the file: the numbers, and what they were measured with.
 
     Raises:
         ConfigError: there is no such measure, or it takes more memory than there is.

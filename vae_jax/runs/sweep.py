@@ -134,7 +134,7 @@ def programs(grid: Sequence[Member], members_per_program: int) -> list[list[Memb
         members_per_program: at most so many in one.
 
     Returns:
-        Lists of members, in order.
+        The groups of members, in order.
     """
     groups: dict[str, list[Member]] = {}
     for entry in grid:

@@ -10,7 +10,6 @@ with the dtype, shape and CRC-32 of each array, and says of which run and step i
 """
 
 import contextlib
-import itertools
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from jax.experimental import multihost_utils
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import PathLike
 from vae_jax.storage import manifest
+from vae_jax.storage.damage import DamageError, ForeignError, move_aside, reason_of
 from vae_jax.storage.quiet import quieten
 
 PyTree = Any
@@ -141,7 +141,7 @@ class Checkpoints:
         for candidate in reversed(steps) if step is None else [step]:
             try:
                 state, meta = self._read(candidate, abstract_state)
-            except _DamageError as damage:
+            except DamageError as damage:
                 if step is None and _all_agree(self._has_newer(steps)):
                     return self.restore(abstract_state)
                 damaged[candidate] = str(damage)
@@ -197,14 +197,14 @@ class Checkpoints:
             yield
         except Exception as error:  # even a full disk comes as several types
             raise CheckpointError(
-                f"cannot write a checkpoint to {self.directory}: {_reason(error)}"
+                f"cannot write a checkpoint to {self.directory}: {reason_of(error)}"
             ) from error
 
     def _holds(self, step: int, arrays: manifest.Manifest) -> bool:
         self.wait()
         try:
             return self._read_content(step)["arrays"] == arrays
-        except _DamageError:
+        except DamageError:
             return False
 
     def _read(self, step: int, abstract_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
@@ -218,11 +218,11 @@ class Checkpoints:
                     " config that it was trained with"
                 )
             host = self._read_arrays(step, abstract_state, content["arrays"])
-        except _DamageError:
+        except DamageError:
             _all_agree(False)
             raise
         if not _all_agree(True):
-            raise _DamageError("another process could not read it")
+            raise DamageError("another process could not read it")
         return jax.tree.map(_place, host, abstract_state), content["meta"]
 
     def _read_content(self, step: int) -> dict[str, Any]:
@@ -230,11 +230,11 @@ class Checkpoints:
         try:
             content = manifest.unseal(ocp.JsonCheckpointHandler().restore(folder))
         except Exception as error:  # whatever a damaged file makes of itself
-            raise _DamageError(_reason(error)) from error
+            raise DamageError(reason_of(error)) from error
         if self._run not in (None, content.get("run")):
-            raise _ForeignError("by another run, or another version of vae_jax")
+            raise ForeignError("by another run, or another version of vae_jax")
         if content.get("step") != step:
-            raise _ForeignError(f"as step {content.get('step')}")
+            raise ForeignError(f"as step {content.get('step')}")
         return content
 
     def _read_arrays(
@@ -249,9 +249,9 @@ class Checkpoints:
                 folder, args=ocp.args.StandardRestore(like)
             )
         except Exception as error:  # Orbax and TensorStore raise many types, even bare
-            raise _DamageError(_reason(error)) from error
+            raise DamageError(reason_of(error)) from error
         if name := manifest.corrupted(saved, manifest.describe(host)):
-            raise _DamageError(f"the checksum of {name} is wrong")
+            raise DamageError(f"the checksum of {name} is wrong")
         return host
 
     def _set_aside(self, damaged: dict[int, str], good: int) -> None:
@@ -261,7 +261,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             for step, reason in damaged.items():
                 path = self.directory / str(step)
-                outcome = _move(path, self.directory / "damaged")
+                outcome = move_aside(path, self.directory / "damaged")
                 logging.warning(
                     f"checkpoint {path} of step {step} {reason}; {outcome};"
                     f" step {good} is used instead"
@@ -271,44 +271,11 @@ class Checkpoints:
             self._manager.reload()
 
 
-class _DamageError(Exception):
-    """One step cannot be read; the message ends a sentence about it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"is damaged ({reason})")
-
-
-class _ForeignError(_DamageError):
-    """A step is in good order, but not one of this run."""
-
-    def __init__(self, origin: str) -> None:
-        Exception.__init__(self, f"was saved {origin}")
-
-
-def _reason(error: BaseException) -> str:
-    """Start and end of the first line of an error that may have hundreds of lines."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    line = re.sub(r" \[\w+=.*", "", lines[0])  # TensorStore appends its specification
-    return line if len(line) <= 160 else f"{line[:80]} ... {line[-80:]}"
-
-
 def _all_agree(good: bool) -> bool:
     """Whether `good` holds in every process; also a barrier."""
     if jax.process_count() == 1:
         return good
     return bool(multihost_utils.process_allgather(np.asarray(good)).all())
-
-
-def _move(source: pathlib.Path, folder: pathlib.Path) -> str:
-    """Moves a directory into `folder` under a free name; says what was done."""
-    names = (source.name if n == 0 else f"{source.name}-{n}" for n in itertools.count())
-    target = next(folder / name for name in names if not (folder / name).exists())
-    try:
-        folder.mkdir(exist_ok=True)
-        source.rename(target)
-    except OSError as error:  # a read-only disk must not stop an evaluation
-        return f"it could not be moved away ({error.strerror})"
-    return f"it was moved to {target}"
 
 
 def _to_host(leaf: Any) -> np.ndarray | jax.Array:

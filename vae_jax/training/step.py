@@ -12,9 +12,10 @@ from vae_jax.objectives.schedules import Schedule, unchanged
 from vae_jax.outputs import SplitOutput
 from vae_jax.training import arguments
 from vae_jax.training.checks import check_objective, check_output, check_support
-from vae_jax.training.functions import draw_samples, separate_encoder, stateful_model
+from vae_jax.training.functions import draw_samples, stateful_model
 from vae_jax.training.hparams import WatchedHparams, any_number, check_all_read, watch
 from vae_jax.training.optimizers import with_extra_arguments
+from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import Learned, TrainState
 from vae_jax.types import Array, Hparams, Key, Metrics, ModelState, Params, stream
 

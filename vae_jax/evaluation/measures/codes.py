@@ -128,14 +128,14 @@ def measure_codes(
     *,
     has_density: bool = True,
 ) -> Numbers:
-    """The same for any codes and prior.
+    """Measures any codes against any prior.
 
     Args:
-        codes: of the training split.
+        codes: means and standard deviations of q(z | x) on the training split.
         heldout_z: one draw of q(z | x) for each held-out example, [M, D].
         prior: number of codes -> p(z).
         key: random key for all draws.
-        has_density: whether p(z) has one.
+        has_density: whether p(z) has a density.
 
     Returns:
         A number for each key of `QUANTITIES`.

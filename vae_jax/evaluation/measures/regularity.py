@@ -198,8 +198,8 @@ def draws_from(
     """Draws x ~ p(x | z) of codes from the prior, from q(z) and from a fitted normal.
 
     Args:
-        layer: of a trained model.
-        codes: of its training split.
+        layer: the first latent layer of a trained model.
+        codes: means and standard deviations of q(z | x) on its training split.
         num: how many draws of each.
         key: random key for codes and draws.
 
@@ -228,7 +228,7 @@ def measure_continuity(
     Args:
         decode: z [B, D] -> p(x | z).
         drawable: whether something can be drawn from p(x | z).
-        codes: of the training split.
+        codes: means and standard deviations of q(z | x) on the training split.
         prior: number of codes -> p(z).
         key: random key for codes and draws.
     """

@@ -1,0 +1,198 @@
+"""Figures of a latent space: NumPy arrays in, one PNG out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from vae_jax.errors import DataError
+from vae_jax.paths import PathLike
+from vae_jax.report import style
+from vae_jax.report.images import check_images
+
+
+def interpolations(images: np.ndarray, path: PathLike) -> None:
+    """Draws decoded straight lines between two codes.
+
+    Args:
+        images: [R, T, H, W, C]: R lines with T equal steps from one code to the other.
+        path: the PNG file to write.
+
+    Raises:
+        DataError: not images.
+    """
+    images = check_images(images, "RTHWC")
+    steps = images.shape[1]
+    style.draw_images(
+        images.reshape(-1, *images.shape[2:]),
+        steps,
+        path,
+        "Interpolations between two codes",
+        x_label="share of the second code",
+        x_ticks={0: "0", steps - 1: "1"},
+    )
+
+
+def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> None:
+    """Draws what one latent dimension does while the others are constant.
+
+    Args:
+        images: [D, T, H, W, C]: T values, small to large, of each of D dimensions.
+        path: the PNG file to write.
+        labels: D names for the rows.
+
+    Raises:
+        DataError: not images, or not one label a row.
+    """
+    images = check_images(images, "DTHWC")
+    if len(labels) != len(images):
+        raise DataError(f"{len(labels)} labels for {len(images)} rows of traversals")
+    style.draw_images(
+        images.reshape(-1, *images.shape[2:]),
+        images.shape[1],
+        path,
+        "One latent dimension at a time",
+        x_label="small to large value of that dimension",
+        y_ticks=dict(enumerate(labels)),
+    )
+
+
+def latent_grid(images: np.ndarray, path: PathLike) -> None:
+    """Draws a decoded two-dimensional latent space.
+
+    Args:
+        images: [G, G, H, W, C]: columns are z[0] and rows, from the bottom up, z[1], at
+            the quantiles (i + 1/2) / G of the prior.
+        path: the PNG file to write.
+
+    Raises:
+        DataError: not images, or another number of rows than columns.
+    """
+    images = check_images(images, "GGHWC")
+    size = len(images)
+    if images.shape[1] != size:
+        raise DataError(f"a latent grid is square, not {size} x {images.shape[1]}")
+    ticks = {i: f"{100 * (i + 0.5) / size:.3g}%" for i in (0, size - 1)}
+    style.draw_images(
+        images.reshape(-1, *images.shape[2:]),
+        size,
+        path,
+        "Decoded latent space",
+        x_label="z[0], quantile of the prior",
+        y_label="z[1], quantile of the prior",
+        x_ticks=ticks,
+        y_ticks={size - 1 - i: text for i, text in ticks.items()},
+    )
+
+
+def latent_map(
+    points: np.ndarray,
+    labels: np.ndarray | None,
+    path: PathLike,
+    axis_names: tuple[str, str] = ("z[0]", "z[1]"),
+    prior_circles: bool = True,
+) -> None:
+    """Draws where the data lie in a plane of the latent space.
+
+    Args:
+        points: [N, 2].
+        labels: [N] integers for the colours, negative: unlabelled, in grey; or None.
+        path: the PNG file to write.
+        axis_names: names of the two axes.
+        prior_circles: whether to draw 1 and 2 standard deviations of a standard normal
+            prior around the origin.
+
+    Raises:
+        DataError: another shape, or points that are not finite.
+    """
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise DataError(f"points have shape {list(points.shape)}, not [N,2]")
+    if not np.isfinite(points).all():
+        raise DataError("points hold values that are not finite")
+    if labels is not None and np.shape(labels) != points.shape[:1]:
+        raise DataError(f"{len(points)} points but labels of shape {np.shape(labels)}")
+    figure = style.new_figure(6.4)
+    axes = figure.add_subplot()
+    circles = "\ncircles: 1 and 2 sd of the prior" if prior_circles else ""
+    style.label_axes(axes, f"Where the data lie in latent space{circles}", *axis_names)
+    axes.set_aspect("equal", adjustable="datalim")
+    size = float(np.clip(20_000 / len(points), 3, 30))
+    dots: dict[str, Any] = {"alpha": 0.5, "s": size, "linewidths": 0}
+    labelled = _labelled(labels, len(points))
+    if labels is None or not labelled.any():
+        axes.scatter(*points.T, color=style.BLUE, **dots)
+    else:
+        axes.scatter(*points[~labelled].T, color=style.GREY, **dots)
+        classes = np.asarray(labels)[labelled]
+        _scatter_classes(figure, axes, points[labelled], classes, size)
+    for radius in (1, 2) if prior_circles else ():
+        axes.add_patch(
+            Circle((0, 0), radius, fill=False, linestyle="--", linewidth=1.2)
+        )
+    style.save_figure(figure, path)
+
+
+def _labelled(labels: np.ndarray | None, num: int) -> np.ndarray:
+    """Which of the points have a label, [N]: names have, and numbers from 0 up."""
+    if labels is None:
+        return np.zeros(num, bool)
+    labels = np.asarray(labels)
+    return labels >= 0 if labels.dtype.kind in "iuf" else np.ones(num, bool)
+
+
+def _scatter_classes(
+    figure: Figure, axes: Axes, points: np.ndarray, labels: np.ndarray, size: float
+) -> None:
+    """Points in their class's colour; in the given order, so no class hides another."""
+    names, classes = np.unique(labels, return_inverse=True)
+    x, y = points.T
+    if len(names) > len(style.PALETTE):
+        dots = axes.scatter(x, y, c=classes, cmap="viridis", s=size, linewidths=0)
+        bar = figure.colorbar(dots, shrink=0.8)
+        bar.set_ticks([0, len(names) - 1], labels=[str(names[0]), str(names[-1])])
+        bar.ax.tick_params(labelsize=style.TEXT)
+        return
+    colors = np.array(style.PALETTE)[classes]
+    axes.scatter(x, y, color=colors, alpha=0.6, s=size, linewidths=0)
+    for i, name in enumerate(names):
+        axes.scatter([], [], color=style.PALETTE[i], label=str(name), s=40)
+        centre = np.median(points[classes == i], axis=0)
+        style.outline(axes.annotate(str(name), centre, ha="center", va="center"))
+    figure.legend(loc="outside right center", fontsize=style.TEXT, frameon=False)
+
+
+def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) -> None:
+    """Draws the KL divergence of each latent dimension, largest first.
+
+    Args:
+        kl: [D], nats, mean over data.
+        path: the PNG file to write.
+        threshold: nats above which a bar is coloured and counted.
+
+    Raises:
+        DataError: another shape, or values that are not finite.
+    """
+    kl = np.asarray(kl)
+    if kl.ndim != 1 or not len(kl) or not np.isfinite(kl).all():
+        raise DataError(
+            f"kl must be finite numbers [D], not {kl.dtype}{list(kl.shape)}"
+        )
+    order = np.argsort(-kl, kind="stable")
+    high = kl[order] > threshold
+    title = f"KL per latent dimension: {kl.sum():.1f} nats in all"
+    counted = f"{high.sum()} of {len(kl)} above {threshold:g} nats (blue)"
+    figure = style.new_figure(4.2)
+    axes = figure.add_subplot()
+    style.label_axes(axes, f"{title}\n{counted}", "latent dimension, sorted", "nats")
+    axes.grid(axis="x", visible=False)
+    axes.bar(
+        np.arange(len(kl)), kl[order], color=np.where(high, style.BLUE, style.GREY)
+    )
+    axes.margins(x=0.01)
+    few = len(kl) <= 24
+    axes.set_xticks(np.arange(len(kl)) if few else [], order if few else [])
+    style.save_figure(figure, path)
