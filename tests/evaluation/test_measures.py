@@ -20,7 +20,7 @@ from vae_jax.errors import ConfigError, DataError
 from vae_jax.evaluation import measures
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.classifier import fit_classifier
-from vae_jax.evaluation.data import Data, Split, of_arrays
+from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.measures import Effort, regularity
 from vae_jax.models.base import LayeredPrior
 from vae_jax.outputs import Latent
@@ -94,6 +94,13 @@ def images(seed, num):
 
 
 TRAIN, HELDOUT = images(1, 3000), images(2, 1000)
+
+
+def of_arrays(x) -> Split:
+    """A split of examples that are all in memory."""
+    return Split(lambda rows: x[rows], np.arange(len(x)))
+
+
 DATA = Data(of_arrays(TRAIN), of_arrays(HELDOUT))
 
 

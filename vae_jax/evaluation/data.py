@@ -81,12 +81,3 @@ class Data:
             self.classifier_key,
             num_classes=self.num_classes,
         )
-
-
-def of_arrays(x: Any) -> Split:
-    """The Split of examples that are all in memory.
-
-    Args:
-        x: as a model takes them, a NumPy or JAX array [N, ...].
-    """
-    return Split(lambda rows: x[rows], np.arange(len(x)))
