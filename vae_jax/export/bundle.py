@@ -118,6 +118,11 @@ def check_model(run: Run) -> None:
             f"model.name={run.config.model.name}: only models with one latent layer"
             f" can be exported, and this one has {len(latents)}"
         )
+    if not hasattr(run.model, "encoder"):
+        raise ConfigError(
+            f"model.name={run.config.model.name}: only models with a part `encoder` can"
+            " be exported"
+        )
     posterior, prior = latents[0].posterior, latents[0].prior
     unknown = set(parameters(posterior)) - set(MEANINGS)
     if unknown:
@@ -150,7 +155,9 @@ def functions(run: Run) -> tuple[formats.Function, formats.Function]:
     trained = run.trained
 
     def encoder(x: Array) -> Mapping[str, Array]:
-        return parameters(trained.encode(x, _NO_DRAW)[0].posterior)
+        # Not `trained.encode`, which also draws: a draw of as many rows as the array
+        # will have can't be written into a file.
+        return parameters(trained._call(lambda model, x: model.encoder(x), x))
 
     def decoder(z: Array) -> Mapping[str, Array]:
         likelihood = trained.decode(z)
