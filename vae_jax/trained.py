@@ -129,7 +129,6 @@ def as_codes(codes: Codes | Array) -> Codes:
 
 
 # Jitted once for all: a trained model of the same form does not compile again.
-encode = jax.jit(Trained.encode)
 decode = jax.jit(Trained.decode)
 
 

@@ -18,7 +18,7 @@ from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Split
 from vae_jax.outputs import flat_moments
-from vae_jax.trained import Trained
+from vae_jax.trained import Trained, first_posterior
 from vae_jax.types import Array, Key, stream
 
 CODES_PER_CHUNK = 1000
@@ -142,9 +142,7 @@ def _decode(layer: FirstLayer, z: Array) -> Distribution:
 
 @jax.jit
 def _moments(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
-    # What is drawn is dropped: the posterior of this layer depends on no draw.
-    latents = layer.trained.encode(x, jax.random.key(0))
-    return flat_moments(latents[0].posterior)
+    return flat_moments(first_posterior(layer.trained, x))
 
 
 @jax.jit

@@ -19,7 +19,6 @@ from vae_jax.runs.best import Saved, all_stopped, updated
 from vae_jax.runs.course import Course
 from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
-from vae_jax.runs.run_data import split_of
 from vae_jax.runs.store import Store
 from vae_jax.trained import Trained
 from vae_jax.training.loop import (
@@ -156,7 +155,6 @@ def _evaluate(
     reports: MemberReports,
 ) -> np.ndarray:
     """ELBOs of the validation split, [M], nats; NaN for members that have failed."""
-    validation = split_of(program.config, program.dataset, "validation")
     # One key for all: differences between members are their own.
     key = stream(build.data_key(program.config), "validation latents")
     elbos = np.full(len(program.folders), np.nan, np.float32)
@@ -165,7 +163,7 @@ def _evaluate(
             continue
         # Every process evaluates, so no barrier is needed.
         trained = Trained.of(program.prepared.model, member(variables, m))
-        summary = measure_split(trained, validation, key, num_samples=1)
+        summary = measure_split(trained, program.validation, key, num_samples=1)
         values = {k: v for k in IN_TRAINING if (v := summary[k]) is not None}
         reports.evaluation(step, m, values)
         elbos[m] = values.get("elbo", np.nan)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -64,6 +64,12 @@ class Run:
         """The init, step and loss that it was trained with."""
         return build.make_trainer(self.config, self.spec)
 
+    @functools.cached_property
+    def _draw(self) -> Callable[[Any, Any], Any]:
+        """(images, rows) -> x, of images of a user's own."""
+        key = stream(build.data_key(self.config), "reconstruct")
+        return fixed_draw(build.make_preprocess(self.config), key)
+
     def preprocess(self, images: Any) -> Any:
         """Images as the model sees them.
 
@@ -74,9 +80,7 @@ class Run:
         Returns:
             x, with the same draw of binarisation or noise at each call.
         """
-        key = stream(build.data_key(self.config), "reconstruct")
-        draw = fixed_draw(build.make_preprocess(self.config), key)
-        return draw(images, jnp.arange(num_examples(images)))
+        return self._draw(images, jnp.arange(num_examples(images)))
 
     def encode(self, images: Any) -> Posterior:
         """q(z | x) of the layer next to the data, for images as in `preprocess`."""
@@ -252,9 +256,7 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
         [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
         and `std`, [N, D].
     """
-    key = stream(build.data_key(run.config), "reconstruct")
-    draw = fixed_draw(build.make_preprocess(run.config), key)
-    trained = run.trained
+    trained, draw = run.trained, run._draw
 
     @jax.jit
     def chunk(rows: jax.Array, images: jax.Array) -> dict[str, jax.Array]:

@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
-from vae_jax.evaluation.data import Data
+from vae_jax.evaluation.data import Data, Split
 from vae_jax.runs import identity
 from vae_jax.runs.announce import announce
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
-from vae_jax.runs.run_data import run_data
+from vae_jax.runs.run_data import run_data, split_of
 from vae_jax.training.loop import Mode
 from vae_jax.training.mesh import Layout
 from vae_jax.training.step import Trainer
@@ -79,6 +79,11 @@ class Program:
     def hparams(self) -> Hparams:
         """The members' traced numbers, [M]."""
         return build.make_member_hparams(self.configs)
+
+    @functools.cached_property
+    def validation(self) -> Split:
+        """The validation split as the model takes it, compiled for once."""
+        return split_of(self.config, self.dataset, "validation")
 
     def __str__(self) -> str:
         count = len(self.configs)
