@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
-    config.model.name = "vae"  # vae, or hierarchical: several latent layers
+    config.model.name = "vae"  # vae; with several latent layers: hierarchical, ladder
     config.model.network = "mlp"  # mlp, gated or conv
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder
     config.model.posterior = "diagonal_normal"
@@ -53,15 +53,23 @@ def get_config() -> ConfigDict:
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
     config.model.latent_dim = 16  # size of the code next to the data
-    config.model.activation = "gelu"  # gelu, relu, tanh, silu, elu or softplus
+    # gelu, relu, leaky_relu, tanh, silu, elu or softplus
+    config.model.activation = "gelu"
     config.model.dtype = "float32"  # or bfloat16; number type of the networks' layers
 
     config.hierarchical = ConfigDict()
     config.hierarchical.latent_dims = (8,)  # sizes of the latent layers above the first
     config.hierarchical.hidden_dims = (100, 100)  # widths between latent layers
 
+    config.ladder = ConfigDict()
+    config.ladder.latent_dims = (8,)  # sizes of the latent layers above the first
+    config.ladder.hidden_dims = (100,)  # for each of them, width of the network below
+    config.ladder.num_hidden = 2  # dense layers of each of these networks
+    config.ladder.norm = "none"  # none, layer or batch
+
     config.mlp = ConfigDict()
     config.mlp.hidden_dims = (256, 128)  # widths, data to code
+    config.mlp.norm = "none"  # none, layer or batch
     config.gated = ConfigDict()
     config.gated.hidden_dims = (256, 128)  # likewise
     config.conv = ConfigDict()

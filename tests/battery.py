@@ -24,7 +24,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
-from vae_jax.training.state import make_hparams
+from vae_jax.training.state import Variables, make_hparams
 from vae_jax.types import Array, Params
 
 B, K = 3, 2
@@ -44,6 +44,8 @@ SMALL = {
     "conv.hidden_dim": 6,
     "hierarchical.latent_dims": (2,),
     "hierarchical.hidden_dims": (5,),
+    "ladder.latent_dims": (2,),
+    "ladder.hidden_dims": (5,),
     "coupling_flow.num_layers": 2,
     "coupling_flow.hidden_dim": 4,
     "mixture.num_components": 3,
@@ -62,6 +64,12 @@ MODELS |= {
     "normal-fixed": {"model.likelihood": "normal", "normal.scale": "fixed"},
     "normal-per_pixel": {"model.likelihood": "normal", "normal.scale": "per_pixel"},
     "normal-optimal": {"model.likelihood": "normal", "normal.scale": "optimal"},
+    "ladder-layer": {"model.name": "ladder", "ladder.norm": "layer"},
+    "ladder-batch": {
+        "model.name": "ladder",
+        "ladder.norm": "batch",
+        "mlp.norm": "layer",
+    },
     "deterministic-conv": {
         "model.posterior": "deterministic",
         "model.network": "conv",
@@ -163,17 +171,28 @@ def measure(name: str) -> Measured:
 
 
 def random_params(functions: ModelFunctions, x: Array) -> Params:
-    """Parameters away from their starting values: no bias is zero."""
-    shapes = jax.eval_shape(functions.init, jax.random.key(1), x)
+    """Parameters away from their starting values: no bias is zero.
+
+    What a model keeps beside its parameters stays as it starts.
+    """
+    begun = functions.init(jax.random.key(1), x)
     numbers = np.random.default_rng(1)
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype),
-        shapes,
-    )
+
+    def away(params: Params) -> Params:
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype),
+            params,
+        )
+
+    if isinstance(begun, Variables):
+        return Variables(away(begun.params), begun.model_state)
+    return away(begun)
 
 
 def without_gradient(gradient: Params, ignored: Sequence[str] = ()) -> list[str]:
     """Paths of the parameters whose gradient is all zeros or not finite."""
+    if isinstance(gradient, Variables):
+        gradient = gradient.params
     leaves, _ = jax.tree.flatten_with_path(gradient)
     named = {keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
     return [

@@ -82,14 +82,15 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
     parts["output_shape"] = (height, width, likelihood.num_features(channels))
     encoder, decoder = make(config, "model.network", parts)
     posterior = parts["posterior"] = make(config, "model.posterior", parts)
+    parts["features"] = encoder
     parts["encoder"] = nn.Sequential([encoder, posterior])
     parts["decoder"] = nn.Sequential([decoder, likelihood])
 
     def make_prior(latent_dim: int) -> nn.Module:
         return make(config, "model.prior", parts | {"latent_dim": latent_dim})
 
-    def make_mlp(hidden_dims: Sequence[int]) -> nn.Module:
-        return MLPEncoder(hidden_dims, parts["activation"], parts["dtype"])
+    def make_mlp(hidden_dims: Sequence[int], norm: str = "none") -> nn.Module:
+        return MLPEncoder(hidden_dims, parts["activation"], parts["dtype"], norm)
 
     parts |= {"make_prior": make_prior, "make_mlp": make_mlp}
     parts["prior"] = make_prior(model.latent_dim)

@@ -29,6 +29,7 @@ class Network(NamedTuple):
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "gelu": nn.gelu,
     "relu": nn.relu,
+    "leaky_relu": nn.leaky_relu,
     "tanh": nn.tanh,
     "silu": nn.silu,
     "elu": nn.elu,
