@@ -26,6 +26,10 @@ def get_config() -> ConfigDict:
     config.hparams.warmup_steps = 0  # length of the rise of objective.schedule
     config.hparams.free_nats = 0.0  # elbo: free KL per latent dimension
     config.hparams.capacity = 0.0  # capacity: the KL to hold
+    config.hparams.code_weight = 0.0  # regularized: weight of half the squared code
+    config.hparams.gradient_weight = (
+        0.0  # regularized: weight of the decoder's squared slope
+    )
 
     config.data = ConfigDict()
     # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
@@ -45,7 +49,9 @@ def get_config() -> ConfigDict:
     config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
-    config.model.name = "vae"  # vae; with several latent layers: hierarchical, ladder
+    config.model.name = (
+        "vae"  # vae, rae; with several latent layers: hierarchical, ladder
+    )
     config.model.network = "mlp"  # mlp, gated or conv
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder
     config.model.posterior = "diagonal_normal"
@@ -95,7 +101,8 @@ def get_config() -> ConfigDict:
     config.logistic_mixture.num_components = 10
 
     config.objective = ConfigDict()
-    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae or renyi
+    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae, renyi, or
+    # regularized (with model.name=rae)
     config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
     # Schedule of the KL weight, or of the capacity: constant, linear, sigmoid or

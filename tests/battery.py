@@ -82,7 +82,9 @@ for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
 
 # Parameters that only the rate depends on: what lies above the code that is decoded.
 RATE_ONLY = ("prior", "encoders_1", "decoders_1")
-HPARAMS = make_hparams(kl_weight=2.0, capacity=0.1)
+HPARAMS = make_hparams(
+    kl_weight=2.0, capacity=0.1, code_weight=0.5, gradient_weight=0.5
+)
 
 
 def config_of(model: str) -> ConfigDict:
@@ -101,12 +103,18 @@ def images(support: str) -> Array:
 
 
 def objectives_of(model: str) -> dict[str, Objective]:
-    """The objectives that are tried with a model: all with the default."""
-    names = objectives.BY_NAME if model == DEFAULT else ("elbo", "iwae")
-    made = {name: objectives.BY_NAME[name]() for name in names}
-    plain = {name: own for name, own in made.items() if not own.splits_encoder}
+    """The objectives that are tried with a model: all that it can have if default."""
+    extras = set(getattr(parts.TABLES["model.name"].get(model), "gives_extras", ()))
+    made = {name: constructor() for name, constructor in objectives.BY_NAME.items()}
     has_density = MODELS[model].get("model.posterior") != "deterministic"
-    return {n: own for n, own in plain.items() if has_density or not own.needs_density}
+    return {
+        name: own
+        for name, own in made.items()
+        if (model == DEFAULT or name in ("elbo", "iwae") or own.needs_extras)
+        and not own.splits_encoder
+        and (has_density or not own.needs_density)
+        and extras >= set(own.needs_extras)
+    }
 
 
 def cases() -> list[object]:

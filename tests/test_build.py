@@ -110,6 +110,12 @@ BESIDE = {
         "optimizer.second_moment": 0.0025,
     },
     "adamw": {"optimizer.schedule": "cosine"},
+    "regularized": {
+        "model.name": "rae",
+        "hparams.kl_weight": 0.0,
+        "hparams.code_weight": 0.1,
+        "hparams.gradient_weight": 0.1,
+    },
 }
 # Likelihoods and networks train in the battery; vamp has the encoder twice.
 NAMED = [
@@ -143,6 +149,7 @@ CLASHES = [
     {"model.prior": "vamp", "model.name": "hierarchical"},
     {"model.posterior": "deterministic", "model.name": "hierarchical"},
     {"objective.name": "dreg", "model.name": "hierarchical"},
+    {"objective.name": "regularized", "model.name": "vae"},
     {"eval.measures": ("regularty",)},
     {"hparams.warmup_steps": 10, "objective.schedule": "constant"},
     {"hparams.free_nats": 0.5, "objective.name": "iwae"},

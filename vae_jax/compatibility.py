@@ -7,7 +7,7 @@ model with a single latent layer, a likelihood of any values.
 from collections.abc import Mapping
 from typing import Any
 
-from vae_jax import likelihoods, posteriors
+from vae_jax import likelihoods, models, posteriors
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.errors import ConfigError
@@ -41,6 +41,12 @@ def check_parts(
                 f"{given[field]} needs model.posterior={' or '.join(_giving(needed))},"
                 f" not {names['model.posterior']}"
             )
+    if missing := set(objective.needs_extras) - _extras(model):
+        giving = [n for n, part in models.BY_NAME.items() if missing <= _extras(part)]
+        raise ConfigError(
+            f"{given['objective.name']} needs model.name={' or '.join(giving)}, not"
+            f" {names['model.name']}"
+        )
     if num_layers(model) > 1 and objective.one_layer:
         raise ConfigError(
             f"{given['model.name']} with {given['objective.name']}: its gradient is for"
@@ -172,6 +178,11 @@ def check_figures(draws: bool, spec: DataSpec) -> None:
 
 def _distribution(posterior: Any) -> Any:
     return getattr(posterior, "distribution", DiagonalNormal)
+
+
+def _extras(model: Any) -> set[str]:
+    """What a model measures beside its output."""
+    return set(getattr(model, "gives_extras", ()))
 
 
 def _giving(needed: type) -> list[str]:

@@ -21,9 +21,9 @@ class LadderVAE(HierarchicalVAE):
     """L latent layers whose posterior is inferred from the top down.
 
     On the way up there is nothing random: `encoders[l]` maps the features of the layer
-    below (x for l = 0) to those of layer l + 1, and `encoder_heads[l]` maps these to evidence
-    about z_{l+1}, a `DiagonalNormal`. On the way down the evidence is multiplied by the
-    prior that the draw above gives, see `product`:
+    below (x for l = 0) to those of layer l + 1, and `encoder_heads[l]` maps these to
+    evidence about z_{l+1}, a `DiagonalNormal`. On the way down the evidence is
+    multiplied by the prior that the draw above gives, see `product`:
 
         q(z_l | x, z_{l+1}) ~ evidence_l(x) p(z_l | z_{l+1}),
 

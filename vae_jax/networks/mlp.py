@@ -65,7 +65,7 @@ class MLPDecoder(nn.Module):
 
 
 def _dense_layers(network: Any, h: Array, train: bool) -> Array:
-    """The hidden layers of a network, which become its submodules, [B, F] -> [B, F']."""
+    """The hidden layers, which become submodules of the network, [B, F] -> [B, F']."""
     for width in network.hidden_dims:
         h = nn.Dense(width, dtype=network.dtype)(h)
         if network.norm == "layer":

@@ -40,6 +40,10 @@ class Objective(NamedTuple):
     one_layer: bool = False
     """Whether it is right for models with one latent layer only."""
 
+    needs_extras: tuple[str, ...] = ()
+    """Keys of `VAEOutput.extras` that it reads; a model gives those that its class
+    attribute `gives_extras` names."""
+
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
 
@@ -63,6 +67,7 @@ def objective(
     hparams: tuple[str, ...] | None = None,
     scheduled: str = "kl_weight",
     one_layer: bool = False,
+    needs_extras: tuple[str, ...] = (),
 ) -> Objective:
     """An objective made of a plain function.
 
@@ -73,6 +78,7 @@ def objective(
         hparams: see `Objective`.
         scheduled: see `Objective`.
         one_layer: see `Objective`.
+        needs_extras: see `Objective`.
 
     Returns:
         The objective, without parameters of its own.
@@ -88,7 +94,7 @@ def objective(
         del params, key
         return loss(output, x, hparams)
 
-    facts = needs_density, splits_encoder, hparams, scheduled, one_layer
+    facts = needs_density, splits_encoder, hparams, scheduled, one_layer, needs_extras
     return Objective(init, apply, *facts)
 
 
