@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.optimizer.eps = 1e-4
     config.optimizer.ema_decay = 0.999
     config.hparams.learning_rate = 2e-3
-    config.train.num_steps = 220 * STEPS_PER_EPOCH
+    config.train.num_steps = 130 * STEPS_PER_EPOCH
     config.hparams.warmup_steps = config.train.num_steps // 5
     config.train.log_every = STEPS_PER_EPOCH
     config.train.eval_every = 10 * STEPS_PER_EPOCH
