@@ -181,7 +181,8 @@ def _distances(z: Array, codebook: Array) -> Array:
     """Squared distances to all codes but for |z|^2, which all have in common."""
     # Full float32: the shorter products of GPUs would choose other codes.
     products = jnp.matmul(z, codebook.T, precision="highest")  # [..., C]
-    return (codebook**2).sum(axis=1) - 2.0 * products
+    squares = jnp.broadcast_to((codebook**2).sum(axis=1), products.shape)
+    return squares - 2.0 * products
 
 
 def _bit_products(logits: Array) -> Array:
@@ -192,8 +193,8 @@ def _bit_products(logits: Array) -> Array:
 
 
 def bits_of(index: Array, num_bits: int) -> Array:
-    """The bits of whole numbers, the lowest first, [...] -> [..., num_bits]."""
-    return (index[..., None] >> jnp.arange(num_bits)) & 1
+    """The bits of whole numbers, the lowest first, [N] -> [N, num_bits]."""
+    return (index[:, None] >> jnp.arange(num_bits)[None, :]) & 1
 
 
 def _entropy(p: Array) -> Array:
