@@ -75,7 +75,7 @@ def get_config() -> ConfigDict:
 
     config.residual = ConfigDict()
     config.residual.channels = (64, 128)  # likewise
-    config.residual.num_blocks = 2  # residual blocks at each size of the image
+    config.residual.num_blocks = (2, 2)  # residual blocks after each halving
     config.residual.hidden_dim = 256  # likewise; of no effect with spatial
     config.residual.attention = False  # whether places of the smallest one attend
     config.residual.spatial = False  # whether each such place is a site of the code

@@ -43,7 +43,7 @@ SMALL = {
     "conv.channels": (3, 4),
     "conv.hidden_dim": 6,
     "residual.channels": (4,),
-    "residual.num_blocks": 1,
+    "residual.num_blocks": (1,),
     "residual.hidden_dim": 6,
     "residual.attention": True,
     "hierarchical.latent_dims": (2,),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vae_jax.errors import ConfigError
 from vae_jax.networks.conv import MAX_HALVINGS, UpConv
 from vae_jax.networks.convolution import convolve
 from vae_jax.ranges import COUNT, COUNT_OR_0, require, require_widths
@@ -64,7 +65,7 @@ class SelfAttention(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-    """4x4 convolutions with stride 2, each followed by residual blocks.
+    """4x4 convolutions with stride 2, each followed by some residual blocks.
 
     Each stride halves height and width, rounding up. At the end the features of all
     places go through one dense layer or, with `spatial`, stay where they are: the code
@@ -72,7 +73,7 @@ class ResidualEncoder(nn.Module):
     """
 
     channels: Sequence[int] = (64, 128)
-    num_blocks: int = 2
+    num_blocks: Sequence[int] = (2, 2)
     hidden_dim: int = 256
     attention: bool = False
     spatial: bool = False
@@ -86,7 +87,7 @@ class ResidualEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [B, H, W, C] -> [B, F] or [B, h, w, F]
         h = x
-        for width in self.channels:
+        for width, count in zip(self.channels, self.num_blocks, strict=True):
             conv = nn.Conv(
                 features=width,
                 kernel_size=(4, 4),
@@ -95,7 +96,7 @@ class ResidualEncoder(nn.Module):
                 conv_general_dilated=convolve,
             )
             h = conv(h)
-            for _ in range(self.num_blocks):
+            for _ in range(count):
                 h = ResidualBlock(self.activation, self.dtype)(h)
         if self.attention:
             h = SelfAttention(self.dtype)(h)
@@ -107,15 +108,16 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """The mirror image: residual blocks, each resolution followed by an `UpConv`.
+    """The mirror image: residual blocks of each size of image, then an `UpConv`.
 
-    `channels` are in the order of the decoder, e.g. (128, 64). What the last layer
+    `channels` and `num_blocks` are in the order of the decoder, from the code to the
+    image, e.g. (128, 64). What the last layer
     gives beyond `output_shape` is cut off. The output has the dtype of the code.
     """
 
     output_shape: Sequence[int]  # (H, W, F)
     channels: Sequence[int] = (128, 64)
-    num_blocks: int = 2
+    num_blocks: Sequence[int] = (2, 2)
     hidden_dim: int = 256
     attention: bool = False
     spatial: bool = False
@@ -132,11 +134,12 @@ class ResidualDecoder(nn.Module):
         h = self._at_places(z)
         if self.attention:
             h = SelfAttention(self.dtype)(h)
-        for depth in (*self.channels[1:], None):
-            for _ in range(self.num_blocks):
+        depths = (*self.channels[1:], features)
+        for depth, count in zip(depths, self.num_blocks, strict=True):
+            for _ in range(count):
                 h = ResidualBlock(self.activation, self.dtype)(h)
             h = self.activation(normalize(h, self.dtype))
-            h = UpConv(depth or features, dtype=self.dtype)(h)
+            h = UpConv(depth, dtype=self.dtype)(h)
         return h[:, :height, :width, :].astype(z.dtype)
 
     def _at_places(self, z: Array) -> Array:
@@ -159,8 +162,21 @@ def normalize(h: Array, dtype: jnp.dtype | None) -> Array:
     return nn.GroupNorm(num_groups=groups, dtype=dtype)(h)
 
 
-def check_sizes(channels: Sequence[int], num_blocks: int, hidden_dim: int) -> None:
-    """Raises a ConfigError for a size that is no count."""
+def check_sizes(
+    channels: Sequence[int], num_blocks: Sequence[int], hidden_dim: int
+) -> None:
+    """Raises unless there are a width and a number of blocks for each size of image.
+
+    Raises:
+        ConfigError: one is no whole number, or there are more of the ones than of the
+            others.
+    """
     require_widths(least=1, most=MAX_HALVINGS, channels=channels)
-    require(COUNT_OR_0, num_blocks=num_blocks)
     require(COUNT, hidden_dim=hidden_dim)
+    is_sequence = isinstance(num_blocks, tuple | list)
+    fits = is_sequence and len(num_blocks) == len(channels)
+    if not fits or not all(map(COUNT_OR_0.contains, num_blocks)):
+        raise ConfigError(
+            f"num_blocks={num_blocks!r}: must be a whole number, or 0, for each of the"
+            f" {len(channels)} channels={channels!r}"
+        )
