@@ -116,6 +116,15 @@ BESIDE = {
         "hparams.code_weight": 0.1,
         "hparams.gradient_weight": 0.1,
     },
+    "fsq": {"model.prior": "uniform"},
+    "vq": {"model.prior": "uniform", "vq.num_codes": 4},
+    "lfq": {"model.prior": "uniform"},
+    "uniform": {"model.posterior": "fsq"},
+    "quantized": {
+        "model.posterior": "lfq",
+        "model.prior": "uniform",
+        "hparams.entropy_weight": 0.1,
+    },
 }
 # Likelihoods and networks train in the battery; vamp has the encoder twice.
 NAMED = [
@@ -148,6 +157,12 @@ CLASHES = [
     {"model.prior": "vamp", "model.posterior": "deterministic"},
     {"model.prior": "vamp", "model.name": "hierarchical"},
     {"model.posterior": "deterministic", "model.name": "hierarchical"},
+    {"model.posterior": "fsq"},
+    {"model.prior": "uniform"},
+    {"model.posterior": "fsq", "model.prior": "vamp"},
+    {"model.network": "residual", "residual.spatial": True},
+    {"objective.name": "quantized"},
+    {"hparams.commitment_weight": 0.25},
     {"objective.name": "dreg", "model.name": "hierarchical"},
     {"objective.name": "regularized", "model.name": "vae"},
     {"eval.measures": ("regularty",)},

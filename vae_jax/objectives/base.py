@@ -43,6 +43,8 @@ class Objective(NamedTuple):
     needs_extras: tuple[str, ...] = ()
     """Keys of `VAEOutput.extras` that it reads; a model gives those that its class
     attribute `gives_extras` names."""
+    needs_posterior: type = object
+    """The class of distributions that q(z | x) must be of."""
 
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
@@ -68,6 +70,7 @@ def objective(
     scheduled: str = "kl_weight",
     one_layer: bool = False,
     needs_extras: tuple[str, ...] = (),
+    needs_posterior: type = object,
 ) -> Objective:
     """An objective made of a plain function.
 
@@ -79,6 +82,7 @@ def objective(
         scheduled: see `Objective`.
         one_layer: see `Objective`.
         needs_extras: see `Objective`.
+        needs_posterior: see `Objective`.
 
     Returns:
         The objective, without parameters of its own.
@@ -94,8 +98,8 @@ def objective(
         del params, key
         return loss(output, x, hparams)
 
-    facts = needs_density, splits_encoder, hparams, scheduled, one_layer, needs_extras
-    return Objective(init, apply, *facts)
+    facts = needs_density, splits_encoder, hparams, scheduled, one_layer
+    return Objective(init, apply, *facts, needs_extras, needs_posterior)
 
 
 def with_gradient_of(loss: Array, surrogate: Array) -> Array:

@@ -35,7 +35,7 @@ def regularized_loss(
     """
     if "gradient_penalty" not in output.extras:
         raise ContractError(
-            "regularized_loss needs output.extras['gradient_penalty'], which an RAE gives"
+            "the loss needs output.extras['gradient_penalty'], which an RAE gives"
         )
     distortion, rate = distortion_and_rate(output, x)
     halves = [0.5 * jax.vmap(sum_event)(z**2).mean() for z in output.codes]
