@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
-    config.model.name = "vae"  # vae, or hierarchical: several latent layers
+    config.model.name = "vae"  # vae; hierarchical or top_down: several latent layers
     config.model.network = "mlp"  # mlp, gated or conv
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder
     config.model.posterior = "diagonal_normal"
@@ -59,6 +59,13 @@ def get_config() -> ConfigDict:
     config.hierarchical = ConfigDict()
     config.hierarchical.latent_dims = (8,)  # sizes of the latent layers above the first
     config.hierarchical.hidden_dims = (100, 100)  # widths between latent layers
+
+    # Blocks of latent maps from the top, RESOLUTIONxCOUNT; model.latent_dim is then the
+    # number of channels of each map. The last resolution divides the side of an image.
+    config.top_down = ConfigDict()
+    config.top_down.blocks = "1x1,2x1,4x1"
+    config.top_down.width = 32  # channels of the features
+    config.top_down.bottleneck = 0.25  # channels inside a block, share of the width
 
     config.mlp = ConfigDict()
     config.mlp.hidden_dims = (256, 128)  # widths, data to code

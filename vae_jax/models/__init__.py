@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from vae_jax.models.hierarchical import hierarchical_vae
+from vae_jax.models.top_down import TopDownVAE
 from vae_jax.models.vae import VAE
 
 BY_NAME: dict[str, Callable[..., Any]] = {
     "vae": VAE,
     "hierarchical": hierarchical_vae,
+    "top_down": TopDownVAE,
 }
 """The models by the names that a config calls them."""
