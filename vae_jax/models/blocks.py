@@ -1,13 +1,11 @@
 """What a top-down model is made of: the way up from an image, and a layer down."""
 
-from collections.abc import Sequence
-
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.typing import Initializer
 
 from vae_jax.distributions import DiagonalNormal, bound_log_std
-from vae_jax.models.stack import Group
+from vae_jax.models.stack import Stack
 from vae_jax.networks.bottleneck import Activation, Bottleneck, conv3x3
 from vae_jax.networks.convolution import space_to_depth
 from vae_jax.types import Array
@@ -20,7 +18,7 @@ class BottomUp(nn.Module):
     has there, with averages of pixels in between.
     """
 
-    stack: Sequence[Group]  # from the top
+    stack: Stack
     width: int
     hidden: int  # channels inside a block
     activation: Activation = nn.gelu
@@ -32,7 +30,7 @@ class BottomUp(nn.Module):
         stride = x.shape[1] // self.stack[-1][0]
         h = conv3x3(self.width, self.dtype)(space_to_depth(x, (stride, stride)))
         h = h.astype(jnp.float32)
-        last_init = _scaled(sum(group.count for group in self.stack))
+        last_init = _scaled(sum(count for _, count in self.stack))
         found = []
         for resolution, count in reversed(self.stack):
             h = _averaged(h, h.shape[1] // resolution)

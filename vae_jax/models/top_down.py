@@ -92,9 +92,9 @@ class TopDownVAE(nn.Module):
         return sum(count for _, count in parse_blocks(self.blocks, self.image_shape))
 
     def setup(self) -> None:
-        groups = parse_blocks(self.blocks, self.image_shape)
+        stack = parse_blocks(self.blocks, self.image_shape)
         hidden = max(1, round(self.width * self.bottleneck))
-        self.encoder = BottomUp(groups, self.width, hidden, self.activation, self.dtype)
+        self.encoder = BottomUp(stack, self.width, hidden, self.activation, self.dtype)
         self.layers = [
             TopDownBlock(
                 self.width,
@@ -107,9 +107,9 @@ class TopDownVAE(nn.Module):
             for _ in range(self.num_layers)
         ]
         self.biases = [
-            self.param(f"bias_{r}", _SMALL_NOISE, (r, r, self.width)) for r, _ in groups
+            self.param(f"bias_{r}", _SMALL_NOISE, (r, r, self.width)) for r, _ in stack
         ]
-        stride = self.output_shape[0] // groups[-1][0]
+        stride = self.output_shape[0] // stack[-1][0]
         self.stride = (stride, stride)
         self.to_pixels = conv3x3(self.output_shape[-1] * stride**2, self.dtype)
 
@@ -161,10 +161,10 @@ class TopDownVAE(nn.Module):
         Returns:
             The features at the last resolution, [B, r, r, width].
         """
-        groups = parse_blocks(self.blocks, self.image_shape)
+        stack = parse_blocks(self.blocks, self.image_shape)
         h = jnp.zeros((num, 1, 1, self.width))
         layers = enumerate(self.layers)
-        for (resolution, count), bias in zip(groups, self.biases, strict=True):
+        for (resolution, count), bias in zip(stack, self.biases, strict=True):
             h = upsampled(h, resolution // h.shape[1]) + bias[None]
             for _ in range(count):
                 i, layer = next(layers)
@@ -175,8 +175,8 @@ class TopDownVAE(nn.Module):
 
     def _infer(self, x: Array, key: Key) -> tuple[tuple[Latent, ...], Array]:
         """The latent layers, z1 first, and the features that all codes give."""
-        groups = parse_blocks(self.blocks, self.image_shape)
-        found = zip(self.encoder(x), groups, strict=True)
+        stack = parse_blocks(self.blocks, self.image_shape)
+        found = zip(self.encoder(x), stack, strict=True)
         seen = [features for features, (_, count) in found for _ in range(count)]
         keys = jax.random.split(key, self.num_layers)
         latents: list[Latent] = []
