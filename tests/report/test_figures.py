@@ -21,7 +21,9 @@ def test_one_test_image_has_no_interpolations_and_all_else(tmp_path):
         codes = x.reshape(count, 30) @ matrix.T
         space = LatentSpace(
             codes=codes,
+            shown=codes,
             kl=(codes**2).mean(axis=0),
+            layer_kl=None,
             prior_codes=rng.normal(size=(9, 4)),
             decode=decode,
             images=x,
