@@ -121,6 +121,9 @@ def get_config() -> ConfigDict:
     config.optimizer.second_moment = 0.0  # where Adam's second moment starts
     config.optimizer.normalize = False  # divide each parameter's gradient by its norm
     config.optimizer.clip_norm = 0.0  # largest norm of the gradient; 0: no limit
+    # Leave out an update whose gradient has a larger norm, or one that is not finite;
+    # 0: none is left out.
+    config.optimizer.skip_norm = 0.0
     config.optimizer.ema_decay = 0.0  # decay of the parameters' average; 0: none
 
     config.adamw = ConfigDict()

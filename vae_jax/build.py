@@ -147,6 +147,7 @@ def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
             choose(schedules.BY_NAME, "objective.schedule", shape),
         ),
         ema_decay=config.optimizer.ema_decay or None,
+        skip_norm=config.optimizer.skip_norm or None,
     )
 
 
