@@ -56,13 +56,16 @@ def draw_all(
         points, names = space.codes, ("z[0]", "z[1]")
     else:
         points = principal_plane(space.codes)
-        names = ("first component", "second component")
+        is_top = space.codes.shape[1] != space.shown.shape[1]
+        of = f" of z{max(space.layers)}" if is_top else ""
+        names = (f"first component{of}", f"second component{of}")
     latent_plots.latent_map(
         points,
         labels,
         folder / "latent_map.png",
         names,
-        prior_circles=space.kl is not None,  # an autoencoder has no prior
+        # An autoencoder has no prior, and others have learned ones.
+        prior_circles=space.kl is not None and space.has_standard_prior,
     )
 
 

@@ -23,6 +23,7 @@ class LatentSpace:
     # By the number of a layer, the top one first: images that share the codes of the
     # layers above it, [T, H, W, C]. Empty for a model with one layer.
     layers: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    has_standard_prior: bool = True  # whether `codes` have N(0, I) for their prior
 
     def decode_grid(self, z: np.ndarray) -> np.ndarray:
         """Decodes [R, T, D] to [R, T, H, W, C]."""

@@ -50,11 +50,11 @@ def kl_per_layer(kl: np.ndarray, path: PathLike) -> None:
         )
     figure = style.new_figure(1.3 + 0.3 * len(kl))
     axes = figure.add_subplot()
-    title = f"KL per latent layer: {kl.sum():.1f} nats in all"
+    title = f"KL per latent layer: {kl.sum():.3g} nats in all"
     style.label_axes(axes, title, "nats", "")
     axes.grid(axis="y", visible=False)
     bars = axes.barh(np.arange(len(kl)), kl, color=style.BLUE)
-    axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=style.TEXT)
+    axes.bar_label(bars, fmt="%.3g", padding=3, fontsize=style.TEXT)
     axes.margins(x=0.12)
     names = [f"z{number}" for number in range(1, len(kl) + 1)]
     axes.set_yticks(np.arange(len(kl)), names)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions import DiagonalNormal
 from vae_jax.evaluation.chunks import even_rows, row_chunks
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
@@ -38,7 +39,7 @@ def latent_space(
     for rows, new in row_chunks(len(data.heldout), CODES_PER_CHUNK):
         kl_key = jax.random.fold_in(draws_key, rows[0])
         found = _mean_and_kls(layer, data.heldout.x(rows), kl_key)
-        mean, kls = jax.device_get(found)
+        mean, kls, is_standard = jax.device_get(found)
         means.append(mean[:new])
         if kls is not None:
             parts = [kl[:new].sum(axis=0, dtype=np.float64) for kl in kls]
@@ -59,6 +60,7 @@ def latent_space(
         images=images,
         seen=np.asarray(seen),
         layers=layer_samples(trained, stream(draws_key, "layers")),
+        has_standard_prior=bool(is_standard),
     )
 
 
@@ -97,14 +99,27 @@ def _below(trained: Trained, above: Codes, key: Key) -> Array:
 @jax.jit
 def _mean_and_kls(
     layer: FirstLayer, x: Array, key: Key
-) -> tuple[Array, tuple[Array, ...] | None]:
-    """Posterior means [B, D], and KL of each layer by dimension if it has a density.
+) -> tuple[Array, tuple[Array, ...] | None, Array]:
+    """What the map and the bars need of a batch.
 
-    The means are those of the layer that is decoded; where that takes all layers, of
-    the top one, which depends on no other draw.
+    The map shows the layer that is decoded; where that takes all layers, the top one,
+    which depends on no other draw.
+
+    Args:
+        layer: the first layer of a trained model.
+        x: a batch of images.
+        key: random key for the draws.
+
+    Returns:
+        Posterior means of the map's layer, [B, E]; KL of each layer by dimension, if
+        it has a density; whether the prior of the map's layer is N(0, I), [].
     """
     latents = layer.trained.encode(x, key)
-    mean, _ = flat_moments(latents[-1 if layer.is_joined else 0].posterior)
+    mapped = latents[-1 if layer.is_joined else 0]
+    mean, _ = flat_moments(mapped.posterior)
+    is_standard = jnp.asarray(isinstance(mapped.prior, DiagonalNormal))
+    if isinstance(mapped.prior, DiagonalNormal):
+        is_standard = ~(mapped.prior.mean.any() | mapped.prior.log_std.any())
     if not all(latent.has_density for latent in latents):
-        return mean, None
-    return mean, tuple(latent.kl() for latent in latents)
+        return mean, None, is_standard
+    return mean, tuple(latent.kl() for latent in latents), is_standard
