@@ -43,11 +43,7 @@ def latent_space(
         means.append(mean[:new])
         if kls is not None:
             parts = [kl[:new].sum(axis=0, dtype=np.float64) for kl in kls]
-            sums = (
-                parts
-                if sums is None
-                else [a + b for a, b in zip(sums, parts, strict=True)]
-            )
+            sums = parts if sums is None else list(map(np.add, sums, parts))
     seen = data.heldout.x(np.arange(len(images)))
     kls = None if sums is None else [part / len(data.heldout) for part in sums]
     return LatentSpace(
