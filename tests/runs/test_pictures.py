@@ -12,7 +12,7 @@ from vae_jax.models.base import LayeredPrior
 from vae_jax.runs.pictures import MOST_LAYERS, PER_LAYER, layer_samples
 from vae_jax.trained import Trained
 
-L = 12
+L = MOST_LAYERS + 1
 
 
 def near(z: jax.Array) -> DiagonalNormal:

@@ -100,6 +100,12 @@ class Run:
         return sample(self, jax.random.key(seed), num, temperature)["mean"]
 
     @property
+    def code_size(self) -> int:
+        """How many numbers a code has, in all layers together."""
+        prior = self.trained.prior(1)
+        return sum(z.size for z in jax.eval_shape(prior.sample, self.root_key))
+
+    @property
     def root_key(self) -> Key:
         """The key that all others of the run are streams of."""
         return build.run_key(self.config)
