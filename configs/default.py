@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
     config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
-    # vae, rae; with several latent layers: hierarchical, ladder
+    # vae, rae; with several latent layers: hierarchical, ladder, top_down
     config.model.name = "vae"
     config.model.network = "mlp"  # mlp, gated, conv or residual
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder; discrete codes:
@@ -75,6 +75,13 @@ def get_config() -> ConfigDict:
     config.ladder.hidden_dims = (100,)  # for each of them, width of the network below
     config.ladder.num_hidden = 2  # dense layers of each of these networks
     config.ladder.norm = "none"  # none, layer or batch
+
+    # Blocks of latent maps from the top, RESOLUTIONxCOUNT; model.latent_dim is then the
+    # number of channels of each map. The last resolution divides the side of an image.
+    config.top_down = ConfigDict()
+    config.top_down.blocks = "1x1,2x1,4x1"
+    config.top_down.width = 32  # channels of the features
+    config.top_down.bottleneck = 0.25  # channels inside a block, share of the width
 
     config.mlp = ConfigDict()
     config.mlp.hidden_dims = (256, 128)  # widths, data to code
@@ -158,6 +165,9 @@ def get_config() -> ConfigDict:
     config.optimizer.second_moment = 0.0  # where Adam's second moment starts
     config.optimizer.normalize = False  # divide each parameter's gradient by its norm
     config.optimizer.clip_norm = 0.0  # largest norm of the gradient; 0: no limit
+    # Leave out an update whose gradient has a larger norm, or one that is not finite;
+    # 0: none is left out.
+    config.optimizer.skip_norm = 0.0
     config.optimizer.ema_decay = 0.0  # decay of the parameters' average; 0: none
 
     config.adamw = ConfigDict()

@@ -5,7 +5,8 @@
 
 The .npz holds, a row for each image:
 
-- `mean` and `std` [N, D] of q(z | x), of the layer next to the data;
+- `mean` and `std` [N, D] of q(z | x), of the layer next to the data; if the decoder
+  needs all layers, of each of them, given one draw of those above, side by side;
 - `rows` [N]: where the image stands in its split of the source: in `x_SPLIT` of an npz
   file, in the split of a TFDS set, or in the sorted files of a folder. A split that the
   source does not have was drawn from its training images, so that `rows` counts those;

@@ -57,7 +57,7 @@ class Model:
 
     @functools.cached_property
     def mixture(self) -> FullMixture:
-        """A mixture of ten normals, fitted to one draw of each training image's code."""
+        """Ten normals, fitted to one draw of the code of each training image."""
         key = stream(self.key, "mixture")
         draws = Draws(*[codes_of(self.run.trained, self.data.train, key)] * 2)
         return fit_mixture(draws, key, num_components=COMPONENTS)

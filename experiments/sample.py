@@ -4,7 +4,8 @@
     python -m experiments.sample --workdir=runs/mnist --num=1000 --out=samples.npz
 
 A .png shows the means of p(x | z) as a grid; an .npz holds `z`, `mean` and, where the
-likelihood can be drawn from, `draw`.
+likelihood can be drawn from, `draw`. With several latent layers, `z` is of the one next
+to the data, and `z2`, `z3`, ... are of those above.
 """
 
 import pathlib
@@ -42,7 +43,7 @@ def main() -> None:
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
     run = opened.open_run(_WORKDIR.value)
-    check_samples(run.config, run.spec, "--num", _NUM.value)
+    check_samples(run.code_size, run.spec, "--num", _NUM.value)
     samples = opened.sample(
         run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value
     )

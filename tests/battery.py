@@ -29,7 +29,7 @@ from vae_jax.types import Array, Params
 
 B, K = 3, 2
 H, W, C = 4, 3, 2  # all different, so that mixed-up axes show
-SPEC = DataSpec((H, W, C), levels="8bit", num_train=B, num_classes=2)
+SHAPES = {"top_down": (4, 4, 2)}  # of the images of a model that needs other ones
 
 # Nothing here runs long: unoptimised code compiles four times as fast.
 FAST_COMPILE = {
@@ -57,6 +57,9 @@ SMALL = {
     "vq.num_sites": 2,
     "lfq.num_bits": 3,
     "lfq.num_sites": 2,
+    "top_down.blocks": "1x1,2x1",
+    "top_down.width": 4,
+    "top_down.bottleneck": 0.5,
     "coupling_flow.num_layers": 2,
     "coupling_flow.hidden_dim": 4,
     "mixture.num_components": 3,
@@ -126,9 +129,15 @@ def config_of(model: str) -> ConfigDict:
     return config
 
 
-def images(support: str) -> Array:
+def spec_of(model: str) -> DataSpec:
+    """The form of the images of a line."""
+    shape = SHAPES.get(model, (H, W, C))
+    return DataSpec(shape, levels="8bit", num_train=B, num_classes=2)
+
+
+def images(shape: Sequence[int], support: str) -> Array:
     """A batch [B, H, W, C] of random pixels of that support."""
-    u = jax.random.uniform(jax.random.key(0), (B, H, W, C))
+    u = jax.random.uniform(jax.random.key(0), (B, *shape))
     if support == "binary":
         return jnp.round(u)
     return jnp.round(u * 255) / 255 if support == "8bit" else u
@@ -187,10 +196,11 @@ def measure(name: str) -> Measured:
     The losses, the distortion and the examples' bounds (minus the distortion for an
     autoencoder) are the rows of one vector, differentiated row by row.
     """
-    made = build.make_parts(config_of(name), SPEC)
+    spec = spec_of(name)
+    made = build.make_parts(config_of(name), spec)
     functions = model_functions(made["model"])
     own = objectives_of(name)
-    x = images(made["likelihood"].support)
+    x = images(spec.image_shape, made["likelihood"].support)
     first = random_params(functions, x)
     params = first.params if isinstance(first, Variables) else first
 

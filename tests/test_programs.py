@@ -86,6 +86,43 @@ def photos(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+def test_a_model_that_decodes_the_codes_of_all_layers(tmp_path):
+    """Blocks of 1x1, 2x2 and 4x4 sites with three channels, on digits of 8x8."""
+    folder = tmp_path / "run"
+    train(folder, **{"model.name": "top_down", "eval.figures": True})
+    results = json.loads((folder / "results.json").read_text())
+    assert -results["nll"] >= results["elbo"]
+    assert {f"active_units_layer{layer}" for layer in (1, 2, 3)} <= results.keys()
+    pictures = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert FIGURES | {"layers", "kl_per_layer"} <= pictures
+
+    def arrays(name: str) -> dict[str, tuple[int, ...]]:
+        with np.load(tmp_path / name) as archive:
+            return {key: value.shape for key, value in archive.items()}
+
+    run("sample", f"--workdir={folder}", "--num=5", f"--out={tmp_path}/z.npz")
+    drawn = arrays("z.npz")
+    assert [drawn[name] for name in ("z", "z2", "z3")] == [
+        (5, 4, 4, 3),
+        (5, 2, 2, 3),
+        (5, 1, 1, 3),
+    ]
+    run("encode", f"--workdir={folder}", f"--out={tmp_path}/codes.npz")
+    assert arrays("codes.npz")["std"] == (180, 3 * (1 + 4 + 16))
+    np.savez(tmp_path / "own.npz", strokes(6, 8, 8)[..., None])
+    images, out = f"--images={tmp_path}/own.npz", f"--out={tmp_path}/seen"
+    run("reconstruct", f"--workdir={folder}", images, out)
+    assert arrays("seen/reconstructions.npz")["mean"] == (6, 8, 8, 1)
+    status, _, err = run_program(
+        "export",
+        f"--workdir={folder}",
+        f"--out={tmp_path}/files",
+        "--format=stablehlo",
+    )
+    assert status == 1
+    assert "only models with one latent layer can be exported" in err
+
+
 def test_every_program_has_help():
     sources = {p.stem: p.read_text() for p in (REPOSITORY / "experiments").glob("*.py")}
     programs = {name for name, text in sources.items() if "__main__" in text}

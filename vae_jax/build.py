@@ -32,8 +32,9 @@ from vae_jax.types import Hparams
 # Traced numbers that are not for the objective: the optimiser and a schedule read them.
 OF_TRAINING = ("learning_rate", "warmup_steps")
 BINARIZE = ("none", "threshold", "dynamic")
-# Data that exist for no longer than it takes to check a config.
-ANY_DATA = DataSpec(image_shape=(8, 8, 1), levels="8bit", num_train=1, num_classes=2)
+# Data that exist for no longer than it takes to check a config, when those of the run
+# are not known yet: any resolution divides a side of 0 pixels.
+ANY_DATA = DataSpec(image_shape=(0, 0, 1), levels="8bit", num_train=1, num_classes=2)
 
 
 def check(config: ConfigDict) -> None:
@@ -148,6 +149,7 @@ def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
             choose(schedules.BY_NAME, "objective.schedule", shape),
         ),
         ema_decay=config.optimizer.ema_decay or None,
+        skip_norm=config.optimizer.skip_norm or None,
     )
 
 

@@ -12,6 +12,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal, Quantized
 from vae_jax.errors import ConfigError
 from vae_jax.objectives.base import Objective
+from vae_jax.parts import TABLES
 
 
 def check_parts(
@@ -30,6 +31,13 @@ def check_parts(
     """
     posterior, prior, model = (parts[n] for n in ("posterior", "prior", "model"))
     given = {field: f"{field}={name}" for field, name in names.items()}
+    for field in getattr(model, "ignores", ()):
+        usual = next(iter(TABLES[field]))
+        if names[field] != usual:
+            raise ConfigError(
+                f"{given[field]} has no effect with {given['model.name']}, which has"
+                f" its own: leave it at {usual}"
+            )
     if objective.needs_density and not has_density(posterior):
         raise ConfigError(
             f"{given['objective.name']} weighs draws by the posterior's density, but"

@@ -43,6 +43,7 @@ RANGES: Mapping[str, Range] = {
     "optimizer.eps": POSITIVE,
     "optimizer.second_moment": NOT_NEGATIVE,
     "optimizer.clip_norm": NOT_NEGATIVE,
+    "optimizer.skip_norm": NOT_NEGATIVE,
     "optimizer.ema_decay": FRACTION,
     "train.num_steps": COUNT,
     "train.log_every": COUNT,

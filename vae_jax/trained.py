@@ -68,7 +68,8 @@ class Trained:
             given: what a conditional model conditions on.
 
         Returns:
-            A distribution with `sample(key, temperature)` and `log_prob(codes)`.
+            A distribution with `sample(key, temperature, above)` and
+            `log_prob(codes)`, see `JointPrior`.
         """
         prior = self._call("joint_prior", num, given)
         return TrainedPrior(self, num, given) if prior.calls_model else prior
@@ -103,14 +104,14 @@ class TrainedPrior:
     given: Any = None
     calls_model: bool = struct.field(pytree_node=False, default=False)
 
-    def sample(self, key: Key, temperature: float = 1.0) -> Codes:
-        """One draw per row, z1 first; the temperature multiplies their std."""
+    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+        """One draw per row, z1 first; see `JointPrior`."""
 
-        def draw(model: Any, key: Key) -> Codes:
+        def draw(model: Any, key: Key, above: Codes) -> Codes:
             prior = model.joint_prior(self.num, self.given)
-            return prior.sample(key, temperature)
+            return prior.sample(key, temperature, above)
 
-        return self.trained._call(draw, key)
+        return self.trained._call(draw, key, tuple(above))
 
     def log_prob(self, codes: Codes | Array) -> Array:
         """Sum over the layers, nats, [num]."""

@@ -133,6 +133,13 @@ def test_ancestral_samples_have_the_model_covariance(linear):
     np.testing.assert_allclose(np.cov(draw(0.5)[0].T), expected / 4, atol=0.02)
     few = tuple(z[:3] for z in codes)
     trained = Trained(model, params)
+    whole = trained.prior(3).sample(jax.random.key(5))
+    for above in range(3):  # each layer has a key of its own
+        kept = trained.prior(3).sample(jax.random.key(5), above=whole[above:])
+        jax.tree.map(np.testing.assert_array_equal, kept, whole)
+    other = trained.prior(3).sample(jax.random.key(6), above=few[1:])
+    np.testing.assert_array_equal(other[1], few[1])
+    assert np.all(other[0] != few[0])
     assert trained.decode(few).mean.shape == (3, X_DIM)
     # log p(z1 | z2) + log p(z2), with the layers' own distributions.
     below = trained._call(lambda m, z: m.decoders[1](z), few[1])

@@ -153,7 +153,7 @@ def test_the_loss_is_what_the_step_minimises():
     )
 
 
-@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "skipped"])
 def test_names_of_the_steps_own_metrics_are_refused(name):
     def wrong(output, x, hparams):
         loss, metrics = vae_jax.elbo_loss(output, x, hparams)

@@ -22,7 +22,9 @@ def drawn_of(count, is_continuous, workdir):
     codes = x.reshape(count, 30) @ matrix.T
     space = LatentSpace(
         codes=codes,
+        shown=codes,
         kl=(codes**2).mean(axis=0),
+        layer_kl=None,
         prior_codes=rng.normal(size=(9, 4)),
         decode=decode,
         images=x,

@@ -58,6 +58,8 @@ def test_collapse_says_how_many_dimensions_are_used():
         "1 of 36"
         in told(few, model__name="hierarchical", hierarchical__latent_dims=(20,))[0]
     )
+    blocks = {"model__name": "top_down", "top_down__blocks": "1x2,7x1"}
+    assert f"1 of {16 * (2 + 49)} " in told(few, **blocks)[0]
     (sentence,) = told(COLLAPSED, objective__name="capacity")
     assert "larger hparams.capacity than 0" in sentence
 

@@ -15,8 +15,6 @@ each transition with the size of the way forwards: both equations hold exactly.
 """
 
 import dataclasses
-import itertools
-import math
 from typing import Any, Literal
 
 import jax
@@ -24,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import ConfigError
-from vae_jax.evaluation import hmc
+from vae_jax.evaluation import hmc, joined
 from vae_jax.trained import Trained
 from vae_jax.types import Array, Codes, Key
 
@@ -85,32 +83,20 @@ class CodeSpace:
         self._prior = trained.prior(rows)
         self._x = jnp.broadcast_to(x, (rows, *x.shape))
         codes = jax.eval_shape(self._prior.sample, jax.random.key(0))
-        self._shapes = [z.shape[1:] for z in codes]
-
-    def flat(self, codes: Codes) -> Array:
-        """L arrays [C, ...] -> [C, D], with D numbers in all layers together."""
-        return jnp.concatenate([z.reshape(z.shape[0], -1) for z in codes], axis=1)
-
-    def codes(self, z: Array) -> Codes:
-        """The inverse of `flat`."""
-        sizes = [math.prod(shape) for shape in self._shapes]
-        parts = jnp.split(z, list(itertools.accumulate(sizes))[:-1], axis=1)
-        return tuple(
-            part.reshape(-1, *shape)
-            for part, shape in zip(parts, self._shapes, strict=True)
-        )
+        self._shapes = joined.shapes_of(codes)
 
     def sample(self, key: Key) -> Array:
         """Draws from p(z), [C, D]."""
-        return self.flat(self._prior.sample(key))
+        return joined.join(self._prior.sample(key))
 
     def log_prob(self, x: Array) -> Array:
         """log p(z), nats, [C]."""
-        return self._prior.log_prob(self.codes(x))
+        return self._prior.log_prob(joined.split(x, self._shapes))
 
     def log_lik(self, z: Array) -> Array:
         """log p(x | z), nats, [C]."""
-        return self._trained.decode(self.codes(z)).log_prob(self._x)
+        codes = joined.split(z, self._shapes)
+        return self._trained.decode(codes).log_prob(self._x)
 
 
 def forward_chains(
@@ -187,7 +173,7 @@ def backward_chains(
         )
         return (point, log_w + rise * point.log_lik), None
 
-    z = space.flat(codes)
+    z = joined.join(codes)
     start = at(jnp.broadcast_to(z, (annealing.num_chains, z.shape[1])))
     (_, log_w), _ = jax.lax.scan(
         step_back,

@@ -22,8 +22,21 @@ class JointPrior(Protocol):
         """Whether its methods call parts of the model: possible inside `apply` only."""
         ...
 
-    def sample(self, key: Key, temperature: float = 1.0) -> Codes:
-        """One draw per row; the temperature multiplies the standard deviations."""
+    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+        """One draw per row.
+
+        Args:
+            key: random key for the draws.
+            temperature: multiplies the standard deviations.
+            above: codes of the top layers, in the order of all codes: z_l, ..., zL,
+                each with as many rows. They are kept, and the layers below are drawn.
+
+        Returns:
+            z of each layer, the one next to the data first.
+
+        Raises:
+            ContractError: there are more codes above than layers.
+        """
         ...
 
     def log_prob(self, codes: Codes) -> Array:
@@ -36,7 +49,8 @@ class Model(Protocol):
 
     Training needs `__call__(x, key)` only. The other methods are what evaluation,
     pictures and programs use. `given` is what a conditional model conditions on; None
-    elsewhere.
+    elsewhere. A model whose `decode` needs the codes of all its layers, rather than z1
+    alone, says so by a class attribute `decodes_all_layers = True`.
     """
 
     def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
@@ -75,14 +89,16 @@ class LayeredPrior:
         """False for one layer."""
         return bool(self.below)
 
-    def sample(self, key: Key, temperature: float = 1.0) -> Codes:
-        """One draw per row, z1 first."""
-        if not self.below:
-            return (_draw(self.top, key, temperature),)
-        top_key, *keys = jax.random.split(key, len(self.below) + 1)
-        codes = [_draw(self.top, top_key, temperature)]
-        for conditional, layer_key in zip(reversed(self.below), keys, strict=True):
-            codes.insert(0, _draw(conditional(codes[0]), layer_key, temperature))
+    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+        """One draw per row, z1 first; see `JointPrior`."""
+        check_above(above, len(self.below) + 1)
+        keys = [key]
+        if self.below:
+            keys = list(jax.random.split(key, len(self.below) + 1))
+        codes = [*above] or [_draw(self.top, keys[0], temperature)]
+        for i in range(len(codes), len(keys)):
+            conditional = self.below[-i](codes[0])
+            codes.insert(0, _draw(conditional, keys[i], temperature))
         return tuple(codes)
 
     def log_prob(self, codes: Codes) -> Array:
@@ -97,6 +113,23 @@ def _draw(distribution: Any, key: Key, temperature: float) -> Array:
     if isinstance(temperature, float | int) and temperature == 1.0:
         return distribution.sample(key)
     return distribution.sample(key, temperature)
+
+
+def check_above(above: Codes, num_layers: int) -> None:
+    """Raises if more layers are to be kept than a model has.
+
+    Args:
+        above: codes of the top layers.
+        num_layers: L.
+
+    Raises:
+        ContractError: says how many there are.
+    """
+    if len(above) > num_layers:
+        raise ContractError(
+            f"above holds the codes of {len(above)} layers, and the model has"
+            f" {num_layers}"
+        )
 
 
 def takes(module: Any, name: str) -> bool:

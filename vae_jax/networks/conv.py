@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vae_jax.networks.convolution import convolve
+from vae_jax.networks.convolution import convolve, depth_to_space
 from vae_jax.ranges import COUNT, require, require_widths
 from vae_jax.types import Array
 
@@ -60,7 +60,6 @@ class UpConv(nn.Module):
 
     @nn.compact
     def __call__(self, h: Array) -> Array:  # [B, H, W, C] -> [B, 2 H, 2 W, F]
-        batch, height, width, _ = h.shape
         conv = nn.Conv(
             features=4 * self.features,
             kernel_size=(2, 2),
@@ -68,11 +67,7 @@ class UpConv(nn.Module):
             dtype=self.dtype,
             conv_general_dilated=convolve,
         )
-        blocks = conv(h)
-        blocks = blocks.reshape(batch, height + 1, width + 1, 2, 2, self.features)
-        pixels = blocks.transpose(0, 1, 3, 2, 4, 5)
-        pixels = pixels.reshape(batch, 2 * height + 2, 2 * width + 2, self.features)
-        return pixels[:, 1:-1, 1:-1]
+        return depth_to_space(conv(h), (2, 2))[:, 1:-1, 1:-1]
 
 
 class ConvDecoder(nn.Module):

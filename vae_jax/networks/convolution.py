@@ -61,6 +61,40 @@ def convolve(
     return lax.platform_dependent(x, kernel, cpu=products, default=compiled)
 
 
+def space_to_depth(x: Array, block: Sequence[int]) -> Array:
+    """Turns each block of pixels into the channels of one.
+
+    Args:
+        x: [B, H, W, C].
+        block: pixels along H and W, (s, t), which divide them.
+
+    Returns:
+        [B, H / s, W / t, s t C].
+    """
+    batch, height, width, channels = x.shape
+    s, t = block
+    x = x.reshape(batch, height // s, s, width // t, t, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // s, width // t, s * t * channels)
+
+
+def depth_to_space(x: Array, block: Sequence[int]) -> Array:
+    """The inverse of `space_to_depth`: gives each pixel of a block channels of its own.
+
+    Args:
+        x: [B, H, W, s t C].
+        block: pixels along H and W, (s, t).
+
+    Returns:
+        [B, s H, t W, C].
+    """
+    batch, height, width, channels = x.shape
+    s, t = block
+    x = x.reshape(batch, height, width, s, t, channels // (s * t))
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, s * height, t * width, channels // (s * t))
+
+
 def _without_stride(
     x: Array, kernel: Array, strides: Sequence[int], padding: Sequence[tuple[int, int]]
 ) -> tuple[Array, Array]:
@@ -68,13 +102,12 @@ def _without_stride(
 
     A block of s x t pixels becomes s t C channels of one pixel, in image and kernel.
     """
-    batch, _, _, channels = x.shape
+    channels = x.shape[-1]
     (s, t), (h, w) = strides, kernel.shape[:2]
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     height, width = x.shape[1] // s, x.shape[2] // t
     x = x[:, : height * s, : width * t]  # pixels of incomplete blocks are not used
-    x = x.reshape(batch, height, s, width, t, channels)
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height, width, -1)
+    x = space_to_depth(x, (s, t))
     kernel = kernel.reshape(h // s, s, w // t, t, channels, -1)
     kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
     return x, kernel.reshape(h // s, w // t, s * t * channels, -1)

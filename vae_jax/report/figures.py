@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from vae_jax.report import latent_plots, plots
+from vae_jax.report import latent_plots, layer_plots, plots
 from vae_jax.report.latent_space import LatentSpace, principal_plane, prior_grid
 from vae_jax.storage.records import read_metrics
 
@@ -31,7 +31,7 @@ def draw_all(
     plots.training_curves(
         read_metrics(workdir / "metrics.jsonl"), folder / "training_curves.png"
     )
-    shown = space.codes[: len(space.images)]
+    shown = space.shown
     plots.reconstructions(
         space.images[:SHOWN],
         space.decode(shown[:SHOWN]),
@@ -41,20 +41,29 @@ def draw_all(
     plots.samples(space.decode(space.prior_codes), folder / "samples.png")
     if space.is_continuous:
         _draw_between(space, folder)
-    two = space.is_continuous and space.codes.shape[1] == 2
+    if space.layer_kl is not None and len(space.layer_kl) > 1:
+        layer_plots.kl_per_layer(space.layer_kl, folder / "kl_per_layer.png")
+    if space.layers:
+        layer_plots.samples(space.layers, folder / "layers.png")
+    points, names = space.codes, ("z[0]", "z[1]")
+    if not space.is_continuous or space.codes.shape[1] != 2:
+        points = principal_plane(space.codes)
+        is_top = space.codes.shape[1] != space.shown.shape[1]
+        of = f" of z{max(space.layers)}" if is_top else ""
+        names = (f"first component{of}", f"second component{of}")
     latent_plots.latent_map(
-        space.codes if two else principal_plane(space.codes),
+        points,
         labels,
         folder / "latent_map.png",
-        ("z[0]", "z[1]") if two else ("first component", "second component"),
-        # Neither an autoencoder nor discrete codes have a normal prior.
-        prior_circles=space.is_continuous and space.kl is not None,
+        names,
+        # An autoencoder has no prior, and others have discrete or learned ones.
+        prior_circles=space.kl is not None and space.has_standard_prior,
     )
 
 
 def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
     """What lies between codes and along their dimensions."""
-    shown = space.codes[: len(space.images)]
+    shown = space.shown
     pairs = min(ROWS, len(shown) // 2)
     if pairs:  # a single image has no other to go to
         lines = np.linspace(shown[:pairs], shown[pairs : 2 * pairs], STEPS, axis=1)
@@ -64,7 +73,7 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
     _draw_traversals(space, folder)
     if space.kl is not None:
         latent_plots.kl_per_dimension(space.kl, folder / "kl_per_dimension.png")
-    if space.codes.shape[1] == 2:
+    if space.codes.shape[1] == 2 and space.shown.shape[1] == 2:
         latent_plots.latent_grid(
             space.decode_grid(prior_grid()), folder / "latent_grid.png"
         )
@@ -72,13 +81,14 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
 
 def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     """Walks along the busiest dimensions from the code of the first image."""
-    spread = space.codes.std(axis=0)
-    by_kl = space.kl is not None and len(space.kl) == len(spread)
-    busyness = space.kl if space.kl is not None and by_kl else spread
+    if space.kl is not None and len(space.kl) == space.shown.shape[1]:
+        busyness = space.kl
+    else:
+        busyness = space.codes.std(axis=0)
     busiest = np.argsort(-busyness)[:ROWS]
     # An autoencoder's scale is its own; a VAE's is that of the prior.
-    reach = 3 * (spread if space.kl is None else np.ones_like(spread))
-    walks = np.tile(space.codes[0], (len(busiest), STEPS, 1))
+    reach = 3 * (busyness if space.kl is None else np.ones_like(busyness))
+    walks = np.tile(space.shown[0], (len(busiest), STEPS, 1))
     for row, d in enumerate(busiest):
         walks[row, :, d] = np.linspace(-reach[d], reach[d], STEPS)
     titles = [f"z[{d}]" for d in busiest]

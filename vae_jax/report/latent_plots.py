@@ -13,6 +13,8 @@ from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import check_images
 
+MOST_BARS = 500  # dimensions in a bar chart; more of them are not told apart
+
 
 def interpolations(images: np.ndarray, path: PathLike) -> None:
     """Draws decoded straight lines between two codes.
@@ -181,17 +183,19 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
         raise DataError(
             f"kl must be finite numbers [D], not {kl.dtype}{list(kl.shape)}"
         )
-    order = np.argsort(-kl, kind="stable")
-    high = kl[order] > threshold
+    order = np.argsort(-kl, kind="stable")[:MOST_BARS]
+    high = kl > threshold
     title = f"KL per latent dimension: {kl.sum():.1f} nats in all"
     counted = f"{high.sum()} of {len(kl)} above {threshold:g} nats (blue)"
+    first = f"the first {MOST_BARS}, " if len(kl) > MOST_BARS else ""
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
-    style.label_axes(axes, f"{title}\n{counted}", "latent dimension, sorted", "nats")
-    axes.grid(axis="x", visible=False)
-    axes.bar(
-        np.arange(len(kl)), kl[order], color=np.where(high, style.BLUE, style.GREY)
+    style.label_axes(
+        axes, f"{title}\n{counted}", f"latent dimension, {first}sorted", "nats"
     )
+    axes.grid(axis="x", visible=False)
+    colors = np.where(high[order], style.BLUE, style.GREY)
+    axes.bar(np.arange(len(order)), kl[order], color=colors)
     axes.margins(x=0.01)
     few = len(kl) <= 24
     axes.set_xticks(np.arange(len(kl)) if few else [], order if few else [])

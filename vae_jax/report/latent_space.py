@@ -1,7 +1,7 @@
 """A latent space of a trained model, as far as pictures need it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,19 @@ from jax.scipy.stats import norm
 class LatentSpace:
     """Codes of a test split, and a decoder."""
 
-    codes: np.ndarray  # means of q(z | x), [N, D]
+    codes: np.ndarray  # means of q(z | x), [N, D]; of the top layer, where z is of all
+    shown: np.ndarray  # codes of `images`, [m, D]
     kl: np.ndarray | None  # mean KL by dimension, nats, [D]; None for an autoencoder
+    layer_kl: np.ndarray | None  # its sums of each layer, next to the data first, [L]
     prior_codes: np.ndarray  # draws from p(z), [n, D]
     decode: Callable[[Any], np.ndarray]  # z [B, D] -> mean of p(x | z), [B, H, W, C]
     images: np.ndarray  # the first images of the split, [m, H, W, C] in [0, 1]
     seen: np.ndarray  # what the model sees of them: binarised, or with noise
     is_continuous: bool = True  # False for discrete codes, which have none in between
+    # By the number of a layer, the top one first: images that share the codes of the
+    # layers above it, [T, H, W, C]. Empty for a model with one layer.
+    layers: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    has_standard_prior: bool = True  # whether `codes` have N(0, I) for their prior
 
     def decode_grid(self, z: np.ndarray) -> np.ndarray:
         """Decodes [R, T, D] to [R, T, H, W, C]."""

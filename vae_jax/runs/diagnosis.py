@@ -7,6 +7,7 @@ from typing import Any
 from vae_jax import build, likelihoods
 from vae_jax.compatibility import values_of
 from vae_jax.errors import DataError
+from vae_jax.models.stack import parse_blocks
 from vae_jax.runs.identity import read_results
 from vae_jax.storage.records import read_json, read_metrics
 
@@ -81,8 +82,7 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
     rate, active = results.get("rate"), results.get("active_units")
     if rate is None or active is None:
         return None
-    above = config.get(f"{config['model.name']}.latent_dims", ())
-    dims = config["model.latent_dim"] + sum(above)
+    dims = _num_dimensions(config)
     if active and not (active <= FEW_ACTIVE * dims and rate < LITTLE_RATE):
         return None
     if config["objective.name"] == "capacity":
@@ -98,6 +98,15 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
         f" rate is {rate:.2g} nats, so the decoder ignores the code and all draws look"
         f" alike; try {less}, or more train.num_steps if there were few."
     )
+
+
+def _num_dimensions(config: Mapping[str, Any]) -> int:
+    """How many numbers the codes of all layers hold."""
+    name, latent_dim = config["model.name"], config["model.latent_dim"]
+    if blocks := config.get(f"{name}.blocks"):  # maps, with that many channels
+        maps = parse_blocks(blocks, build.ANY_DATA.image_shape)
+        return latent_dim * sum(count * side**2 for side, count in maps)
+    return latent_dim + sum(config.get(f"{name}.latent_dims", ()))
 
 
 def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:

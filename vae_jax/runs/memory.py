@@ -65,11 +65,11 @@ def check_memory(
     _refuse(found, "training", available_memory())
 
 
-def check_samples(config: ConfigDict, spec: DataSpec, name: str, num: int) -> None:
+def check_samples(code_size: int, spec: DataSpec, name: str, num: int) -> None:
     """Refuses more draws than the memory of the host holds.
 
     Args:
-        config: config of the run.
+        code_size: numbers in a code, of all layers.
         spec: shapes and sizes of the data.
         name: name of the flag.
         num: how many draws, each with its code, its mean and its pixels.
@@ -77,7 +77,7 @@ def check_samples(config: ConfigDict, spec: DataSpec, name: str, num: int) -> No
     Raises:
         ConfigError: as `check_memory`.
     """
-    numbers = config.model.latent_dim + 2 * math.prod(spec.image_shape)
+    numbers = code_size + 2 * math.prod(spec.image_shape)
     found = [Need("the draws", num * numbers * FLOAT, [f"{name}={num}"])]
     _refuse(found, "drawing", host_memory())
 

@@ -22,6 +22,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.errors import CheckpointError, DataError
 from vae_jax.evaluation.chunks import map_rows
+from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.paths import local_path
 from vae_jax.runs import identity
 from vae_jax.runs.best import Saved
@@ -83,7 +84,11 @@ class Run:
         return self._draw(images, jnp.arange(num_examples(images)))
 
     def encode(self, images: Any) -> Posterior:
-        """q(z | x) of the layer next to the data, for images as in `preprocess`."""
+        """q(z | x) of the layer next to the data, for images as in `preprocess`.
+
+        Where that layer looks at draws of those above, they are the same at each call;
+        `run.trained.encode(run.preprocess(images), key)` gives all layers.
+        """
         return first_posterior(self.trained, self.preprocess(images))
 
     def decode(self, codes: Any) -> Distribution:
@@ -93,6 +98,12 @@ class Run:
     def sample(self, num: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
         """Means of p(x | z) for draws of the prior, [num, H, W, C]."""
         return sample(self, jax.random.key(seed), num, temperature)["mean"]
+
+    @property
+    def code_size(self) -> int:
+        """How many numbers a code has, in all layers together."""
+        prior = self.trained.prior(1)
+        return sum(z.size for z in jax.eval_shape(prior.sample, self.root_key))
 
     @property
     def root_key(self) -> Key:
@@ -182,8 +193,9 @@ def sample(
         temperature: multiplies the prior's standard deviation.
 
     Returns:
-        `z` [num, D], `mean` [num, H, W, C] of p(x | z) and, where the likelihood can
-        be drawn from, `draw` [num, H, W, C].
+        `z` [num, ...] of the layer next to the data, with several layers also those
+        above, `z2`, ...; `mean` [num, H, W, C] of p(x | z) and, where the likelihood
+        can be drawn from, `draw` [num, H, W, C].
     """
     trained = run.trained
 
@@ -192,7 +204,8 @@ def sample(
         z_key, x_key = jax.random.split(key)
         codes = trained.prior(min(CHUNK, num)).sample(z_key, temperature)
         likelihood = trained.decode(codes)
-        parts = {"z": codes[0], "mean": likelihood.mean}
+        parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
+        parts["mean"] = likelihood.mean
         if likelihood.normalized:
             parts["draw"] = likelihood.sample(x_key)
         return parts
@@ -254,17 +267,17 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         `x` the input as the model saw it, `mean` its reconstruction (both
         [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
-        and `std`, [N, D].
+        and `std`, [N, D]; see `FirstLayer`, also about what is decoded.
     """
-    trained, draw = run.trained, run._draw
+    one_x = run.preprocess(take(images, np.zeros(1, int)))
+    layer, draw = FirstLayer.of(run.trained, one_x), run._draw
 
     @jax.jit
     def chunk(rows: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
         x = draw(images, rows)
-        posterior = first_posterior(trained, x)
-        code, std = posterior.mean, jnp.sqrt(posterior.variance)
-        mean = trained.decode(code).mean
-        return {"x": x, "mean": mean, "code": code, "std": std}
+        code, variance = layer.moments(x)
+        mean = layer.decode(layer.points(x)).mean
+        return {"x": x, "mean": mean, "code": code, "std": jnp.sqrt(variance)}
 
     return map_rows(
         lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK

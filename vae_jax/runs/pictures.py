@@ -4,21 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.evaluation.chunks import map_rows
+from vae_jax.distributions import DiagonalNormal
+from vae_jax.evaluation.chunks import even_rows, row_chunks
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
 from vae_jax.outputs import flat_moments
 from vae_jax.report.latent_space import LatentSpace
 from vae_jax.trained import Trained
-from vae_jax.types import Array, Key, stream
+from vae_jax.types import Array, Codes, Key, stream
 
 NUM_SAMPLES = 64
+MOST_LAYERS = 8  # rows of the picture of layers
+PER_LAYER = 10  # draws in each
 
 
 def latent_space(
     trained: Trained, data: Data, key: Key, images: np.ndarray
 ) -> LatentSpace:
-    """The latent layer next to the data, on the held-out split.
+    """The latent layer next to the data, and those above, on the held-out split.
 
     Args:
         trained: a model with its parameters.
@@ -31,26 +34,89 @@ def latent_space(
     """
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
     draws_key = stream(key, "figures")
-
-    def chunk(rows: np.ndarray) -> tuple[Array, Array | None]:
+    means: list[np.ndarray] = []
+    sums: list[np.ndarray] | None = None
+    for rows, new in row_chunks(len(data.heldout), CODES_PER_CHUNK):
         kl_key = jax.random.fold_in(draws_key, rows[0])
-        return _mean_and_kl(trained, data.heldout.x(rows), kl_key)
-
-    codes, kl = map_rows(chunk, len(data.heldout), CODES_PER_CHUNK)
+        found = _mean_and_kls(layer, data.heldout.x(rows), kl_key)
+        mean, kls, is_standard = jax.device_get(found)
+        means.append(mean[:new])
+        if kls is not None:
+            parts = [kl[:new].sum(axis=0, dtype=np.float64) for kl in kls]
+            sums = parts if sums is None else list(map(np.add, sums, parts))
+    seen = data.heldout.x(np.arange(len(images)))
+    kls = None if sums is None else [part / len(data.heldout) for part in sums]
     return LatentSpace(
-        codes=codes,
-        kl=None if kl is None else kl.mean(axis=0, dtype=np.float64),
+        codes=np.concatenate(means),
+        shown=np.asarray(layer.points(seen)),
+        kl=None if kls is None else np.concatenate(kls[: len(layer.shapes)]),
+        layer_kl=None if kls is None else np.array([kl.sum() for kl in kls]),
         prior_codes=np.asarray(layer.prior(NUM_SAMPLES).sample(draws_key)),
         decode=lambda z: np.asarray(layer.decode(jnp.asarray(z)).mean),
         images=images,
-        seen=np.asarray(data.heldout.x(np.arange(len(images)))),
+        seen=np.asarray(seen),
+        layers=layer_samples(trained, stream(draws_key, "layers")),
         is_continuous=layer.is_continuous,
+        has_standard_prior=bool(is_standard),
     )
 
 
+def layer_samples(trained: Trained, key: Key) -> dict[int, np.ndarray]:
+    """Samples that share the codes of the upper layers, for one layer after the other.
+
+    Args:
+        trained: a model with its parameters.
+        key: random key for the draws.
+
+    Returns:
+        For some layers l, the top one first and the one next to the data last: means of
+        p(x | z), [T, H, W, C], with z_{l+1}, ..., zL the same in all of them, and those
+        below drawn anew for each. Empty for a model with one layer.
+    """
+    codes = jax.jit(lambda trained, key: trained.prior(1).sample(key))(trained, key)
+    if len(codes) == 1:
+        return {}
+    numbers = len(codes) - even_rows(len(codes), MOST_LAYERS)
+    return {
+        int(number): np.asarray(
+            _below(trained, codes[number:], jax.random.fold_in(key, number))
+        )
+        for number in numbers
+    }
+
+
 @jax.jit
-def _mean_and_kl(trained: Trained, x: Array, key: Key) -> tuple[Array, Array | None]:
-    """Posterior means [B, D], and KL by dimension where there is a density."""
-    latent = trained.encode(x, key)[0]
-    mean, _ = flat_moments(latent.posterior)
-    return mean, latent.kl() if latent.has_density else None
+def _below(trained: Trained, above: Codes, key: Key) -> Array:
+    """Images of draws of the layers below some codes, [T, H, W, C]."""
+    kept = tuple(jnp.repeat(z, PER_LAYER, axis=0) for z in above)
+    codes = trained.prior(PER_LAYER).sample(key, above=kept)
+    return trained.decode(codes).mean
+
+
+@jax.jit
+def _mean_and_kls(
+    layer: FirstLayer, x: Array, key: Key
+) -> tuple[Array, tuple[Array, ...] | None, Array]:
+    """What the map and the bars need of a batch.
+
+    The map shows the layer that is decoded; where that takes all layers, the top one,
+    which depends on no other draw.
+
+    Args:
+        layer: the first layer of a trained model.
+        x: a batch of images.
+        key: random key for the draws.
+
+    Returns:
+        Posterior means of the map's layer, [B, E]; KL of each layer by dimension, if
+        it has a density; whether the prior of the map's layer is N(0, I), [].
+    """
+    latents = layer.trained.encode(x, key)
+    mapped = latents[-1 if layer.is_joined else 0]
+    mean, _ = flat_moments(mapped.posterior)
+    is_standard = jnp.asarray(isinstance(mapped.prior, DiagonalNormal))
+    if isinstance(mapped.prior, DiagonalNormal):
+        is_standard = ~(mapped.prior.mean.any() | mapped.prior.log_std.any())
+    if not all(latent.has_density for latent in latents):
+        return mean, None, is_standard
+    return mean, tuple(latent.kl() for latent in latents), is_standard

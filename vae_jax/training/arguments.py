@@ -12,6 +12,7 @@ import flax.linen as nn
 
 from vae_jax.errors import ConfigError, ContractError
 from vae_jax.objectives.base import Objective
+from vae_jax.ranges import POSITIVE, require
 
 _ORDER = "the order is vae_trainer(model, objective, tx)"
 
@@ -154,6 +155,16 @@ def check_ema_decay(ema_decay: Any) -> None:
         raise ConfigError(
             f"ema_decay={ema_decay!r}: must be at least 0 and below 1, or None"
         )
+
+
+def check_skip_norm(skip_norm: Any) -> None:
+    """Raises unless a largest norm is None or a number above 0.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if skip_norm is not None:
+        require(POSITIVE, skip_norm=skip_norm)
 
 
 def _is_transformation(thing: Any) -> bool:

@@ -48,7 +48,7 @@ SUPPORTS: dict[str, Rule] = {
 }
 
 
-RESERVED = ("loss", "grad_norm")  # metrics of the step itself
+RESERVED = ("loss", "grad_norm", "skipped")  # metrics of the step itself
 
 
 def check_output(output: Any, x: Any) -> None:

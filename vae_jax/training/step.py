@@ -56,6 +56,7 @@ def vae_trainer(
     num_samples: int = 1,
     schedule: Schedule = unchanged,
     ema_decay: float | None = None,
+    skip_norm: float | None = None,
 ) -> Trainer:
     """Builds `init(key, x)`, `step(state, x, key, hparams)` and `loss(params, ...)`.
 
@@ -84,6 +85,10 @@ def vae_trainer(
         schedule: (step, hparams) -> hparams, see `objectives.schedules`.
         ema_decay: if given, the state also carries an exponential moving average of
             the model's parameters with decay min(ema_decay, (1 + t) / (10 + t)).
+        skip_norm: if given, a step whose gradient has a larger norm, or one that is not
+            finite, leaves everything but the number of steps as it was, and the metric
+            "skipped" is the share of such steps. A loss that is not finite is still
+            seen in the metrics. Source: Child 2021, arXiv:2011.10650, section 4.
 
     Returns:
         A Trainer. Its functions raise, while they are traced and so at no cost to the
@@ -93,13 +98,15 @@ def vae_trainer(
 
     Raises:
         ContractError: model, objective, tx or schedule is of another kind.
-        ConfigError: num_samples is not a count above 0, or ema_decay is not in [0, 1).
+        ConfigError: num_samples is not a count above 0, ema_decay is not in [0, 1), or
+            skip_norm is not above 0.
     """
     arguments.check_objective_argument(objective)
     arguments.check_transformation(tx)
     arguments.check_schedule(schedule)
     arguments.check_num_samples(num_samples)
     arguments.check_ema_decay(ema_decay)
+    arguments.check_skip_norm(skip_norm)
     objective = as_objective(objective)
     functions = stateful_model(model)
     if objective.splits_encoder and not functions.splits_encoder:
@@ -209,6 +216,10 @@ def vae_trainer(
             model_state=model_state,
         )
         measured = {"loss": loss, "grad_norm": _norm(grads)}
+        if skip_norm is not None:
+            skipped = ~(measured["grad_norm"] <= skip_norm)  # also where it is NaN
+            next_state = _unless(skipped, next_state, state)
+            measured["skipped"] = skipped.astype(jnp.float32)
         return next_state, {**measured, **metrics}
 
     return Trainer(init, step, loss)
@@ -217,6 +228,12 @@ def vae_trainer(
 def _norm(tree: Any) -> Array:
     """Euclidean norm of all numbers in a tree."""
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf).real for leaf in jax.tree.leaves(tree)))
+
+
+def _unless(skipped: Array, new: TrainState, old: TrainState) -> TrainState:
+    """The new state, or the old one, one step later."""
+    kept = jax.tree.map(lambda a, b: jnp.where(skipped, b, a), new, old)
+    return kept.replace(step=new.step)
 
 
 def _own_params(objective: Objective, key: Key, one_draw: Any) -> Params:

@@ -154,6 +154,8 @@ def measure_codes(
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs a normal or a point for q(z1 | x), and held-out examples."""
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    if layer.is_joined:
+        return "needs a decoder of one layer's code, and this one needs all layers'"
     if not layer.is_normal:
         name = layer.posterior.__name__
         return f"needs codes with a diagonal normal posterior or none, not {name}"

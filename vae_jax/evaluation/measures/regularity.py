@@ -10,12 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 from vae_jax.distributions import Distribution
 from vae_jax.errors import DataError
 from vae_jax.evaluation import completeness, continuity
-from vae_jax.evaluation.aggregate import Codes, Prior
+from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.classifier import label_numbers
 from vae_jax.evaluation.completeness import NEIGHBOURS
@@ -152,7 +151,9 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
     None stands for what needs draws from a likelihood without any (`normalized =
     False`), codes between two others where codes are discrete, a region of a posterior
-    that is no normal, or labels without a classifier.
+    that is no normal, or labels without a classifier; and, where a decoder needs the
+    codes of all layers, for what needs the covariance of so many numbers, or codes that
+    do not depend on other draws (the round trip).
     """
     del effort
     key = stream(key, "regularity")
@@ -161,10 +162,8 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
     if layer.is_continuous:
-        continuity_key = stream(key, "continuity")
-        numbers |= measure_continuity(
-            layer.decode, likelihood.normalized, codes, layer.prior, continuity_key
-        )
+        drawable, continuity_key = likelihood.normalized, stream(key, "continuity")
+        numbers |= measure_continuity(layer, drawable, codes, continuity_key)
     if likelihood.normalized:
         train, heldout = images_to_compare(data)
         refuse_grey(likelihood, heldout)
@@ -172,10 +171,11 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
         z, fake = draws_from(layer, codes, len(heldout), key)
         for prefix, x in {**fake, "real_": train}.items():
             numbers |= prefixed(prefix, completeness.compare(real, x))
-        trip = completeness.round_trip(layer.moments, z, fake[""])
-        if not layer.is_normal:
-            del trip["round_trip_inside"]
-        numbers |= trip
+        if not layer.is_joined:
+            trip = completeness.round_trip(layer.moments, z, fake[""])
+            if not layer.is_normal:
+                del trip["round_trip_inside"]
+            numbers |= trip
         if (classifier := data.classifier) is not None:
             numbers["classifier_accuracy"] = classifier.accuracy
             for prefix, x in {**fake, "real_": heldout}.items():
@@ -199,7 +199,7 @@ def draws_from(
 ) -> tuple[Array, Mapping[str, Array]]:
     """Draws x ~ p(x | z) of codes from the prior, from q(z) and from a fitted normal.
 
-    No normal is fitted to discrete codes.
+    No normal is fitted to discrete codes, nor to those of several layers together.
 
     Args:
         layer: the first latent layer of a trained model.
@@ -216,7 +216,7 @@ def draws_from(
         "": z,
         "codes_": codes.sample(z_key, num),
     }
-    if layer.is_continuous:
+    if layer.is_continuous and not layer.is_joined:
         places["fitted_"] = codes.sample_fitted(z_key, num)
     draws = {
         prefix: completeness.draw(layer.decode, place, x_key)
@@ -226,29 +226,33 @@ def draws_from(
 
 
 def measure_continuity(
-    decode: Partial, drawable: bool, codes: Codes, prior: Prior, key: Key
+    layer: FirstLayer, drawable: bool, codes: Codes, key: Key
 ) -> dict[str, Array | None]:
     """At codes from the prior in latent units, at q(z) in units of its own spread.
 
     Args:
-        decode: z [B, D] -> p(x | z).
+        layer: the first latent layer of a trained model.
         drawable: whether something can be drawn from p(x | z).
         codes: means and standard deviations of q(z | x) on the training split.
-        prior: number of codes -> p(z).
         key: random key for codes and draws.
     """
     z_key, x_key = stream(key, "z"), stream(key, "x")
-    from_prior = prior(NUM_CODES).sample(z_key)
     places = {
-        "": (from_prior, jnp.eye(from_prior.shape[1])),
-        "codes_": (codes.sample(z_key, NUM_CODES), codes.square_root()),
+        "": layer.prior(NUM_CODES).sample(z_key),
+        "codes_": codes.sample(z_key, NUM_CODES),
     }
+    units = {"": None}
+    if not layer.is_joined:
+        units["codes_"] = codes.square_root()
     numbers: dict[str, Array | None] = {}
-    for prefix, (z, units) in places.items():
+    for prefix, z in places.items():
         start, end = jnp.split(z, 2)
-        numbers |= prefixed(prefix, continuity.line_numbers(decode, start, end))
+        lines = continuity.line_numbers(layer.decode, start, end)
+        numbers |= prefixed(prefix, lines)
         numbers[prefix + "sensitivity"] = (
-            continuity.sensitivity(decode, z, units, x_key) if drawable else None
+            continuity.sensitivity(layer.decode, z, units[prefix], x_key)
+            if drawable and prefix in units
+            else None
         )
     return numbers
 

@@ -1,0 +1,61 @@
+"""Figures of models with several latent layers: NumPy arrays in, one PNG out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vae_jax.errors import DataError
+from vae_jax.paths import PathLike
+from vae_jax.report import style
+from vae_jax.report.images import check_images
+
+
+def samples(images: Mapping[int, np.ndarray], path: PathLike) -> None:
+    """Draws what each latent layer leaves open: samples that share all codes above it.
+
+    Args:
+        images: by the number of a layer, the top one first: T samples,
+            [T, H, W, C], with the same codes of the layers above; that layer and those
+            below were drawn for each.
+        path: the PNG file to write.
+
+    Raises:
+        DataError: not images.
+    """
+    rows = check_images(np.stack(list(images.values())), "LTHWC")
+    style.draw_images(
+        rows.reshape(-1, *rows.shape[2:]),
+        rows.shape[1],
+        path,
+        "Samples that share the layers above",
+        x_label="draws of the layer and of those below it",
+        y_ticks={row: f"z{number}" for row, number in enumerate(images)},
+    )
+
+
+def kl_per_layer(kl: np.ndarray, path: PathLike) -> None:
+    """Draws the KL divergence of each latent layer, from the top.
+
+    Args:
+        kl: [L], nats, mean over data, the layer next to the data first.
+        path: the PNG file to write.
+
+    Raises:
+        DataError: another shape, or values that are not finite.
+    """
+    kl = np.asarray(kl)
+    if kl.ndim != 1 or not len(kl) or not np.isfinite(kl).all():
+        raise DataError(
+            f"kl must be finite numbers [L], not {kl.dtype}{list(kl.shape)}"
+        )
+    figure = style.new_figure(1.3 + 0.3 * len(kl))
+    axes = figure.add_subplot()
+    title = f"KL per latent layer: {kl.sum():.3g} nats in all"
+    style.label_axes(axes, title, "nats", "")
+    axes.grid(axis="y", visible=False)
+    bars = axes.barh(np.arange(len(kl)), kl, color=style.BLUE)
+    axes.bar_label(bars, fmt="%.3g", padding=3, fontsize=style.TEXT)
+    axes.margins(x=0.12)
+    names = [f"z{number}" for number in range(1, len(kl) + 1)]
+    axes.set_yticks(np.arange(len(kl)), names)
+    style.save_figure(figure, path)
