@@ -75,6 +75,8 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
     config.update_from_flattened_dict(
         {
             "mlp.hidden_dims": (16,),
+            "residual.channels": (4,),
+            "residual.num_blocks": (1,),
             "mixture.num_components": 5,
             "vamp.num_components": 5,
             **fields,
