@@ -75,6 +75,8 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
     config.update_from_flattened_dict(
         {
             "mlp.hidden_dims": (16,),
+            "residual.channels": (4,),
+            "residual.num_blocks": (1,),
             "mixture.num_components": 5,
             "vamp.num_components": 5,
             **fields,
@@ -291,12 +293,17 @@ def test_an_objective_gets_the_numbers_it_declares_or_that_no_other_one_claims(
         names("elbo", other=1.0)
 
 
-def test_free_nats_of_one_member_are_given_to_all():
+@pytest.mark.parametrize(
+    ("name", "of"), [("free_nats", "elbo"), ("entropy_weight", "quantized")]
+)
+def test_what_costs_something_at_0_too_is_given_to_all_if_one_has_it(name, of):
     config = default.get_config()
+    config.objective.name = of
     other = default.get_config()
-    other.hparams.free_nats = 0.5
-    assert "free_nats" not in build.make_member_hparams([config, config])
-    found = build.make_member_hparams([config, other])["free_nats"]
+    other.objective.name = of
+    other.hparams[name] = 0.5
+    assert name not in build.make_member_hparams([config, config])
+    found = build.make_member_hparams([config, other])[name]
     np.testing.assert_array_equal(found, [0.0, 0.5])
 
 

@@ -10,10 +10,13 @@ import scipy.stats
 
 from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.likelihoods import BernoulliLikelihood
+from vae_jax.models.base import Chain
 from vae_jax.models.vae import VAE
 from vae_jax.networks.gated import GatedDense, GatedMLPDecoder, GatedMLPEncoder
+from vae_jax.networks.residual import ResidualEncoder
 from vae_jax.posteriors import DeterministicPosterior, DiagonalNormalPosterior
-from vae_jax.priors import MixturePrior, VampPrior
+from vae_jax.priors import MixturePrior, UniformPrior, VampPrior
+from vae_jax.quantizers.scalar import FSQPosterior, grid
 from vae_jax.trained import Trained, first_posterior
 from vae_jax.training.functions import model_functions
 
@@ -155,6 +158,17 @@ def test_vamp_prior_needs_a_normal_posterior():
     model = vamp_vae(DeterministicPosterior(D))
     with pytest.raises(TypeError, match="not Deterministic"):
         model_functions(model).init(jax.random.key(0), jnp.zeros((2, 4, 4, 1)))
+
+
+def test_uniform_prior_has_the_codes_of_the_encoder_and_their_places():
+    encoder = Chain([ResidualEncoder((4,), (0,), spatial=True), FSQPosterior((3, 2))])
+    prior = UniformPrior(encoder, (4, 6, 1))
+    p, _ = prior.init_with_output(jax.random.key(0), 5)
+    np.testing.assert_array_equal(p.codebook, grid((3, 2)))
+    assert (p.batch_size, p.sites) == (5, (2, 3))
+    other = UniformPrior(nn.Sequential([DiagonalNormalPosterior(2)]), (3,))
+    with pytest.raises(TypeError, match="discrete codes, Quantized, not DiagonalN"):
+        other.init(jax.random.key(0), 5)
 
 
 def test_gate_multiplies():

@@ -5,9 +5,10 @@ codes are 8, 6 and 5. The network is our own, a size for CPUs.
 
 Command: `python -m experiments.train --config=configs/discrete/fsq.py --workdir=DIR
 --config.data.dir=DATA`
-Run time: not measured in full; 300 steps took 88 s with twice the blocks on two CPU
-cores shared with three other programs.
-Expected: every code in use. The rate is a constant, 49 log 240 = 268.6 nats, as long as
+Run time: not measured in full; 300 steps of twice the blocks took 88 s on two CPU cores
+shared with three other programs.
+Expected: every code in use; after those 300 steps 237 of 240 are on the test images, at
+a distortion of 51.1 nats. The rate is a constant, 49 log 240 = 268.6 nats, as long as
 the prior knows nothing of the codes.
 """
 

@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 
 from tests.battery import FAST_COMPILE, random_params, without_gradient
+from vae_jax.errors import ConfigError
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
 from vae_jax.networks.convolution import convolve
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+from vae_jax.networks.residual import (
+    ResidualBlock,
+    ResidualDecoder,
+    ResidualEncoder,
+    SelfAttention,
+)
 from vae_jax.training.functions import ModelFunctions
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -63,7 +70,14 @@ def test_any_size_and_every_parameter_counts(shape, encoder, decoder):
         assert without_gradient(gradient(params)) == []
 
 
-@pytest.mark.parametrize("network", [MLPEncoder((6,)), ConvEncoder((2,), 5)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        MLPEncoder((6,)),
+        ConvEncoder((2,), 5),
+        ResidualEncoder((4,), (1,), 5, attention=True),
+    ],
+)
 def test_examples_do_not_mix(network):
     x = jax.random.normal(jax.random.key(0), (B, 6, 6, 1))
     params = params_of(network, x)
@@ -152,3 +166,35 @@ def test_bfloat16_inside_and_float32_outside():
     assert out.dtype == jnp.float32
     rounded = out.astype(jnp.bfloat16).astype(jnp.float32)
     np.testing.assert_array_equal(out, rounded)
+
+
+def test_a_residual_network_keeps_the_places_of_an_image():
+    """With `spatial`; without, features and codes are rows, as with other networks."""
+    key = jax.random.key(0)
+    for shape, small in (((28, 28, 1), (7, 7)), ((30, 50, 3), (8, 13))):
+        x = jax.ShapeDtypeStruct((B, *shape), jnp.float32)
+        for spatial, code in ((True, (*small, D)), (False, (D,))):
+            sizes = {"spatial": spatial, "attention": True, "hidden_dim": 5}
+            encoder = ResidualEncoder((4, 6), (0, 1), **sizes)
+            features, _ = jax.eval_shape(encoder.init_with_output, key, x)
+            assert features.shape == (B, *((*small, 6) if spatial else (5,)))
+            decoder = ResidualDecoder((*shape[:2], 7), (6, 4), (1, 0), **sizes)
+            z = jax.ShapeDtypeStruct((B, *code), jnp.float32)
+            out, _ = jax.eval_shape(decoder.init_with_output, key, z)
+            assert out.shape == (B, *shape[:2], 7)
+
+
+def test_residual_blocks_and_attention_start_as_the_identity():
+    h = jax.random.normal(jax.random.key(0), (B, 4, 3, 8))
+    for module in (ResidualBlock(), SelfAttention()):
+        out, params = jit(module.init_with_output)(jax.random.key(1), h)
+        np.testing.assert_array_equal(out, h)
+        other = random_params(ModelFunctions(module.init, module.apply), h)
+        assert jax.tree.structure(other) == jax.tree.structure(params)
+        assert (jit(module.apply)(other, h) != h).any()
+
+
+@pytest.mark.parametrize("num_blocks", [(1,), (1, 2, 3), 2, (1, -1), (1, 0.5)])
+def test_a_residual_network_has_a_number_of_blocks_for_each_width(num_blocks):
+    with pytest.raises(ConfigError, match=r"num_blocks=.* each of the 2 channels="):
+        ResidualEncoder((4, 8), num_blocks)

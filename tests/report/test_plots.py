@@ -280,6 +280,16 @@ def test_training_curves(path, monkeypatch):
     assert rate.get_xlabel() == "step"
 
 
+def test_the_rounding_of_a_constant_is_not_drawn(path, monkeypatch):
+    figures = drawn_figure(monkeypatch)
+    rates = [50.0, 50.00001, 50.0]
+    plots.training_curves(
+        [{"step": t, "train/rate": r} for t, r in enumerate(rates)], path
+    )
+    low, high = figures[0].axes[0].get_ylim()
+    assert low < 49.96 and high > 50.04
+
+
 def test_training_curves_of_little(path):
     plots.training_curves([{"step": 1, "train/elbo": 2.0}], path)
     plots.training_curves([{"step": 0, "train/elbo": None}], path)

@@ -15,7 +15,8 @@ class VAE(nn.Module):
 
     `encoder(x)` gives q(z | x), `prior(batch_size)` gives p(z), `decoder(z)` gives
     p(x | z). Any module with that signature fits; `flax.linen.Sequential` makes one of
-    a network and its last part:
+    a network and its last part, as does `models.base.Chain`, which also hands `train`
+    on to both:
 
         VAE(
             encoder=nn.Sequential([MLPEncoder((400,)), DiagonalNormalPosterior(20)]),

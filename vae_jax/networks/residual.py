@@ -70,6 +70,7 @@ class ResidualEncoder(nn.Module):
     Each stride halves height and width, rounding up. At the end the features of all
     places go through one dense layer or, with `spatial`, stay where they are: the code
     then has a site at each place, 7 x 7 of them for images of 28 x 28 and two strides.
+    Of the priors here, `UniformPrior` takes such codes.
     """
 
     channels: Sequence[int] = (64, 128)

@@ -73,8 +73,9 @@ class VQPosterior(nn.Module):
     count is replaced by a vector of the batch. The loss needs the commitment term of
     the objective `quantized`. Over K draws of a step the new averages are averaged.
 
-    `optimizer.ema_decay` averages the encoder but not the codes, which belong to the
-    encoder of the last step.
+    An average of the parameters (`ema_decay` of a trainer) is of the encoder and not of
+    the codes, which belong to the encoder of the last step. `models.base.Chain` joins
+    an encoder's network and this posterior and hands `train` on to it.
 
     Sources: van den Oord et al. 2017, arXiv:1711.00937, appendix A.1, for the averages;
     Zeghidour et al. 2021, arXiv:2107.03312, section III.C, for the start and the

@@ -122,7 +122,9 @@ def _limits(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] 
     last = max(steps.max() for steps, _ in curves)
     settled = np.concatenate([values[steps >= last / 10] for steps, values in curves])
     settled = settled[np.isfinite(settled)]
-    if not len(settled) or settled.min() == settled.max():
+    if not len(settled) or not settled.any():
         return None
-    margin = 0.08 * (settled.max() - settled.min())
-    return settled.min() - margin, settled.max() + margin
+    low, high = settled.min(), settled.max()
+    # A constant, such as the rate of discrete codes, is drawn without its rounding.
+    margin = max(0.08 * (high - low), 1e-3 * abs(settled).max())
+    return low - margin, high + margin
