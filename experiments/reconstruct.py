@@ -9,8 +9,8 @@ cut, resized and turned grey as the model needs. Or it is a FILE.npz whose array
 Writes DIR/reconstructions.png (originals above, reconstructions below; between them
 what the model saw, where images are binarised or get noise) and DIR/reconstructions.npz
 with `x` the model's input, `mean` its reconstruction, `code` and `std` the mean and
-standard deviation of q(z | x) as `experiments.encode` gives them, and `files`, the paths
-below the folder.
+standard deviation of q(z | x) as `experiments.encode` gives them, and `files`, the
+paths below the folder.
 """
 
 import pathlib

@@ -1,7 +1,7 @@
 """A small convolutional top-down model of binarised MNIST, for two CPU cores.
 
-Four latent layers: one of a single site, two of 7x7 and one of 14x14 sites with 4
-channels each, 1,180 numbers in all. Source of the model: Child 2021, arXiv:2011.10650;
+Four latent layers of 4 channels, one of a single site and three of 7x7 sites: 592
+numbers in all. Source of the model: Child 2021, arXiv:2011.10650;
 sizes and schedule are our own.
 
 Command: `python -m experiments.train --config=configs/top_down/small.py --workdir=DIR
@@ -22,8 +22,8 @@ def get_config() -> ConfigDict:
     config.data.binarize = "none"
     config.model.name = "top_down"
     config.model.latent_dim = 4
-    config.top_down.blocks = "1x1,7x2,14x1"
-    config.top_down.width = 32
+    config.top_down.blocks = "1x1,7x3"
+    config.top_down.width = 64
     config.objective.schedule = "linear"
     config.optimizer.schedule = "cosine"
     config.optimizer.name = "adamw"
