@@ -36,7 +36,7 @@ def start(config: str, data_dir: str, cache: str) -> tuple[float, float]:
         told, lines = 0.0, []
         for line in process.stderr:
             lines.append(line)
-            if "first step after" in line:
+            if "the first step took" in line:
                 told = time.perf_counter() - began
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

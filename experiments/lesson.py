@@ -4,7 +4,8 @@ r"""Trains the models of docs/lesson.md, draws its figures and writes its number
 
 On MNIST, of which DIR holds a copy (see experiments/prepare_data.py), or without
 --data_dir on 5,000 of its training images, which need no download: a plain autoencoder
-and VAEs with several KL weights, each with 2 and with 16 latent dimensions. Writes
+and VAEs with several KL weights, each with 2 and with 16 latent dimensions, and a
+regularised autoencoder with 16. Writes
 OUT/*.png and OUT/lesson.json and brings the numbers in OUT.md and OUT.es.md up to date.
 A second run continues where the first was interrupted and trains nothing twice.
 """
@@ -20,14 +21,17 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments import cli, lesson_figures, lesson_text
-from experiments.lesson_model import Model
+from experiments.lesson_model import COMPONENTS, Model
 from vae_jax import build
 from vae_jax.errors import DataError
+from vae_jax.evaluation import completeness
 from vae_jax.evaluation.chunks import even_rows
+from vae_jax.evaluation.measures.regularity import images_to_compare
 from vae_jax.files import writing
 from vae_jax.report.latent_space import prior_grid
 from vae_jax.runs import grid, members
 from vae_jax.storage.records import read_metrics, write_json
+from vae_jax.types import stream
 
 _OUT = cli.define_path("out", None, "Folder of figures and numbers: docs/lesson.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where MNIST lies; else: mnist_5k.")
@@ -42,6 +46,7 @@ DATA = {
     "mnist_5k": "5,000 images of MNIST",
     "digits": "scikit-learn's digits",
 }
+GENERATORS = ("ae", "rae", "beta0", "beta1")  # whose codes a mixture is fitted to
 SHIFT = 0.2  # how far codes are moved, in their own standard deviations
 LANGUAGES = ("", ".es")
 
@@ -68,17 +73,25 @@ def train_all(config: ConfigDict, workdir: pathlib.Path) -> Models:
     """Trains what is not trained yet, and opens everything."""
     autoencoder = config.copy_and_resolve_references()
     autoencoder.model.posterior = "deterministic"
+    smooth = autoencoder.copy_and_resolve_references()
+    smooth.model.name, smooth.objective.name = "rae", "regularized"
+    smooth.hparams.update(kl_weight=0.0, code_weight=0.1, gradient_weight=0.1)
     dims = "model.latent_dim=" + ",".join(map(str, DIMS))
     weights = "hparams.kl_weight=" + ",".join(f"{w:g}" for w in WEIGHTS)
     dataset = build.make_dataset(config)
+    grids = {
+        "ae": (autoencoder, [dims]),
+        "rae": (smooth, [f"model.latent_dim={DIMS[-1]}"]),
+        "beta": (config, [dims, weights]),
+    }
     models = {}
-    for base, sweeps in ((autoencoder, [dims]), (config, [dims, weights])):
-        folder = workdir / base.model.posterior
+    for kind, (base, sweeps) in grids.items():
+        folder = workdir / kind
         for row in grid.train_grid(base, folder, sweeps, seeds=1):
             if "failed_at_step" in row:
                 raise DataError(f"{folder}: the loss of {row['name']} was not finite")
             dim, weight = row["model.latent_dim"], row.get("hparams.kl_weight")
-            name = "ae" if weight is None else f"beta{weight:g}"
+            name = kind if weight is None else f"{kind}{weight:g}"
             member = members.folder(folder, row["name"])
             models[name, dim] = Model(row, member, dataset)
     return models
@@ -102,7 +115,22 @@ def measure(models: Models) -> dict[str, Any]:
             if "." not in key and key not in ("name", "seed"):
                 numbers[f"{name}.{dim}d.{key}"] = value
         numbers[f"{name}.{dim}d.shift_cost"] = shift_cost(model)
+    for name in GENERATORS:
+        for key, value in mixture_numbers(models[name, DIMS[-1]]).items():
+            numbers[f"{name}.{DIMS[-1]}d.mixture_{key}"] = value
     return numbers
+
+
+def mixture_numbers(model: Model) -> dict[str, float]:
+    """Coverage and Frechet distance of draws of codes from a mixture fitted to them."""
+    train, heldout = images_to_compare(model.data)
+    real = completeness.real_images(heldout, train)
+    z = model.mixture.sample(stream(model.key, "mixture codes"), len(heldout))
+    x_key = stream(model.key, "mixture images")
+    fake = completeness.draw(model.layer.decode, z, x_key)
+    return {
+        key: float(value) for key, value in completeness.compare(real, fake).items()
+    }
 
 
 def blank_distortion(model: Model) -> float:
@@ -167,10 +195,14 @@ def draw_images(models: Models, out: pathlib.Path) -> None:
     z = jax.random.normal(key, shape)
     panels |= {f"{title},  N(0, I)": m.decode(z) for title, m in deep.items()}
     panels["β = 0,  N(m, S)"] = zero.decode(fitted)
+    for name, title in (("ae", "AE"), ("rae", "RAE")):
+        model = models[name, DIMS[-1]]
+        z = model.mixture.sample(key, shape[0] * shape[1]).reshape(shape)
+        panels[f"{title},  {COMPONENTS} N(m, S)"] = model.decode(z)
     lesson_figures.image_panels(panels, out / "samples.png")
 
 
-def draw_numbers(models: Models, blank: float, out: pathlib.Path) -> None:
+def draw_numbers(models: Models, numbers: Mapping[str, Any], out: pathlib.Path) -> None:
     """The figures that are curves and bars."""
     curves = {}
     for name in ("beta100", "beta1", "beta0"):
@@ -193,13 +225,16 @@ def draw_numbers(models: Models, blank: float, out: pathlib.Path) -> None:
     }
     for values in panels["rate = KL, nats"].values():
         values[0] = np.nan  # a weight of 0 leaves it without any meaning
-    level = {"distortion, nats": {"x̄": blank}}
+    level = {"distortion, nats": {"x̄": numbers["blank.distortion"]}}
     lesson_figures.against_weight(WEIGHTS, panels, level, out / "kl_weights.png")
 
     coverage = {"x": models["beta1", 16].results["real_coverage"]}
     for name, title in SHOWN.items():
         coverage[f"{title},  N(0, I)"] = models[name, 16].results["coverage"]
     coverage["β = 0,  N(m, S)"] = models["beta0", 16].results["fitted_coverage"]
+    for name, title in (("ae", "AE"), ("rae", "RAE")):
+        title = f"{title},  {COMPONENTS} N(m, S)"
+        coverage[title] = numbers[f"{name}.16d.mixture_coverage"]
     lesson_figures.bars(coverage, out / "coverage.png")
 
 
@@ -238,7 +273,7 @@ def teach(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path) -> None:
     with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
         draw_images(models, out)
-        draw_numbers(models, numbers["blank.distortion"], out)
+        draw_numbers(models, numbers, out)
         numbers |= draw_steps(models["beta1", 2], 7, out)
         write_json(out / "lesson.json", numbers)
         for language in LANGUAGES:

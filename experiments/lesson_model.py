@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from vae_jax.fitted.base import Draws
+from vae_jax.fitted.mixture import FullMixture, fit_mixture
+from vae_jax.runs.fit_prior import codes_of
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
@@ -19,6 +22,8 @@ from vae_jax.runs import opened
 from vae_jax.runs.run_data import run_data
 from vae_jax.trained import first_posterior
 from vae_jax.types import Array, Key, stream
+
+COMPONENTS = 10  # normals of the mixture that is fitted to the codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +54,13 @@ class Model:
     def codes(self) -> Codes:
         """Of the training images."""
         return self.layer.codes(self.data.train, self.key)
+
+    @functools.cached_property
+    def mixture(self) -> FullMixture:
+        """Ten normals, fitted to one draw of the code of each training image."""
+        key = stream(self.key, "mixture")
+        draws = Draws(*[codes_of(self.run.trained, self.data.train, key)] * 2)
+        return fit_mixture(draws, key, num_components=COMPONENTS)
 
     @property
     def key(self) -> Key:

@@ -19,12 +19,12 @@ from jax.tree_util import keystr
 from ml_collections import ConfigDict
 
 from configs import default
-from vae_jax import build, objectives, parts
+from vae_jax import build, models, objectives, parts, posteriors
 from vae_jax.data.spec import DataSpec
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
-from vae_jax.training.state import make_hparams
+from vae_jax.training.state import Variables, make_hparams
 from vae_jax.types import Array, Params
 
 B, K = 3, 2
@@ -42,8 +42,21 @@ SMALL = {
     "gated.hidden_dims": (6,),
     "conv.channels": (3, 4),
     "conv.hidden_dim": 6,
+    "residual.channels": (4,),
+    "residual.num_blocks": (1,),
+    "residual.hidden_dim": 6,
+    "residual.attention": True,
     "hierarchical.latent_dims": (2,),
     "hierarchical.hidden_dims": (5,),
+    "ladder.latent_dims": (2,),
+    "ladder.hidden_dims": (5,),
+    "fsq.levels": (16, 15),  # fine ones: at 0, the middle, nothing would depend on them
+    "fsq.num_sites": 2,
+    "vq.num_codes": 4,
+    "vq.code_dim": 2,
+    "vq.num_sites": 2,
+    "lfq.num_bits": 3,
+    "lfq.num_sites": 2,
     "top_down.blocks": "1x1,2x1",
     "top_down.width": 4,
     "top_down.bottleneck": 0.5,
@@ -53,10 +66,18 @@ SMALL = {
     "vamp.num_components": 3,
     "logistic_mixture.num_components": 2,
 }
+# What goes with a part that does not go with all defaults.
+_DISCRETE = {"model.prior": "uniform"}
+BESIDE: dict[str, dict[str, Any]] = {
+    "fsq": _DISCRETE,
+    "vq": _DISCRETE,
+    "lfq": _DISCRETE,
+    "uniform": {"model.posterior": "fsq"},
+}
 DEFAULT = "default"
 # Every line of the tables that make a model, and what is no line of a table.
 MODELS: dict[str, dict[str, Any]] = {DEFAULT: {}} | {
-    name: {field: name}
+    name: {field: name, **BESIDE.get(name, {})}
     for field, table in parts.TABLES.items()
     for name in table
     if field.startswith("model.")
@@ -65,6 +86,19 @@ MODELS |= {
     "normal-fixed": {"model.likelihood": "normal", "normal.scale": "fixed"},
     "normal-per_pixel": {"model.likelihood": "normal", "normal.scale": "per_pixel"},
     "normal-optimal": {"model.likelihood": "normal", "normal.scale": "optimal"},
+    "ladder-layer": {"model.name": "ladder", "ladder.norm": "layer"},
+    "ladder-batch": {
+        "model.name": "ladder",
+        "ladder.norm": "batch",
+        "mlp.norm": "layer",
+    },
+    "fsq-spatial": {
+        "model.posterior": "fsq",
+        "model.prior": "uniform",
+        "model.network": "residual",
+        "residual.spatial": True,
+        "residual.attention": False,
+    },
     "deterministic-conv": {
         "model.posterior": "deterministic",
         "model.network": "conv",
@@ -75,9 +109,17 @@ for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
     if all(_USUAL[field] == value for field, value in MODELS[_name].items()):
         del MODELS[_name]  # that is the default
 
+USUAL = ("elbo", "iwae")
 # Parameters that only the rate depends on: what lies above the code that is decoded.
 RATE_ONLY = ("prior", "encoders_1", "decoders_1")
-HPARAMS = make_hparams(kl_weight=2.0, capacity=0.1)
+HPARAMS = make_hparams(
+    kl_weight=2.0,
+    capacity=0.1,
+    code_weight=0.5,
+    gradient_weight=0.5,
+    commitment_weight=0.5,
+    entropy_weight=0.2,
+)
 
 
 def config_of(model: str) -> ConfigDict:
@@ -102,12 +144,28 @@ def images(shape: Sequence[int], support: str) -> Array:
 
 
 def objectives_of(model: str) -> dict[str, Objective]:
-    """The objectives that are tried with a model: all with the default."""
-    names = objectives.BY_NAME if model == DEFAULT else ("elbo", "iwae")
-    made = {name: objectives.BY_NAME[name]() for name in names}
-    plain = {name: own for name, own in made.items() if not own.splits_encoder}
-    has_density = MODELS[model].get("model.posterior") != "deterministic"
-    return {n: own for n, own in plain.items() if has_density or not own.needs_density}
+    """The objectives that are tried with a model: all with the default.
+
+    With the others a usual one, a bound, and those that are for such a model only.
+    """
+    chosen = config_of(model).model
+    posterior = posteriors.BY_NAME[chosen.posterior].distribution
+    extras = set(getattr(models.BY_NAME[chosen.name], "gives_extras", ()))
+    return {
+        name: own
+        for name, make in objectives.BY_NAME.items()
+        for own in [make()]
+        if (
+            model == DEFAULT
+            or name in USUAL
+            or own.needs_posterior is not object
+            or own.needs_extras
+        )
+        and issubclass(posterior, own.needs_posterior)
+        and extras >= set(own.needs_extras)
+        and (posterior.has_density or not own.needs_density)
+        and not own.splits_encoder
+    }
 
 
 def cases() -> list[object]:
@@ -143,10 +201,13 @@ def measure(name: str) -> Measured:
     functions = model_functions(made["model"])
     own = objectives_of(name)
     x = images(spec.image_shape, made["likelihood"].support)
-    params = random_params(functions, x)
+    first = random_params(functions, x)
+    params = first.params if isinstance(first, Variables) else first
 
     def rows(params: Params, x: Array) -> Array:
-        output = apply_samples(functions.apply, params, x, jax.random.key(2), K)
+        is_stateful = isinstance(first, Variables)
+        variables = dataclasses.replace(first, params=params) if is_stateful else params
+        output = apply_samples(functions.apply, variables, x, jax.random.key(2), K)
         losses = [objective(output, x, HPARAMS)[0] for objective in own.values()]
         distortion, rate = elbo.distortion_and_rate(output, x)
         totals = jnp.stack([*losses, distortion.mean()])
@@ -172,18 +233,31 @@ def measure(name: str) -> Measured:
     )
 
 
-def random_params(functions: ModelFunctions, x: Array) -> Params:
-    """Parameters away from their starting values: no bias is zero."""
+def random_params(functions: ModelFunctions, x: Array) -> Params | Variables:
+    """Parameters away from their starting values: no bias is zero.
+
+    A model with state has them in `Variables`, together with the state of its start.
+    """
     shapes = jax.eval_shape(functions.init, jax.random.key(1), x)
+    if isinstance(shapes, Variables):
+        init = jax.jit(functions.init, compiler_options=FAST_COMPILE)
+        first = init(jax.random.key(1), x)
+        return dataclasses.replace(first, params=_random_like(first.params))
+    return _random_like(shapes)
+
+
+def _random_like(params: Params) -> Params:
     numbers = np.random.default_rng(1)
     return jax.tree.map(
         lambda leaf: jnp.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype),
-        shapes,
+        params,
     )
 
 
 def without_gradient(gradient: Params, ignored: Sequence[str] = ()) -> list[str]:
     """Paths of the parameters whose gradient is all zeros or not finite."""
+    if isinstance(gradient, Variables):
+        gradient = gradient.params
     leaves, _ = jax.tree.flatten_with_path(gradient)
     named = {keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
     return [

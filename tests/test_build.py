@@ -110,6 +110,21 @@ BESIDE = {
         "optimizer.second_moment": 0.0025,
     },
     "adamw": {"optimizer.schedule": "cosine"},
+    "regularized": {
+        "model.name": "rae",
+        "hparams.kl_weight": 0.0,
+        "hparams.code_weight": 0.1,
+        "hparams.gradient_weight": 0.1,
+    },
+    "fsq": {"model.prior": "uniform"},
+    "vq": {"model.prior": "uniform", "vq.num_codes": 4},
+    "lfq": {"model.prior": "uniform"},
+    "uniform": {"model.posterior": "fsq"},
+    "quantized": {
+        "model.posterior": "lfq",
+        "model.prior": "uniform",
+        "hparams.entropy_weight": 0.1,
+    },
 }
 # Likelihoods and networks train in the battery; vamp has the encoder twice.
 NAMED = [
@@ -142,7 +157,14 @@ CLASHES = [
     {"model.prior": "vamp", "model.posterior": "deterministic"},
     {"model.prior": "vamp", "model.name": "hierarchical"},
     {"model.posterior": "deterministic", "model.name": "hierarchical"},
+    {"model.posterior": "fsq"},
+    {"model.prior": "uniform"},
+    {"model.posterior": "fsq", "model.prior": "vamp"},
+    {"model.network": "residual", "residual.spatial": True},
+    {"objective.name": "quantized"},
+    {"hparams.commitment_weight": 0.25},
     {"objective.name": "dreg", "model.name": "hierarchical"},
+    {"objective.name": "regularized", "model.name": "vae"},
     {"model.name": "top_down", "model.prior": "mixture"},
     {"model.name": "top_down", "model.posterior": "deterministic"},
     {"model.name": "top_down", "model.network": "conv"},

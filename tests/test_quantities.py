@@ -12,9 +12,10 @@ ALL = finish.quantities()
 def test_every_key_has_one_meaning():
     keys = keys_of(ALL)
     assert len(set(keys)) == len(keys)
-    found = sections(ALL, [*keys, "active_units_layer1"])
+    others = ["active_units_layer1", "mine", "mine_layer1"]
+    found = sections(ALL, [*keys, *others])
     shown = [key for section in found for key in keys_of(section.quantities)]
-    assert sorted(shown) == sorted([*keys, "active_units_layer1"])
+    assert sorted(shown) == sorted([*keys, *others])
     titles = [section.group.title for section in found]
     assert len(set(titles)) == len(titles)
     drawn = [section.group.drawn for section in found]

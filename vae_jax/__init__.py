@@ -5,9 +5,10 @@ and optax only; data sets, checkpoints, figures and configs live in `vae_jax.dat
 `vae_jax.storage`, `vae_jax.report`, `vae_jax.build` and `vae_jax.runs`, which are
 imported by name.
 
-- Models return a `VAEOutput`: `VAE` and `HierarchicalVAE`, put together from networks
-  (`MLPEncoder`, ...) and from what is in `posteriors`, `priors` and `likelihoods`; or
-  any module of your own; or a `ModelFunctions` pair made with another library.
+- Models return a `VAEOutput`: `VAE`, `HierarchicalVAE` and `LadderVAE`, put together
+  from networks (`MLPEncoder`, ...) and from what is in `posteriors`, `priors` and
+  `likelihoods`; or any module of your own; or a `ModelFunctions` pair made with another
+  library.
 - Distributions are frozen pytrees: `distributions`, and `tabular` for classes, counts,
   missing values and data of several parts.
 - Objectives are functions `(output, x, hparams) -> (loss, metrics)`: `elbo_loss`,
@@ -28,6 +29,7 @@ from vae_jax.distributions import tabular
 from vae_jax.evaluation.evaluate import evaluate
 from vae_jax.evaluation.likelihood import importance_statistics
 from vae_jax.models.hierarchical import HierarchicalVAE
+from vae_jax.models.ladder import LadderVAE
 from vae_jax.models.vae import VAE
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
@@ -68,6 +70,7 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "HierarchicalVAE",
+    "LadderVAE",
     "Latent",
     "Learned",
     "MLPDecoder",

@@ -7,9 +7,9 @@ model with a single latent layer, a likelihood of any values.
 from collections.abc import Mapping
 from typing import Any
 
-from vae_jax import likelihoods, posteriors
+from vae_jax import likelihoods, models, posteriors, priors
 from vae_jax.data.spec import DataSpec
-from vae_jax.distributions import DiagonalNormal
+from vae_jax.distributions import DiagonalNormal, Quantized
 from vae_jax.errors import ConfigError
 from vae_jax.objectives.base import Objective
 from vae_jax.parts import TABLES
@@ -22,7 +22,8 @@ def check_parts(
 
     Args:
         names: field -> name of the part, for messages: {"model.prior": "vamp", ...}.
-        parts: the objects `posterior`, `prior` and, made of them, `model`.
+        parts: the objects `features` (the encoder's network), `posterior`, `prior`
+            and, made of them, `model`.
         objective: what is to be minimised.
 
     Raises:
@@ -42,13 +43,38 @@ def check_parts(
             f"{given['objective.name']} weighs draws by the posterior's density, but"
             f" {given['model.posterior']} has none: set objective.name=elbo"
         )
-    for field, part in (("model.prior", prior), ("model.name", model)):
+    discrete = is_discrete(_distribution(posterior))
+    if is_discrete(prior) != discrete:
+        kind = "continuous" if discrete else "discrete"
+        wanted = [n for n, p in priors.BY_NAME.items() if is_discrete(p) == discrete]
+        ways = f"model.prior={' or '.join(wanted)}"
+        if not discrete:
+            ways += f", or model.posterior={' or '.join(_giving(Quantized))}"
+        raise ConfigError(
+            f"{given['model.prior']} is of {kind} codes, and those of"
+            f" {given['model.posterior']} are not: set {ways}"
+        )
+    if getattr(parts["features"], "spatial", False) and not discrete:
+        raise ConfigError(
+            f"{given['model.network']} with {names['model.network']}.spatial=True gives"
+            f" codes of several axes, and {given['model.prior']} is of rows: set"
+            f" {names['model.network']}.spatial=False, or model.prior=uniform with"
+            f" model.posterior={' or '.join(_giving(Quantized))}"
+        )
+    needing = {"model.prior": prior, "model.name": model, "objective.name": objective}
+    for field, part in needing.items():
         needed = getattr(part, "needs_posterior", object)
         if not issubclass(_distribution(posterior), needed):
             raise ConfigError(
                 f"{given[field]} needs model.posterior={' or '.join(_giving(needed))},"
                 f" not {names['model.posterior']}"
             )
+    if missing := set(objective.needs_extras) - _extras(model):
+        giving = [n for n, part in models.BY_NAME.items() if missing <= _extras(part)]
+        raise ConfigError(
+            f"{given['objective.name']} needs model.name={' or '.join(giving)}, not"
+            f" {names['model.name']}"
+        )
     if num_layers(model) > 1 and objective.one_layer:
         raise ConfigError(
             f"{given['model.name']} with {given['objective.name']}: its gradient is for"
@@ -71,6 +97,11 @@ def check_parts(
 def has_density(posterior: Any) -> bool:
     """Whether the posterior is a density rather than a point mass."""
     return _distribution(posterior).has_density
+
+
+def is_discrete(part: Any) -> bool:
+    """Whether a distribution, or a prior, is of discrete codes."""
+    return getattr(part, "support", "real") == Quantized.support
 
 
 def num_layers(model: Any) -> int:
@@ -180,6 +211,11 @@ def check_figures(draws: bool, spec: DataSpec) -> None:
 
 def _distribution(posterior: Any) -> Any:
     return getattr(posterior, "distribution", DiagonalNormal)
+
+
+def _extras(model: Any) -> set[str]:
+    """What a model measures beside its output."""
+    return set(getattr(model, "gives_extras", ()))
 
 
 def _giving(needed: type) -> list[str]:

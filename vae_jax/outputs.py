@@ -1,6 +1,7 @@
 """The output of a model, the interface between models and objectives."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -80,6 +81,8 @@ class VAEOutput:
 
     likelihood: Distribution  # p(x | z), fields [B, ...]
     latents: tuple[Latent, ...]  # L of them
+    # What else a model measures for an objective of its own, each [B].
+    extras: Mapping[str, Array] = struct.field(default_factory=dict)
 
     @property
     def codes(self) -> Codes:

@@ -5,9 +5,9 @@ constructor's arguments is, by its name: a field of the section of that name in 
 config (`config.mixture.num_components` for the prior `mixture`), if there is one; or a
 value shared by all parts: a field of the data's `DataSpec`; for parts of a model, a
 field of `config.model` and what is made of them (`likelihood`, `output_shape`,
-`posterior`, `encoder`, `decoder`, `prior`, `make_prior`, `make_mlp`); for an objective,
-a field of `config.objective`; for an optimiser, one of `config.optimizer`, and
-`num_steps`.
+`posterior`, `features`, the encoder without it, `encoder`, `decoder`, `prior`,
+`make_prior`, `make_mlp`); for an objective, a field of `config.objective`; for an
+optimiser, one of `config.optimizer`, and `num_steps`.
 """
 
 import functools

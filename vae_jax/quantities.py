@@ -60,6 +60,13 @@ class Section(NamedTuple):
     quantities: Sequence[Quantity]
 
 
+LAYERS = Group(
+    "Layer by layer",
+    "Of models with several latent layers; layer 1 is next to the data.",
+    drawn=False,
+)
+
+
 def one(key: str) -> dict[str, str]:
     """The line of a number that stands alone."""
     return {key: ""}
@@ -85,8 +92,8 @@ def sections(quantities: Sequence[Quantity], keys: Sequence[str]) -> list[Sectio
 
     Args:
         quantities: the quantities that may have been measured.
-        keys: keys of results.json. One that no quantity explains comes near the end,
-            under its own name.
+        keys: keys of results.json. Those of single layers, such as `rate_layer2`, come
+            near the end, and so does what no quantity explains, under its own name.
 
     Returns:
         Sections that are not empty, those in tables only last. Each key is in exactly
@@ -97,8 +104,16 @@ def sections(quantities: Sequence[Quantity], keys: Sequence[str]) -> list[Sectio
         lines = {key: name for key, name in quantity.lines.items() if key in keys}
         if lines:
             found[quantity.group].append(dataclasses.replace(quantity, lines=lines))
-    known = set(keys_of(quantities))
+    known = {key: quantity for quantity in quantities for key in quantity.lines}
     other = Group("Other numbers")
-    found[other] = [Quantity(k, "", one(k), other) for k in keys if k not in known]
+    found |= {LAYERS: [], other: []}
+    for key in keys:
+        whole, layer, number = key.rpartition("_layer")
+        if layer and whole in known and number.isdecimal():
+            of_layer = dataclasses.replace(known[whole], lines=one(key), group=LAYERS)
+            title = f"{of_layer.title}, layer {number}"
+            found[LAYERS].append(dataclasses.replace(of_layer, title=title))
+        elif key not in known:
+            found[other].append(Quantity(key, "", one(key), other))
     ordered = sorted(found, key=lambda group: not group.drawn)  # a stable sort
     return [Section(group, found[group]) for group in ordered if found[group]]

@@ -1,5 +1,6 @@
 """The summary of per-image statistics, against hand-made arrays."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,11 +14,11 @@ from vae_jax.evaluation.latents import (
 from vae_jax.evaluation.moments import Moments
 
 
-def layer(mean, variance):
-    """The moments of posterior means [N, D] and of one variance."""
+def layer(mean, variance, kl=None):
+    """The moments of posterior means [N, D], of one variance, and perhaps a KL."""
     scatter = ((mean - mean.mean(axis=0)) ** 2).sum(axis=0)
     variances = np.full(mean.shape[1], variance)
-    return Moments(len(mean), mean.mean(axis=0), scatter, variances)
+    return Moments(len(mean), mean.mean(axis=0), scatter, variances, kl)
 
 
 def summary(statistics, num_samples=5000):
@@ -39,8 +40,8 @@ def statistics():
         "distortion": rng.uniform(70, 90, num_images),
         "rate": rng.uniform(20, 30, num_images),
         "layers": (
-            layer(rng.normal(size=(num_images, 4)) * scales, 0.1),
-            layer(rng.normal(size=(num_images, 2)), 0.4),
+            layer(rng.normal(size=(num_images, 4)) * scales, 0.1, np.full(4, 5.0)),
+            layer(rng.normal(size=(num_images, 2)), 0.4, np.array([4.5])),
         ),
         "log_px": rng.normal(-90, 12, num_images),
         "ess": np.full(num_images, 3.5),
@@ -61,6 +62,8 @@ def test_every_number(statistics):
         "active_units": 4,
         "active_units_layer1": 2,
         "active_units_layer2": 2,
+        "rate_layer1": 20.0,
+        "rate_layer2": 4.5,
         "posterior_variance": 0.2,
     }
     assert results == pytest.approx(expected)
@@ -87,7 +90,8 @@ def test_one_layer_has_no_numbers_per_layer(statistics):
 
 
 def test_an_autoencoder_has_no_rate_and_no_likelihood(statistics):
-    kept = {name: statistics[name] for name in ("distortion", "layers")}
+    layers = [dataclasses.replace(layer, kl=None) for layer in statistics["layers"]]
+    kept = {"distortion": statistics["distortion"], "layers": layers}
     results = summary(kept)
     missing = {name for name, value in results.items() if value is None}
     assert missing == {
@@ -98,6 +102,8 @@ def test_an_autoencoder_has_no_rate_and_no_likelihood(statistics):
         "nll_num_samples",
         "effective_sample_size",
         "bits_per_dim",
+        "rate_layer1",
+        "rate_layer2",
     }
 
 

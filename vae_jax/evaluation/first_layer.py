@@ -15,7 +15,13 @@ import numpy as np
 from flax import struct
 from jax.tree_util import Partial
 
-from vae_jax.distributions import Deterministic, DiagonalNormal, Distribution
+from vae_jax.distributions import (
+    Deterministic,
+    DiagonalNormal,
+    Distribution,
+    Posterior,
+    Quantized,
+)
 from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Split
@@ -35,7 +41,7 @@ class FirstLayer:
     """A trained model, seen from the data: x, what is decoded, and nothing above."""
 
     trained: Trained
-    posterior: type = struct.field(pytree_node=False)  # of q(z1 | x)
+    posterior: type[Posterior] = struct.field(pytree_node=False)  # of q(z1 | x)
     shapes: Shapes = struct.field(pytree_node=False)  # of the codes in a row
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
     is_joined: bool = struct.field(pytree_node=False)  # whether a row has several
@@ -62,6 +68,11 @@ class FirstLayer:
         """
         is_normal = issubclass(self.posterior, DiagonalNormal | Deterministic)
         return is_normal and not self.is_joined
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether there are codes between any two: not where they are discrete."""
+        return self.posterior.support != Quantized.support
 
     @property
     def decode(self) -> Partial:

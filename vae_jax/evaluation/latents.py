@@ -37,9 +37,9 @@ def summarize(
         `elbo` and all of `nll` for a plain autoencoder; all of `nll` where the
         likelihood is no density.
         `distortion`; `active_units`, the number of dimensions whose posterior mean
-        varies by more than 0.01 over the data (None for one example), with more than
-        one layer also `active_units_layer1` (next to the data), ...;
-        `posterior_variance`, mean over data and dimensions; `rate`;
+        varies by more than 0.01 over the data (None for one example);
+        `posterior_variance`, mean over data and dimensions; `rate`; with more than one
+        layer also `active_units_layer1` and `rate_layer1` (next to the data), ...;
         `elbo` = -(rate + distortion); `nll`, minus the mean IWAE bound;
         `nll_standard_error` over the data (None for one
         example); `nll_num_samples`; `effective_sample_size`, mean over examples;
@@ -83,9 +83,11 @@ def summarize(
     active = active_units(layers) if num_examples > 1 else (None,) * len(layers)
     if num_examples > 1:
         results["active_units"] = sum(active)
-    if len(active) > 1:
-        for number, count in enumerate(active, start=1):
+    if len(layers) > 1:
+        for number, (layer, count) in enumerate(zip(layers, active, strict=True), 1):
             results[f"active_units_layer{number}"] = count
+            rate = None if layer.kl is None else layer.kl.sum()
+            results[f"rate_layer{number}"] = rate
     return {name: _plain(value) for name, value in results.items()}
 
 

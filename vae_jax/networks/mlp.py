@@ -2,14 +2,22 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vae_jax.errors import choose
 from vae_jax.ranges import require_widths
 from vae_jax.types import Array
 
 Activation = Callable[[Array], Array]
+
+NORMS = ("none", "layer", "batch")
+"""What may stand between a dense layer and its activation: nothing; `layer`, over the
+features of an example (Ba et al. 2016, arXiv:1607.06450); or `batch`, over the batch
+and, in evaluation, with running averages, which are state of the model (Ioffe and
+Szegedy 2015, arXiv:1502.03167)."""
 
 
 class MLPEncoder(nn.Module):
@@ -18,17 +26,16 @@ class MLPEncoder(nn.Module):
     hidden_dims: Sequence[int] = (512, 256)
     activation: Activation = nn.gelu
     dtype: jnp.dtype | None = None
+    norm: str = "none"
 
     def __post_init__(self) -> None:
         require_widths(hidden_dims=self.hidden_dims)
+        choose(NORMS, "norm", self.norm)
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:  # [B, ...] -> [B, F]
-        h = x.reshape(x.shape[0], -1)
-        for width in self.hidden_dims:
-            h = self.activation(nn.Dense(width, dtype=self.dtype)(h))
-        return h
+    def __call__(self, x: Array, train: bool = False) -> Array:  # [B, ...] -> [B, F]
+        return _dense_layers(self, x.reshape(x.shape[0], -1), train)
 
 
 class MLPDecoder(nn.Module):
@@ -42,15 +49,28 @@ class MLPDecoder(nn.Module):
     hidden_dims: Sequence[int] = (256, 512)
     activation: Activation = nn.gelu
     dtype: jnp.dtype | None = None
+    norm: str = "none"
 
     def __post_init__(self) -> None:
         require_widths(hidden_dims=self.hidden_dims)
+        choose(NORMS, "norm", self.norm)
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]
-        h = z
-        for width in self.hidden_dims:
-            h = self.activation(nn.Dense(width, dtype=self.dtype)(h))
+    def __call__(self, z: Array, train: bool = False) -> Array:
+        """z [B, ...] -> [B, *output_shape]."""
+        h = _dense_layers(self, z.reshape(z.shape[0], -1), train)
         h = nn.Dense(math.prod(self.output_shape), dtype=self.dtype)(h)
         return h.reshape(z.shape[0], *self.output_shape).astype(z.dtype)
+
+
+def _dense_layers(network: Any, h: Array, train: bool) -> Array:
+    """The hidden layers, which become submodules of the network, [B, F] -> [B, F']."""
+    for width in network.hidden_dims:
+        h = nn.Dense(width, dtype=network.dtype)(h)
+        if network.norm == "layer":
+            h = nn.LayerNorm(dtype=network.dtype)(h)
+        elif network.norm == "batch":
+            h = nn.BatchNorm(use_running_average=not train, dtype=network.dtype)(h)
+        h = network.activation(h)
+    return h

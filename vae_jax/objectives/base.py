@@ -40,6 +40,12 @@ class Objective(NamedTuple):
     one_layer: bool = False
     """Whether it is right for models with one latent layer only."""
 
+    needs_extras: tuple[str, ...] = ()
+    """Keys of `VAEOutput.extras` that it reads; a model gives those that its class
+    attribute `gives_extras` names."""
+    needs_posterior: type = object
+    """The class of distributions that q(z | x) must be of."""
+
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
 
@@ -63,6 +69,8 @@ def objective(
     hparams: tuple[str, ...] | None = None,
     scheduled: str = "kl_weight",
     one_layer: bool = False,
+    needs_extras: tuple[str, ...] = (),
+    needs_posterior: type = object,
 ) -> Objective:
     """An objective made of a plain function.
 
@@ -73,6 +81,8 @@ def objective(
         hparams: see `Objective`.
         scheduled: see `Objective`.
         one_layer: see `Objective`.
+        needs_extras: see `Objective`.
+        needs_posterior: see `Objective`.
 
     Returns:
         The objective, without parameters of its own.
@@ -89,7 +99,7 @@ def objective(
         return loss(output, x, hparams)
 
     facts = needs_density, splits_encoder, hparams, scheduled, one_layer
-    return Objective(init, apply, *facts)
+    return Objective(init, apply, *facts, needs_extras, needs_posterior)
 
 
 def with_gradient_of(loss: Array, surrogate: Array) -> Array:

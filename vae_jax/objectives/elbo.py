@@ -39,10 +39,16 @@ def distortion_and_rate(output: VAEOutput, x: Any) -> tuple[Array, Array]:
 
 
 def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
-    """Batch means of what everybody watches; no rate or ELBO for an autoencoder."""
+    """Batch means of what everybody watches; no rate or ELBO for an autoencoder.
+
+    With several latent layers also the rate of each, that next to the data first.
+    """
     metrics = {"distortion": distortion.mean()}
     if output.has_density:
         metrics |= {"rate": rate.mean(), "elbo": -(distortion + rate).mean()}
+        if len(output.latents) > 1:
+            for number, kl in enumerate(kl_per_dimension(output), start=1):
+                metrics[f"rate_layer{number}"] = kl.sum(axis=1).mean()
     return metrics
 
 

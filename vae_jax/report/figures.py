@@ -16,7 +16,10 @@ SHOWN = 16  # reconstructions
 def draw_all(
     space: LatentSpace, labels: np.ndarray | None, workdir: pathlib.Path
 ) -> None:
-    """Writes workdir/figures/*.png; no interpolations of fewer than two images.
+    """Writes workdir/figures/*.png.
+
+    There are no interpolations of fewer than two images, and of discrete codes no
+    picture of what lies between them, nor of a rate by dimension that is a constant.
 
     Args:
         space: latent space of the model on the test split.
@@ -36,25 +39,14 @@ def draw_all(
         seen=space.seen[:SHOWN],
     )
     plots.samples(space.decode(space.prior_codes), folder / "samples.png")
-    pairs = min(ROWS, len(shown) // 2)
-    if pairs:  # a single image has no other to go to
-        lines = np.linspace(shown[:pairs], shown[pairs : 2 * pairs], STEPS, axis=1)
-        latent_plots.interpolations(
-            space.decode_grid(lines), folder / "interpolations.png"
-        )
-    _draw_traversals(space, folder)
-    if space.kl is not None:
-        latent_plots.kl_per_dimension(space.kl, folder / "kl_per_dimension.png")
+    if space.is_continuous:
+        _draw_between(space, folder)
     if space.layer_kl is not None and len(space.layer_kl) > 1:
         layer_plots.kl_per_layer(space.layer_kl, folder / "kl_per_layer.png")
     if space.layers:
         layer_plots.samples(space.layers, folder / "layers.png")
-    if space.codes.shape[1] == 2 and space.shown.shape[1] == 2:
-        latent_plots.latent_grid(
-            space.decode_grid(prior_grid()), folder / "latent_grid.png"
-        )
-        points, names = space.codes, ("z[0]", "z[1]")
-    else:
+    points, names = space.codes, ("z[0]", "z[1]")
+    if not space.is_continuous or space.codes.shape[1] != 2:
         points = principal_plane(space.codes)
         is_top = space.codes.shape[1] != space.shown.shape[1]
         of = f" of z{max(space.layers)}" if is_top else ""
@@ -64,9 +56,27 @@ def draw_all(
         labels,
         folder / "latent_map.png",
         names,
-        # An autoencoder has no prior, and others have learned ones.
+        # An autoencoder has no prior, and others have discrete or learned ones.
         prior_circles=space.kl is not None and space.has_standard_prior,
     )
+
+
+def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
+    """What lies between codes and along their dimensions."""
+    shown = space.shown
+    pairs = min(ROWS, len(shown) // 2)
+    if pairs:  # a single image has no other to go to
+        lines = np.linspace(shown[:pairs], shown[pairs : 2 * pairs], STEPS, axis=1)
+        latent_plots.interpolations(
+            space.decode_grid(lines), folder / "interpolations.png"
+        )
+    _draw_traversals(space, folder)
+    if space.kl is not None:
+        latent_plots.kl_per_dimension(space.kl, folder / "kl_per_dimension.png")
+    if space.codes.shape[1] == 2 and space.shown.shape[1] == 2:
+        latent_plots.latent_grid(
+            space.decode_grid(prior_grid()), folder / "latent_grid.png"
+        )
 
 
 def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:

@@ -20,6 +20,7 @@ class LatentSpace:
     decode: Callable[[Any], np.ndarray]  # z [B, D] -> mean of p(x | z), [B, H, W, C]
     images: np.ndarray  # the first images of the split, [m, H, W, C] in [0, 1]
     seen: np.ndarray  # what the model sees of them: binarised, or with noise
+    is_continuous: bool = True  # False for discrete codes, which have none in between
     # By the number of a layer, the top one first: images that share the codes of the
     # layers above it, [T, H, W, C]. Empty for a model with one layer.
     layers: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)

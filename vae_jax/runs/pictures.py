@@ -56,6 +56,7 @@ def latent_space(
         images=images,
         seen=np.asarray(seen),
         layers=layer_samples(trained, stream(draws_key, "layers")),
+        is_continuous=layer.is_continuous,
         has_standard_prior=bool(is_standard),
     )
 

@@ -144,7 +144,7 @@ def measure_split(
 
     Returns:
         A number for each key of `QUANTITIES`; with more than one latent layer also
-        `active_units_layer1`, ...
+        `active_units_layer1`, `rate_layer1`, ...
     """
     apply = model_functions(trained.model).apply
     variables = Variables(trained.params, trained.model_state)

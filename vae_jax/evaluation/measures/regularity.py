@@ -150,9 +150,10 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """All numbers of one trained model, at the layer next to the data.
 
     None stands for what needs draws from a likelihood without any (`normalized =
-    False`), a region of a posterior that is no normal, or labels without a classifier;
-    and, where a decoder needs the codes of all layers, for what needs the covariance of
-    so many numbers, or codes that do not depend on other draws (the round trip).
+    False`), codes between two others where codes are discrete, a region of a posterior
+    that is no normal, or labels without a classifier; and, where a decoder needs the
+    codes of all layers, for what needs the covariance of so many numbers, or codes that
+    do not depend on other draws (the round trip).
     """
     del effort
     key = stream(key, "regularity")
@@ -160,8 +161,9 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     codes = train_codes(layer, data.train, key)
     numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
-    continuity_key = stream(key, "continuity")
-    numbers |= measure_continuity(layer, likelihood.normalized, codes, continuity_key)
+    if layer.is_continuous:
+        drawable, continuity_key = likelihood.normalized, stream(key, "continuity")
+        numbers |= measure_continuity(layer, drawable, codes, continuity_key)
     if likelihood.normalized:
         train, heldout = images_to_compare(data)
         refuse_grey(likelihood, heldout)
@@ -197,7 +199,7 @@ def draws_from(
 ) -> tuple[Array, Mapping[str, Array]]:
     """Draws x ~ p(x | z) of codes from the prior, from q(z) and from a fitted normal.
 
-    No normal is fitted to the codes of several layers together.
+    No normal is fitted to discrete codes, nor to those of several layers together.
 
     Args:
         layer: the first latent layer of a trained model.
@@ -214,7 +216,7 @@ def draws_from(
         "": z,
         "codes_": codes.sample(z_key, num),
     }
-    if not layer.is_joined:
+    if layer.is_continuous and not layer.is_joined:
         places["fitted_"] = codes.sample_fitted(z_key, num)
     draws = {
         prefix: completeness.draw(layer.decode, place, x_key)

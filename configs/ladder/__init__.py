@@ -1,0 +1,1 @@
+"""Hierarchies of latent layers on MNIST, on a schedule for two CPU cores."""

@@ -1,0 +1,22 @@
+"""Two latent layers encoded from the bottom up, on the schedule of the ladder.
+
+Source of the model: Burda et al. 2016, arXiv:1509.00519, with the widths of
+configs/ladder/five_layers.py, whose schedule, normalisation and data these are.
+
+Command: `python -m experiments.train --config=configs/ladder/bottom_up.py
+--workdir=DIR --config.data.dir=DATA`, then `python -m experiments.evaluate
+--workdir=DIR --num_samples=5000`
+"""
+
+from ml_collections import ConfigDict
+
+from configs.ladder import five_layers
+
+
+def get_config() -> ConfigDict:
+    """q(z1 | x) q(z2 | z1) with 64 and 32 dimensions."""
+    config = five_layers.get_config()
+    config.model.name = "hierarchical"
+    config.hierarchical.latent_dims = (32,)
+    config.hierarchical.hidden_dims = (256, 256)
+    return config
