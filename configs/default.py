@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     config.hparams.learning_rate = 1e-3
     config.hparams.warmup_steps = 0  # length of the rise of objective.schedule
     config.hparams.free_nats = 0.0  # elbo: free KL per latent dimension
+    config.hparams.free_nats_per_layer = 0.0  # elbo: or per latent layer
     config.hparams.capacity = 0.0  # capacity: the KL to hold
     # regularized: weights of half the squared code, and of the decoder's squared slope
     config.hparams.code_weight = 0.0

@@ -174,6 +174,7 @@ CLASHES = [
     {"eval.measures": ("regularty",)},
     {"hparams.warmup_steps": 10, "objective.schedule": "constant"},
     {"hparams.free_nats": 0.5, "objective.name": "iwae"},
+    {"hparams.free_nats": 0.5, "hparams.free_nats_per_layer": 2.0},
     {"hparams.capacity": 3.0, "objective.name": "elbo"},
     {"data.dequantize": True, "data.binarize": "dynamic"},
     {"train.patience": 3, "model.posterior": "deterministic"},

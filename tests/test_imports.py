@@ -178,6 +178,18 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
     assert not loaded & (HEAVY | CONFIG | {"absl"})
 
 
+def test_importing_computes_nothing() -> None:
+    """A device that is in use can't be shared with a process that is forked."""
+    modules = [name for name in FILES if part(name) != "__main__"]
+    program = (
+        "import importlib\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        "from jax._src import xla_bridge\n"
+        "assert not xla_bridge.backends_are_initialized()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
+
+
 def test_import_vae_jax_brings_in_itself_only() -> None:
     """Beyond jax, flax and optax, which a project that imports it has anyway."""
     loaded = loaded_by("import vae_jax")

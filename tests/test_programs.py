@@ -87,12 +87,12 @@ def photos(tmp_path_factory) -> pathlib.Path:
 
 
 def test_a_model_that_decodes_the_codes_of_all_layers(tmp_path):
-    """Blocks of 1x1, 2x2 and 4x4 sites with three channels, on digits of 8x8."""
-    folder = tmp_path / "run"
-    train(folder, **{"model.name": "top_down", "eval.figures": True})
+    """Blocks of a single site and of 4x4 with three channels, on digits of 8x8."""
+    folder, fields = tmp_path / "run", {"top_down.blocks": "1x1,4x1"}
+    train(folder, **{"model.name": "top_down", "eval.figures": True}, **fields)
     results = json.loads((folder / "results.json").read_text())
     assert -results["nll"] >= results["elbo"]
-    assert {f"active_units_layer{layer}" for layer in (1, 2, 3)} <= results.keys()
+    assert {"active_units_layer1", "active_units_layer2"} <= results.keys()
     pictures = {path.stem for path in (folder / "figures").glob("*.png")}
     assert FIGURES | {"layers", "kl_per_layer"} <= pictures
 
@@ -102,13 +102,9 @@ def test_a_model_that_decodes_the_codes_of_all_layers(tmp_path):
 
     run("sample", f"--workdir={folder}", "--num=5", f"--out={tmp_path}/z.npz")
     drawn = arrays("z.npz")
-    assert [drawn[name] for name in ("z", "z2", "z3")] == [
-        (5, 4, 4, 3),
-        (5, 2, 2, 3),
-        (5, 1, 1, 3),
-    ]
+    assert (drawn["z"], drawn["z2"]) == ((5, 4, 4, 3), (5, 1, 1, 3))
     run("encode", f"--workdir={folder}", f"--out={tmp_path}/codes.npz")
-    assert arrays("codes.npz")["std"] == (180, 3 * (1 + 4 + 16))
+    assert arrays("codes.npz")["std"] == (180, 3 * (1 + 16))
     np.savez(tmp_path / "own.npz", strokes(6, 8, 8)[..., None])
     images, out = f"--images={tmp_path}/own.npz", f"--out={tmp_path}/seen"
     run("reconstruct", f"--workdir={folder}", images, out)

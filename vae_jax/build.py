@@ -199,7 +199,7 @@ def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
     """
     rows = [traced_numbers(config) for config in configs]
     values = {name: [row[name] for row in rows] for name in rows[0]}
-    for name in ("free_nats", "entropy_weight"):
+    for name in ("free_nats", "free_nats_per_layer", "entropy_weight"):
         if not any(values.get(name, ())):
             values.pop(name, None)
     return make_hparams(**values)

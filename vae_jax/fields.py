@@ -28,6 +28,7 @@ RANGES: Mapping[str, Range] = {
     "hparams.learning_rate": POSITIVE,
     "hparams.warmup_steps": COUNT_OR_0,
     "hparams.free_nats": NOT_NEGATIVE,
+    "hparams.free_nats_per_layer": NOT_NEGATIVE,
     "hparams.capacity": NOT_NEGATIVE,
     "hparams.commitment_weight": NOT_NEGATIVE,
     "hparams.entropy_weight": NOT_NEGATIVE,
@@ -70,6 +71,7 @@ def check(fields: Mapping[str, Any]) -> None:
     for field, value in fields.items():
         if field.startswith("hparams."):
             require(FINITE, **{field: value})
+    _check_free_nats(fields)
     _check_warmup(fields)
     _check_groups(fields)
     if wish := keeps_best(fields):
@@ -93,6 +95,14 @@ def keeps_best(fields: Mapping[str, Any]) -> str | None:
         if fields[field]:
             return f"{field}={fields[field]}"
     return None
+
+
+def _check_free_nats(fields: Mapping[str, Any]) -> None:
+    """One floor takes the place of the other."""
+    names = ("hparams.free_nats", "hparams.free_nats_per_layer")
+    if all(fields[name] for name in names):
+        both = " and ".join(f"{name}={fields[name]}" for name in names)
+        raise ConfigError(f"{both}: set one of them to 0")
 
 
 def _check_warmup(fields: Mapping[str, Any]) -> None:

@@ -137,9 +137,11 @@ decode = jax.jit(Trained.decode)
 def first_posterior(trained: Trained, x: Any) -> Posterior:
     """q(z1 | x) of the layer next to the data.
 
+    Where that layer looks at draws of those above, as in a ladder, they are the same at
+    each call.
+
     Args:
         trained: a model with its parameters.
         x: a batch as the model takes it.
     """
-    # What is drawn is dropped: the posterior of this layer depends on no draw.
     return trained.encode(x, jax.random.key(0))[0].posterior

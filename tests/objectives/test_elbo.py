@@ -68,6 +68,23 @@ def test_free_nats_are_a_floor_per_dimension(output):
     assert (means < floor).sum() == 1
 
 
+def test_free_nats_per_layer_are_a_floor_under_its_sum(output):
+    kl, distortion = by_hand(output)
+    (latent,) = output.latents
+    still = latent.replace(posterior=normal(0.0, 1.1))  # near its prior
+    layers = np.array([kl.mean(axis=0).sum(), D * (0.105 - np.log(1.1))])
+    floor = layers.mean()  # above one layer and below the other
+    assert (layers < floor).tolist() == [False, True]
+    whole = VAEOutput(output.likelihood, (latent, still))
+    hparams = make_hparams(kl_weight=2.0, free_nats_per_layer=floor)
+    loss, metrics = elbo_loss(whole, X, hparams)
+    expected = distortion.mean() + 2 * np.maximum(layers, floor).sum()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["rate"], layers.sum(), rtol=1e-4)
+    none, _ = elbo_loss(whole, X, make_hparams(kl_weight=2.0, free_nats_per_layer=0))
+    np.testing.assert_allclose(none, distortion.mean() + 2 * layers.sum(), rtol=1e-5)
+
+
 def test_below_the_floor_the_rate_has_no_gradient(output):
     def rate_part(posterior, free_nats):
         latent = output.latents[0].replace(posterior=posterior)

@@ -130,6 +130,7 @@ TRACED = {
     "hparams.kl_weight": "2",
     "hparams.warmup_steps": "10",
     "hparams.free_nats": "0.5",
+    "hparams.free_nats_per_layer": "2",
     "hparams.capacity": "3",
     "hparams.learning_rate": "0.01",
 }

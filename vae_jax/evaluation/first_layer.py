@@ -32,8 +32,6 @@ from vae_jax.types import Array, Key, stream
 
 CODES_PER_CHUNK = 1000
 MOST_JOINED = 2000  # examples whose joined codes are kept: they may be long
-# For layers that are given draws of those above: the same ones at each call.
-_DRAWS = jax.random.key(0)
 
 
 @struct.dataclass
@@ -186,6 +184,11 @@ def _sample(prior: FirstPrior, key: Key) -> Array:
     return join(codes[: len(layer.shapes)])
 
 
+def _same_key() -> Key:
+    """For layers that are given draws of those above: the same ones at each call."""
+    return jax.random.key(0)
+
+
 def _latents(layer: FirstLayer, x: Any, key: Key) -> tuple[Latent, ...]:
     """The layers in a row."""
     return layer.trained.encode(x, key)[: len(layer.shapes)]
@@ -193,7 +196,7 @@ def _latents(layer: FirstLayer, x: Any, key: Key) -> tuple[Latent, ...]:
 
 @jax.jit
 def _moments(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
-    latents = _latents(layer, x, _DRAWS)
+    latents = _latents(layer, x, _same_key())
     means, variances = zip(*(flat_moments(q.posterior) for q in latents), strict=True)
     return join(means), join(variances)
 
@@ -206,7 +209,7 @@ def _mean_and_std(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
 
 @jax.jit
 def _points(layer: FirstLayer, x: Any) -> Array:
-    return _draw(layer, x, _DRAWS) if layer.is_joined else _moments(layer, x)[0]
+    return _draw(layer, x, _same_key()) if layer.is_joined else _moments(layer, x)[0]
 
 
 @jax.jit

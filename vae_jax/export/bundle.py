@@ -52,10 +52,6 @@ PREPROCESSING: Mapping[str, str] = {
 DEQUANTIZED = "x = (v + u) / 256 for stored bytes v, with u drawn from Uniform[0, 1)"
 
 
-# A posterior of one layer depends on no draw, so any key will do.
-_NO_DRAW = jax.random.key(0)
-
-
 def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
     """Writes encoder, decoder, their description and, if it has parameters, the prior.
 
@@ -256,7 +252,7 @@ def levels(run: Run) -> str:
 def _latents(run: Run) -> tuple[Latent, ...]:
     """Shapes of the latent layers for one image."""
     x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
-    return jax.eval_shape(run.trained.encode, x, _NO_DRAW)
+    return jax.eval_shape(run.trained.encode, x, jax.random.key(0))
 
 
 def _outputs(

@@ -10,7 +10,9 @@ from vae_jax.objectives import bounds, elbo, quantized, regularized
 from vae_jax.objectives.base import Objective, objective
 
 BY_NAME: dict[str, Callable[..., Objective]] = {
-    "elbo": lambda: objective(elbo.elbo_loss, hparams=("kl_weight", "free_nats")),
+    "elbo": lambda: objective(
+        elbo.elbo_loss, hparams=("kl_weight", "free_nats", "free_nats_per_layer")
+    ),
     "capacity": lambda: objective(
         elbo.capacity_loss, hparams=("kl_weight", "capacity"), scheduled="capacity"
     ),

@@ -56,26 +56,32 @@ def elbo_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metri
     """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
 
     With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
-    as at least that many nats, so it costs nothing to use a dimension that much.
+    as at least that many nats, so it costs nothing to use a dimension that much; with
+    `free_nats_per_layer` > 0, which goes before it, each latent layer's.
     Sources: Kingma and Welling 2014, arXiv:1312.6114, equation 10; Higgins et al. 2017,
     equation 4; Kingma et al. 2016, arXiv:1606.04934, appendix C.8 (free bits).
 
     Args:
         output: output of the model with a leading sample axis K.
         x: [B, ...].
-        hparams: "kl_weight" and, optionally, "free_nats" (nats per dimension).
+        hparams: "kl_weight" and, optionally, "free_nats" (nats per dimension) or
+            "free_nats_per_layer".
 
     Returns:
         The loss in nats, and the metrics elbo, rate, distortion, kl_weight.
     """
     distortion, rate = distortion_and_rate(output, x)
     penalty = rate.mean()
-    if "free_nats" in hparams:
-        free_nats = hparams["free_nats"]
-        means = jnp.concatenate([kl.mean(axis=0) for kl in kl_per_dimension(output)])
-        floored = jnp.maximum(means, free_nats).sum()
-        # An estimated KL may be below zero, where a floor of zero would change it.
-        penalty = jnp.where(free_nats > 0, floored, penalty)
+    means = [kl.mean(axis=0) for kl in kl_per_dimension(output)]
+    floors = {
+        "free_nats": jnp.concatenate(means),
+        "free_nats_per_layer": jnp.stack([kl.sum() for kl in means]),
+    }
+    for name, kl in floors.items():
+        if name in hparams:
+            floored = jnp.maximum(kl, hparams[name]).sum()
+            # An estimated KL may be below zero, where a floor of zero would change it.
+            penalty = jnp.where(hparams[name] > 0, floored, penalty)
     loss = distortion.mean() + hparams["kl_weight"] * penalty
     metrics = bound_metrics(output, distortion, rate)
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}

@@ -17,6 +17,7 @@ _READERS = {
     "learning_rate": "vae_jax.scale_by_hparam() reads it, as the optimiser's last link",
     "capacity": "the objective vae_jax.capacity_loss reads it",
     "free_nats": "the objective vae_jax.elbo_loss reads it",
+    "free_nats_per_layer": "the objective vae_jax.elbo_loss reads it",
 }
 
 
