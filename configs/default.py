@@ -26,6 +26,10 @@ def get_config() -> ConfigDict:
     config.hparams.warmup_steps = 0  # length of the rise of objective.schedule
     config.hparams.free_nats = 0.0  # elbo: free KL per latent dimension
     config.hparams.capacity = 0.0  # capacity: the KL to hold
+    # quantized: weights of the distance of vectors from their codes, and of the entropy
+    # penalty that keeps all codes in use.
+    config.hparams.commitment_weight = 0.0
+    config.hparams.entropy_weight = 0.0
 
     config.data = ConfigDict()
     # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
@@ -47,9 +51,10 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict()
     config.model.name = "vae"  # vae, or hierarchical: several latent layers
     config.model.network = "mlp"  # mlp, gated or conv
-    # diagonal_normal, coupling_flow, or deterministic: an autoencoder
+    # diagonal_normal, coupling_flow, or deterministic: an autoencoder; discrete codes:
+    # fsq, vq or lfq, with the prior uniform
     config.model.posterior = "diagonal_normal"
-    config.model.prior = "standard_normal"  # standard_normal, mixture or vamp
+    config.model.prior = "standard_normal"  # standard_normal, mixture, vamp or uniform
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
     config.model.latent_dim = 16  # size of the code next to the data
@@ -72,6 +77,22 @@ def get_config() -> ConfigDict:
     config.coupling_flow.num_layers = 4
     config.coupling_flow.hidden_dim = 100
 
+    # Discrete codes: one at each of num_sites sites, or at each place of features that
+    # have places (residual.spatial).
+    config.fsq = ConfigDict()
+    config.fsq.levels = (8, 5, 5, 5)  # of each number of a code; 1,000 codes
+    config.fsq.num_sites = 16
+    config.vq = ConfigDict()
+    config.vq.num_codes = 256
+    config.vq.code_dim = 8
+    config.vq.num_sites = 16
+    config.vq.decay = 0.99  # of the averages that codes are made of
+    config.vq.num_start_steps = 10  # of k-means, without averages
+    config.vq.dead_share = 0.1  # of the mean use of codes; one used less is replaced
+    config.lfq = ConfigDict()
+    config.lfq.num_bits = 8  # of a code; 256 codes
+    config.lfq.num_sites = 16
+
     config.mixture = ConfigDict()
     config.mixture.num_components = 500
     config.vamp = ConfigDict()
@@ -87,7 +108,7 @@ def get_config() -> ConfigDict:
     config.logistic_mixture.num_components = 10
 
     config.objective = ConfigDict()
-    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae or renyi
+    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae, renyi or quantized
     config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
     # Schedule of the KL weight, or of the capacity: constant, linear, sigmoid or
@@ -102,6 +123,9 @@ def get_config() -> ConfigDict:
     config.ciwae.elbo_share = 0.5  # share of the ELBO, beta in the paper
     config.renyi = ConfigDict()
     config.renyi.alpha = 0.5
+    config.quantized = ConfigDict()
+    config.quantized.inverse_temperature = 1.0  # of the entropy penalty's assignments
+    config.quantized.diversity = 1.0  # share of the second entropy, gamma in the paper
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam, adamw or sgd
@@ -133,7 +157,8 @@ def get_config() -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
-    # What is measured: likelihood, codes, regularity, misleading, annealing (slow).
+    # What is measured: likelihood, codes, regularity, codebook (of discrete codes),
+    # misleading, annealing (slow).
     config.eval.measures = ("likelihood", "codes", "regularity")
     config.eval.figures = True
     return config.lock()  # a typo in another config is an error

@@ -19,12 +19,12 @@ from jax.tree_util import keystr
 from ml_collections import ConfigDict
 
 from configs import default
-from vae_jax import build, objectives, parts
+from vae_jax import build, objectives, parts, posteriors
 from vae_jax.data.spec import DataSpec
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
-from vae_jax.training.state import make_hparams
+from vae_jax.training.state import Variables, make_hparams
 from vae_jax.types import Array, Params
 
 B, K = 3, 2
@@ -44,16 +44,31 @@ SMALL = {
     "conv.hidden_dim": 6,
     "hierarchical.latent_dims": (2,),
     "hierarchical.hidden_dims": (5,),
+    "fsq.levels": (4, 3),
+    "fsq.num_sites": 2,
+    "vq.num_codes": 4,
+    "vq.code_dim": 2,
+    "vq.num_sites": 2,
+    "lfq.num_bits": 3,
+    "lfq.num_sites": 2,
     "coupling_flow.num_layers": 2,
     "coupling_flow.hidden_dim": 4,
     "mixture.num_components": 3,
     "vamp.num_components": 3,
     "logistic_mixture.num_components": 2,
 }
+# What goes with a part that does not go with all defaults.
+_DISCRETE = {"model.prior": "uniform"}
+BESIDE: dict[str, dict[str, Any]] = {
+    "fsq": _DISCRETE,
+    "vq": _DISCRETE,
+    "lfq": _DISCRETE,
+    "uniform": {"model.posterior": "fsq"},
+}
 DEFAULT = "default"
 # Every line of the tables that make a model, and what is no line of a table.
 MODELS: dict[str, dict[str, Any]] = {DEFAULT: {}} | {
-    name: {field: name}
+    name: {field: name, **BESIDE.get(name, {})}
     for field, table in parts.TABLES.items()
     for name in table
     if field.startswith("model.")
@@ -72,9 +87,12 @@ for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
     if all(_USUAL[field] == value for field, value in MODELS[_name].items()):
         del MODELS[_name]  # that is the default
 
+USUAL = ("elbo", "iwae")
 # Parameters that only the rate depends on: what lies above the code that is decoded.
 RATE_ONLY = ("prior", "encoders_1", "decoders_1")
-HPARAMS = make_hparams(kl_weight=2.0, capacity=0.1)
+HPARAMS = make_hparams(
+    kl_weight=2.0, capacity=0.1, commitment_weight=0.5, entropy_weight=0.2
+)
 
 
 def config_of(model: str) -> ConfigDict:
@@ -93,12 +111,20 @@ def images(support: str) -> Array:
 
 
 def objectives_of(model: str) -> dict[str, Objective]:
-    """The objectives that are tried with a model: all with the default."""
-    names = objectives.BY_NAME if model == DEFAULT else ("elbo", "iwae")
-    made = {name: objectives.BY_NAME[name]() for name in names}
-    plain = {name: own for name, own in made.items() if not own.splits_encoder}
-    has_density = MODELS[model].get("model.posterior") != "deterministic"
-    return {n: own for n, own in plain.items() if has_density or not own.needs_density}
+    """The objectives that are tried with a model: all with the default.
+
+    With the others a usual one, a bound, and those that are for its posterior only.
+    """
+    posterior = posteriors.BY_NAME[config_of(model).model.posterior].distribution
+    return {
+        name: own
+        for name, make in objectives.BY_NAME.items()
+        for own in [make()]
+        if (model == DEFAULT or name in USUAL or own.needs_posterior is not object)
+        and issubclass(posterior, own.needs_posterior)
+        and (posterior.has_density or not own.needs_density)
+        and not own.splits_encoder
+    }
 
 
 def cases() -> list[object]:
@@ -133,10 +159,13 @@ def measure(name: str) -> Measured:
     functions = model_functions(made["model"])
     own = objectives_of(name)
     x = images(made["likelihood"].support)
-    params = random_params(functions, x)
+    first = random_params(functions, x)
+    params = first.params if isinstance(first, Variables) else first
 
     def rows(params: Params, x: Array) -> Array:
-        output = apply_samples(functions.apply, params, x, jax.random.key(2), K)
+        is_stateful = isinstance(first, Variables)
+        variables = dataclasses.replace(first, params=params) if is_stateful else params
+        output = apply_samples(functions.apply, variables, x, jax.random.key(2), K)
         losses = [objective(output, x, HPARAMS)[0] for objective in own.values()]
         distortion, rate = elbo.distortion_and_rate(output, x)
         totals = jnp.stack([*losses, distortion.mean()])
@@ -162,13 +191,24 @@ def measure(name: str) -> Measured:
     )
 
 
-def random_params(functions: ModelFunctions, x: Array) -> Params:
-    """Parameters away from their starting values: no bias is zero."""
+def random_params(functions: ModelFunctions, x: Array) -> Params | Variables:
+    """Parameters away from their starting values: no bias is zero.
+
+    A model with state has them in `Variables`, together with the state of its start.
+    """
     shapes = jax.eval_shape(functions.init, jax.random.key(1), x)
+    if isinstance(shapes, Variables):
+        init = jax.jit(functions.init, compiler_options=FAST_COMPILE)
+        first = init(jax.random.key(1), x)
+        return dataclasses.replace(first, params=_random_like(first.params))
+    return _random_like(shapes)
+
+
+def _random_like(params: Params) -> Params:
     numbers = np.random.default_rng(1)
     return jax.tree.map(
         lambda leaf: jnp.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype),
-        shapes,
+        params,
     )
 
 

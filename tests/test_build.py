@@ -110,6 +110,15 @@ BESIDE = {
         "optimizer.second_moment": 0.0025,
     },
     "adamw": {"optimizer.schedule": "cosine"},
+    "fsq": {"model.prior": "uniform"},
+    "vq": {"model.prior": "uniform", "vq.num_codes": 4},
+    "lfq": {"model.prior": "uniform"},
+    "uniform": {"model.posterior": "fsq"},
+    "quantized": {
+        "model.posterior": "lfq",
+        "model.prior": "uniform",
+        "hparams.entropy_weight": 0.1,
+    },
 }
 # Likelihoods and networks train in the battery; vamp has the encoder twice.
 NAMED = [
@@ -142,6 +151,11 @@ CLASHES = [
     {"model.prior": "vamp", "model.posterior": "deterministic"},
     {"model.prior": "vamp", "model.name": "hierarchical"},
     {"model.posterior": "deterministic", "model.name": "hierarchical"},
+    {"model.posterior": "fsq"},
+    {"model.prior": "uniform"},
+    {"model.posterior": "fsq", "model.prior": "vamp"},
+    {"objective.name": "quantized"},
+    {"hparams.commitment_weight": 0.25},
     {"objective.name": "dreg", "model.name": "hierarchical"},
     {"eval.measures": ("regularty",)},
     {"hparams.warmup_steps": 10, "objective.schedule": "constant"},

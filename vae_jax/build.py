@@ -19,6 +19,7 @@ from vae_jax.data.sources import load_dataset
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
+from vae_jax.models.base import Chain
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
 from vae_jax.objectives.base import Objective, as_objective
@@ -82,8 +83,8 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
     parts["output_shape"] = (height, width, likelihood.num_features(channels))
     encoder, decoder = make(config, "model.network", parts)
     posterior = parts["posterior"] = make(config, "model.posterior", parts)
-    parts["encoder"] = nn.Sequential([encoder, posterior])
-    parts["decoder"] = nn.Sequential([decoder, likelihood])
+    parts["encoder"] = Chain([encoder, posterior])
+    parts["decoder"] = Chain([decoder, likelihood])
 
     def make_prior(latent_dim: int) -> nn.Module:
         return make(config, "model.prior", parts | {"latent_dim": latent_dim})
@@ -189,13 +190,15 @@ def make_hparams_of(config: ConfigDict) -> Hparams:
 def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
     """The traced numbers of several configs that share a program, [M].
 
-    Free nats are left out if no config has any: a floor on means over the whole batch
-    is a sum over all devices that the gradients would have to wait for.
+    What costs something even at 0 is left out if it is 0 in all configs: free nats, a
+    floor on means over the whole batch, are a sum over all devices that the gradients
+    would have to wait for, and the entropy penalty compares each vector with all codes.
     """
     rows = [traced_numbers(config) for config in configs]
     values = {name: [row[name] for row in rows] for name in rows[0]}
-    if not any(values.get("free_nats", ())):
-        values.pop("free_nats", None)
+    for name in ("free_nats", "entropy_weight"):
+        if not any(values.get(name, ())):
+            values.pop(name, None)
     return make_hparams(**values)
 
 

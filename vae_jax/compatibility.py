@@ -7,9 +7,9 @@ model with a single latent layer, a likelihood of any values.
 from collections.abc import Mapping
 from typing import Any
 
-from vae_jax import likelihoods, posteriors
+from vae_jax import likelihoods, posteriors, priors
 from vae_jax.data.spec import DataSpec
-from vae_jax.distributions import DiagonalNormal
+from vae_jax.distributions import DiagonalNormal, Quantized
 from vae_jax.errors import ConfigError
 from vae_jax.objectives.base import Objective
 
@@ -34,7 +34,19 @@ def check_parts(
             f"{given['objective.name']} weighs draws by the posterior's density, but"
             f" {given['model.posterior']} has none: set objective.name=elbo"
         )
-    for field, part in (("model.prior", prior), ("model.name", model)):
+    discrete = is_discrete(_distribution(posterior))
+    if is_discrete(prior) != discrete:
+        kind = "continuous" if discrete else "discrete"
+        wanted = [n for n, p in priors.BY_NAME.items() if is_discrete(p) == discrete]
+        ways = f"model.prior={' or '.join(wanted)}"
+        if not discrete:
+            ways += f", or model.posterior={' or '.join(_giving(Quantized))}"
+        raise ConfigError(
+            f"{given['model.prior']} is of {kind} codes, and those of"
+            f" {given['model.posterior']} are not: set {ways}"
+        )
+    needing = {"model.prior": prior, "model.name": model, "objective.name": objective}
+    for field, part in needing.items():
         needed = getattr(part, "needs_posterior", object)
         if not issubclass(_distribution(posterior), needed):
             raise ConfigError(
@@ -63,6 +75,11 @@ def check_parts(
 def has_density(posterior: Any) -> bool:
     """Whether the posterior is a density rather than a point mass."""
     return _distribution(posterior).has_density
+
+
+def is_discrete(part: Any) -> bool:
+    """Whether a distribution, or a prior, is of discrete codes."""
+    return getattr(part, "support", "real") == Quantized.support
 
 
 def num_layers(model: Any) -> int:

@@ -29,6 +29,8 @@ RANGES: Mapping[str, Range] = {
     "hparams.warmup_steps": COUNT_OR_0,
     "hparams.free_nats": NOT_NEGATIVE,
     "hparams.capacity": NOT_NEGATIVE,
+    "hparams.commitment_weight": NOT_NEGATIVE,
+    "hparams.entropy_weight": NOT_NEGATIVE,
     "data.seed": SEED,
     "data.batch_size": COUNT,
     "data.validation_fraction": FRACTION,

@@ -1,6 +1,7 @@
 """Encoder features -> q(z | x). Each is the last part of an encoder.
 
-`distribution` is the class that a call gives. `BY_NAME` holds the posteriors that a
+`distribution` is the class that a call gives. Posteriors of discrete codes are in
+`vae_jax.quantizers`. `BY_NAME` holds the posteriors that a
 config can name; a module of your own adds a line to it.
 """
 
@@ -11,6 +12,8 @@ import flax.linen as nn
 
 from vae_jax.distributions import Deterministic, DiagonalNormal, bound_log_std
 from vae_jax.distributions.flows import CouplingFlow
+from vae_jax.quantizers.scalar import FSQPosterior, LFQPosterior
+from vae_jax.quantizers.vector import VQPosterior
 from vae_jax.ranges import COUNT, LAYERS, require
 from vae_jax.types import Array
 
@@ -96,5 +99,8 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     "diagonal_normal": DiagonalNormalPosterior,
     "deterministic": DeterministicPosterior,
     "coupling_flow": CouplingFlowPosterior,
+    "fsq": FSQPosterior,
+    "vq": VQPosterior,
+    "lfq": LFQPosterior,
 }
 """The posteriors by the names that a config calls them."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import DiagonalNormal, bound_log_std
 from vae_jax.distributions.mixtures import NormalMixture
+from vae_jax.distributions.quantized import Quantized, UniformCodes
 from vae_jax.ranges import COUNT, require
 from vae_jax.types import Array, Key
 
@@ -108,6 +109,38 @@ class VampPrior(nn.Module):
         )
 
 
+class UniformPrior(nn.Module):
+    """p(z) of discrete codes: each one alike, at each site by itself.
+
+    The encoder is that of the model and is asked for its codebook and for the shape of
+    a code only: neither depends on the image, so it is given an empty one.
+    """
+
+    support: ClassVar[str] = UniformCodes.support
+    contains_encoder: ClassVar[bool] = True
+
+    encoder: nn.Module  # x [B, ...] -> Quantized
+    image_shape: Sequence[int]  # (H, W, C)
+
+    def __call__(self, batch_size: int) -> UniformCodes:
+        """The distribution of `batch_size` codes.
+
+        Raises:
+            TypeError: the encoder's posterior is not of discrete codes.
+        """
+        posterior = self.encoder(jnp.zeros((1, *self.image_shape)))
+        if not isinstance(posterior, Quantized):
+            raise TypeError(
+                "UniformPrior needs a posterior of discrete codes, Quantized, not"
+                f" {type(posterior).__name__}"
+            )
+        return UniformCodes(
+            codebook=posterior.codebook,
+            batch_size=batch_size,
+            sites=posterior.index.shape[1:],
+        )
+
+
 def _dark(key: Key, shape: Sequence[int]) -> Array:
     return 0.05 + 0.01 * jax.random.normal(key, shape)
 
@@ -116,5 +149,6 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     "standard_normal": StandardNormal,
     "mixture": MixturePrior,
     "vamp": VampPrior,
+    "uniform": UniformPrior,
 }
 """The priors by the names that a config calls them."""

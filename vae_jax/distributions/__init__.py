@@ -29,6 +29,7 @@ from vae_jax.distributions.pixels import (
     binary_cross_entropy,
     discretized_logistic_log_prob,
 )
+from vae_jax.distributions.quantized import Quantized, UniformCodes
 
 __all__ = [
     "BaseDistribution",
@@ -47,6 +48,8 @@ __all__ = [
     "NormalMixture",
     "OptimalNormal",
     "Posterior",
+    "Quantized",
+    "UniformCodes",
     "absolute",
     "binary_cross_entropy",
     "bound_log_std",

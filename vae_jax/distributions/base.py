@@ -7,8 +7,8 @@ axes are the event. A distribution has
 - `sample(key)`: one draw per row, [B, ...];
 - `log_prob(x)`: nats, **summed over the event**, [B];
 - `support`: where x may lie: "real", "unit" ([0, 1]), "binary" ({0, 1}), "8bit"
-  (multiples of 1/255 in [0, 1], a probability mass over 256 levels), "count" or
-  "class";
+  (multiples of 1/255 in [0, 1], a probability mass over 256 levels), "count",
+  "class" or "code" (vectors of a codebook, see `quantized`);
 - `has_density`: False for a point mass, whose `log_prob` raises;
 - `normalized`: False where exp(log_prob) does not sum to one, so that nothing can be
   drawn and values can't be compared with those of another distribution.

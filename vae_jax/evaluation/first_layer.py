@@ -13,7 +13,13 @@ import numpy as np
 from flax import struct
 from jax.tree_util import Partial
 
-from vae_jax.distributions import Deterministic, DiagonalNormal, Distribution
+from vae_jax.distributions import (
+    Deterministic,
+    DiagonalNormal,
+    Distribution,
+    Posterior,
+    Quantized,
+)
 from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Split
@@ -29,7 +35,7 @@ class FirstLayer:
     """A trained model, seen from the data: x, z1 and nothing above."""
 
     trained: Trained
-    posterior: type = struct.field(pytree_node=False)  # of q(z1 | x)
+    posterior: type[Posterior] = struct.field(pytree_node=False)  # of q(z1 | x)
     shape: tuple[int, ...] = struct.field(pytree_node=False)  # of one code
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
 
@@ -44,6 +50,11 @@ class FirstLayer:
     def is_normal(self) -> bool:
         """Whether q(z1 | x) is a diagonal normal, or a point: one without variance."""
         return issubclass(self.posterior, DiagonalNormal | Deterministic)
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether there are codes between any two: not where they are discrete."""
+        return self.posterior.support != Quantized.support
 
     @property
     def decode(self) -> Partial:

@@ -110,6 +110,21 @@ def takes(module: Any, name: str) -> bool:
     return name in inspect.signature(call).parameters
 
 
+class Chain(nn.Module):
+    """Modules one after the other, such as a network and its last part.
+
+    Each layer whose `__call__` takes `train` is told; `flax.linen.Sequential` tells its
+    first layer only.
+    """
+
+    layers: Sequence[nn.Module]
+
+    def __call__(self, x: Any, train: bool = False) -> Any:
+        for layer in self.layers:
+            x = call_part(layer, x, train=train)
+        return x
+
+
 def call_part(module: Any, *arguments: Any, train: bool) -> Any:
     """Calls a part of a model, with the argument `train` if it takes one."""
     if takes(module, "train"):

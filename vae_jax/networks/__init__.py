@@ -23,7 +23,7 @@ class Network(NamedTuple):
     """
 
     encoder: Callable[..., nn.Module]  # of a module x [B, ...] -> features [B, F]
-    decoder: Callable[..., nn.Module]  # of a module z [B, D] -> [B, *output_shape]
+    decoder: Callable[..., nn.Module]  # of a module z [B, ...] -> [B, *output_shape]
 
 
 ACTIVATIONS: dict[str, Callable[..., Any]] = {

@@ -94,11 +94,12 @@ class ConvDecoder(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, H, W, F]
+    def __call__(self, z: Array) -> Array:  # [B, ...] -> [B, H, W, F]
         height, width, features = self.output_shape
         factor = 2 ** len(self.channels)
         small = (-(-height // factor), -(-width // factor))
-        h = self.activation(nn.Dense(self.hidden_dim, dtype=self.dtype)(z))
+        h = z.reshape(z.shape[0], -1)
+        h = self.activation(nn.Dense(self.hidden_dim, dtype=self.dtype)(h))
         h = nn.Dense(small[0] * small[1] * self.channels[0], dtype=self.dtype)(h)
         h = self.activation(h).reshape(z.shape[0], *small, self.channels[0])
         for depth in self.channels[1:]:

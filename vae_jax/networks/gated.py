@@ -66,8 +66,8 @@ class GatedMLPDecoder(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]
-        h = z
+    def __call__(self, z: Array) -> Array:  # [B, ...] -> [B, *output_shape]
+        h = z.reshape(z.shape[0], -1)
         for width in self.hidden_dims:
             h = GatedDense(width, self.dtype)(h)
         size = math.prod(self.output_shape)

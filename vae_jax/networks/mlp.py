@@ -48,8 +48,8 @@ class MLPDecoder(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:  # [B, D] -> [B, *output_shape]
-        h = z
+    def __call__(self, z: Array) -> Array:  # [B, ...] -> [B, *output_shape]
+        h = z.reshape(z.shape[0], -1)
         for width in self.hidden_dims:
             h = self.activation(nn.Dense(width, dtype=self.dtype)(h))
         h = nn.Dense(math.prod(self.output_shape), dtype=self.dtype)(h)

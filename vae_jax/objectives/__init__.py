@@ -6,7 +6,7 @@ it.
 
 from collections.abc import Callable
 
-from vae_jax.objectives import bounds, elbo
+from vae_jax.objectives import bounds, elbo, quantized
 from vae_jax.objectives.base import Objective, objective
 
 BY_NAME: dict[str, Callable[..., Objective]] = {
@@ -22,5 +22,6 @@ BY_NAME: dict[str, Callable[..., Objective]] = {
     "piwae": bounds.piwae,
     "ciwae": bounds.ciwae,
     "renyi": bounds.renyi,
+    "quantized": quantized.quantized,
 }
 """Constructors of the objectives by the names that a config calls them."""

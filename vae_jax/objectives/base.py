@@ -40,6 +40,9 @@ class Objective(NamedTuple):
     one_layer: bool = False
     """Whether it is right for models with one latent layer only."""
 
+    needs_posterior: type = object
+    """The class of distributions that q(z | x) must be of."""
+
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
 
@@ -63,6 +66,7 @@ def objective(
     hparams: tuple[str, ...] | None = None,
     scheduled: str = "kl_weight",
     one_layer: bool = False,
+    needs_posterior: type = object,
 ) -> Objective:
     """An objective made of a plain function.
 
@@ -73,6 +77,7 @@ def objective(
         hparams: see `Objective`.
         scheduled: see `Objective`.
         one_layer: see `Objective`.
+        needs_posterior: see `Objective`.
 
     Returns:
         The objective, without parameters of its own.
@@ -89,7 +94,7 @@ def objective(
         return loss(output, x, hparams)
 
     facts = needs_density, splits_encoder, hparams, scheduled, one_layer
-    return Objective(init, apply, *facts)
+    return Objective(init, apply, *facts, needs_posterior)
 
 
 def with_gradient_of(loss: Array, surrogate: Array) -> Array:

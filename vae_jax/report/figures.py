@@ -16,7 +16,10 @@ SHOWN = 16  # reconstructions
 def draw_all(
     space: LatentSpace, labels: np.ndarray | None, workdir: pathlib.Path
 ) -> None:
-    """Writes workdir/figures/*.png; no interpolations of fewer than two images.
+    """Writes workdir/figures/*.png.
+
+    There are no interpolations of fewer than two images, and of discrete codes no
+    picture of what lies between them, nor of a rate by dimension that is a constant.
 
     Args:
         space: latent space of the model on the test split.
@@ -36,6 +39,22 @@ def draw_all(
         seen=space.seen[:SHOWN],
     )
     plots.samples(space.decode(space.prior_codes), folder / "samples.png")
+    if space.is_continuous:
+        _draw_between(space, folder)
+    two = space.is_continuous and space.codes.shape[1] == 2
+    latent_plots.latent_map(
+        space.codes if two else principal_plane(space.codes),
+        labels,
+        folder / "latent_map.png",
+        ("z[0]", "z[1]") if two else ("first component", "second component"),
+        # Neither an autoencoder nor discrete codes have a normal prior.
+        prior_circles=space.is_continuous and space.kl is not None,
+    )
+
+
+def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
+    """What lies between codes and along their dimensions."""
+    shown = space.codes[: len(space.images)]
     pairs = min(ROWS, len(shown) // 2)
     if pairs:  # a single image has no other to go to
         lines = np.linspace(shown[:pairs], shown[pairs : 2 * pairs], STEPS, axis=1)
@@ -49,17 +68,6 @@ def draw_all(
         latent_plots.latent_grid(
             space.decode_grid(prior_grid()), folder / "latent_grid.png"
         )
-        points, names = space.codes, ("z[0]", "z[1]")
-    else:
-        points = principal_plane(space.codes)
-        names = ("first component", "second component")
-    latent_plots.latent_map(
-        points,
-        labels,
-        folder / "latent_map.png",
-        names,
-        prior_circles=space.kl is not None,  # an autoencoder has no prior
-    )
 
 
 def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ class LatentSpace:
     decode: Callable[[Any], np.ndarray]  # z [B, D] -> mean of p(x | z), [B, H, W, C]
     images: np.ndarray  # the first images of the split, [m, H, W, C] in [0, 1]
     seen: np.ndarray  # what the model sees of them: binarised, or with noise
+    is_continuous: bool = True  # False for discrete codes, which have none in between
 
     def decode_grid(self, z: np.ndarray) -> np.ndarray:
         """Decodes [R, T, D] to [R, T, H, W, C]."""

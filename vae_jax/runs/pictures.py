@@ -44,6 +44,7 @@ def latent_space(
         decode=lambda z: np.asarray(layer.decode(jnp.asarray(z)).mean),
         images=images,
         seen=np.asarray(data.heldout.x(np.arange(len(images)))),
+        is_continuous=layer.is_continuous,
     )
 
 

@@ -10,6 +10,7 @@ from vae_jax.errors import choose
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.measures import (
     annealing,
+    codebook,
     codes,
     likelihood,
     misleading,
@@ -24,6 +25,7 @@ BY_NAME: dict[str, Measure] = {
     "likelihood": likelihood.MEASURE,
     "codes": codes.MEASURE,
     "regularity": regularity.MEASURE,
+    "codebook": codebook.MEASURE,
     "misleading": misleading.MEASURE,
     "annealing": annealing.MEASURE,
 }

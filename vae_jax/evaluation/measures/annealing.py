@@ -1,7 +1,10 @@
 """The NLL by annealed importance sampling, with two bounds around the true one."""
 
+import numpy as np
+
 from vae_jax.evaluation import ais
 from vae_jax.evaluation.data import Data
+from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers, prefixed
 from vae_jax.quantities import LOWER, UPPER, Group, Quantity, one
 from vae_jax.trained import Trained
@@ -103,8 +106,10 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
 
 def why_not(trained: Trained, data: Data) -> str | None:
-    """It needs a likelihood that is a density."""
-    del data
+    """It needs a likelihood that is a density, and codes that can move."""
+    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    if not layer.is_continuous:
+        return "needs codes that a chain can move little by little, not discrete ones"
     return ais.why_not(trained)
 
 

@@ -151,7 +151,8 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """All numbers of one trained model, at the layer next to the data.
 
     None stands for what needs draws from a likelihood without any (`normalized =
-    False`), a region of a posterior that is no normal, or labels without a classifier.
+    False`), codes between two others where codes are discrete, a region of a posterior
+    that is no normal, or labels without a classifier.
     """
     del effort
     key = stream(key, "regularity")
@@ -159,10 +160,11 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     codes = train_codes(layer, data.train, key)
     numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
-    continuity_key = stream(key, "continuity")
-    numbers |= measure_continuity(
-        layer.decode, likelihood.normalized, codes, layer.prior, continuity_key
-    )
+    if layer.is_continuous:
+        continuity_key = stream(key, "continuity")
+        numbers |= measure_continuity(
+            layer.decode, likelihood.normalized, codes, layer.prior, continuity_key
+        )
     if likelihood.normalized:
         train, heldout = images_to_compare(data)
         refuse_grey(likelihood, heldout)
@@ -197,6 +199,8 @@ def draws_from(
 ) -> tuple[Array, Mapping[str, Array]]:
     """Draws x ~ p(x | z) of codes from the prior, from q(z) and from a fitted normal.
 
+    No normal is fitted to discrete codes.
+
     Args:
         layer: the first latent layer of a trained model.
         codes: means and standard deviations of q(z | x) on its training split.
@@ -211,8 +215,9 @@ def draws_from(
     places = {
         "": z,
         "codes_": codes.sample(z_key, num),
-        "fitted_": codes.sample_fitted(z_key, num),
     }
+    if layer.is_continuous:
+        places["fitted_"] = codes.sample_fitted(z_key, num)
     draws = {
         prefix: completeness.draw(layer.decode, place, x_key)
         for prefix, place in places.items()

@@ -1,0 +1,89 @@
+"""How much of its codebook a model with discrete codes uses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.distributions.quantized import Quantized, code_perplexity
+from vae_jax.evaluation.chunks import row_chunks
+from vae_jax.evaluation.data import Data, Split
+from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
+from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
+from vae_jax.quantities import SHARE, Group, Quantity, one
+from vae_jax.trained import Trained, first_posterior
+from vae_jax.types import Array, Key
+
+CODEBOOK = Group(
+    "The codebook",
+    "Whether discrete codes are in use: a code that no image ever has is a code for"
+    " nothing, and the uniform prior pays for it all the same.",
+)
+
+QUANTITIES = (
+    Quantity(
+        "Code usage",
+        "Share of the codes that are used at least once, at any site of any held-out"
+        " image.",
+        one("code_usage"),
+        CODEBOOK,
+        SHARE,
+        "near 1, where there are many more sites of images than codes",
+        scale="share",
+    ),
+    Quantity(
+        "Code perplexity",
+        "exp of the entropy of how often each code is used, over all sites of all"
+        " held-out images: so many codes, used alike, would have the same entropy.",
+        one("code_perplexity"),
+        CODEBOOK,
+        "1 to the number of codes",
+        "a good part of the number of codes",
+        "codes",
+    ),
+)
+
+
+def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
+    """Usage and perplexity over the whole held-out split."""
+    del key, effort  # nothing is drawn
+    counts = code_counts(trained, data.heldout)
+    return {
+        "code_usage": float((counts > 0).mean()),
+        "code_perplexity": float(code_perplexity(jnp.asarray(counts))),
+    }
+
+
+def code_counts(trained: Trained, split: Split) -> np.ndarray:
+    """How often each code is used in a split, at all sites together, [C] int64.
+
+    Args:
+        trained: a model with discrete codes, with its parameters.
+        split: the examples.
+    """
+    chunks = [
+        _counts(trained, split.x(rows), np.arange(len(rows)) < new)
+        for rows, new in row_chunks(len(split), CODES_PER_CHUNK)
+    ]
+    return np.stack(chunks).sum(axis=0, dtype=np.int64)
+
+
+@jax.jit
+def _counts(trained: Trained, x: Any, used: Any) -> Array:
+    """Of the rows that are used, [C] int32."""
+    posterior: Any = first_posterior(trained, x)
+    index = posterior.index.reshape(len(used), -1)
+    weight = jnp.broadcast_to(used[:, None], index.shape).astype(jnp.int32)
+    return jnp.zeros(len(posterior.codebook), jnp.int32).at[index].add(weight)
+
+
+def why_not(trained: Trained, data: Data) -> str | None:
+    """It needs a posterior of discrete codes next to the data."""
+    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    if issubclass(layer.posterior, Quantized):
+        return None
+    return f"needs discrete codes, not those of {layer.posterior.__name__}"
+
+
+MEASURE = Measure(run, QUANTITIES, why_not)
