@@ -23,7 +23,7 @@ from vae_jax.distributions import Distribution, Posterior
 from vae_jax.errors import CheckpointError, DataError
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.paths import local_path
-from vae_jax.runs import identity
+from vae_jax.runs import identity, prior_files
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.trained import Trained, as_codes, decode, first_posterior
@@ -44,6 +44,21 @@ class Run:
     step: int
     variables: Params | Variables
     meta: Mapping[str, Any]
+    prior: str | None = None  # name of the fitted prior that it draws from, if any
+
+    def with_prior(self, name: str) -> "Run":
+        """The same run with a prior that was fitted to its codes, in place of its own.
+
+        Args:
+            name: name of a prior that `experiments.fit_prior` has fitted.
+
+        Raises:
+            ConfigError: there is none, or the run was trained further since.
+            DataError: its files are damaged.
+        """
+        run = dataclasses.replace(self, prior=name)
+        assert run.trained.fitted is not None  # read now, so that errors come now
+        return run
 
     @functools.cached_property
     def model(self) -> Any:
@@ -51,8 +66,18 @@ class Run:
 
     @functools.cached_property
     def trained(self) -> Trained:
-        """The model with its parameters."""
-        return Trained.of(self.model, self.variables)
+        """The model with its parameters, and with the fitted prior if it has one."""
+        trained = Trained.of(self.model, self.variables)
+        if self.prior is None:
+            return trained
+        fitted = prior_files.load(self.workdir, self.prior, self.digest, self.step)
+        return dataclasses.replace(trained, fitted=fitted)
+
+    @property
+    def digest(self) -> str:
+        """What makes it the run it is, see `identity.digest`."""
+        data = identity.read_data(self.workdir)
+        return identity.digest(self.config.to_dict(), data)
 
     @property
     def params(self) -> Params:
@@ -119,17 +144,18 @@ class Run:
         return dataset
 
 
-def open_run(workdir: str | pathlib.Path) -> Run:
+def open_run(workdir: str | pathlib.Path, prior: str | None = None) -> Run:
     """Restores the newest good checkpoint of a workdir, finished or not.
 
     Args:
         workdir: the folder of the run, or of a member of a grid.
+        prior: name of a fitted prior for it, see `Run.with_prior`; None: its own.
 
     Returns:
         The run; its parameters are the best by validation where they were kept.
 
     Raises:
-        ConfigError: there is no run.
+        ConfigError: there is no run, or no such prior.
         DataError: one of its small files is damaged.
         CheckpointError: there is no checkpoint that can be restored.
     """
@@ -144,7 +170,8 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
     _, saved, meta = restored
-    return Run(workdir, config, spec, int(saved.step), saved.variables, meta)
+    run = Run(workdir, config, spec, int(saved.step), saved.variables, meta)
+    return run if prior is None else run.with_prior(prior)
 
 
 def abstract_saved(
