@@ -109,7 +109,7 @@ def like(
     num_sites = draws.dim // num_numbers
     network = CausalTransformer(num_codes, num_sites, num_layers, width, NUM_HEADS)
     before, sites = jnp.zeros((1, num_sites), jnp.int32), jnp.arange(num_sites)
-    params = network.init(key, before, sites)["params"]
+    params = jax.jit(network.init)(key, before, sites)["params"]
     return Autoregressive(params, draws.codebook, network, draws.shape)
 
 

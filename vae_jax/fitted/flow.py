@@ -45,7 +45,7 @@ class Flow:
     """z = mean + root u, with u from couplings of N(0, I): a `FittedPrior`.
 
     Mean and root are those of the normal with the moments of the codes. The couplings
-    begin near the identity, so the flow begins as that normal.
+    begin as the identity, so the flow begins as that normal.
     """
 
     normal: FullMixture  # of one component
@@ -84,13 +84,12 @@ def like(
 ) -> Flow:
     """The flow at its start, with a standard normal."""
     del others
-    in_key, out_key = jax.random.split(key)
     layers, dim = num_layers, draws.dim
     scale = 1 / jnp.sqrt(dim)
     couplings = Couplings(
         context=jnp.zeros((layers, width)),
-        weights_in=scale * jax.random.normal(in_key, (layers, dim, width)),
-        weights_out=1e-3 * jax.random.normal(out_key, (layers, width, 2 * dim)),
+        weights_in=scale * jax.random.normal(key, (layers, dim, width)),
+        weights_out=jnp.zeros((layers, width, 2 * dim)),
         bias_out=jnp.zeros((layers, 2 * dim)),
     )
     return Flow(like_gaussian(draws, key), couplings)

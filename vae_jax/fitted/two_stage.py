@@ -92,7 +92,7 @@ def like(draws: Draws, key: Key, width: int = 256, **others: float) -> SecondVAE
     """The prior with the second model's first parameters."""
     del others
     model = second_vae(draws.dim, width)
-    params = model.init(key, jnp.zeros((1, draws.dim)), key)["params"]
+    params = jax.jit(model.init)(key, jnp.zeros((1, draws.dim)), key)["params"]
     return SecondVAE(like_gaussian(draws, key), Trained(model, params))
 
 
