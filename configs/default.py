@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.name = "vae"  # vae, or hierarchical: several latent layers
-    config.model.network = "mlp"  # mlp, gated or conv
+    config.model.network = "mlp"  # mlp, gated, conv or residual
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder; discrete codes:
     # fsq, vq or lfq, with the prior uniform
     config.model.posterior = "diagonal_normal"
@@ -72,6 +72,13 @@ def get_config() -> ConfigDict:
     config.conv = ConfigDict()
     config.conv.channels = (32, 64)  # likewise; each layer halves the image
     config.conv.hidden_dim = 256  # width of the dense layer next to the code
+
+    config.residual = ConfigDict()
+    config.residual.channels = (64, 128)  # likewise
+    config.residual.num_blocks = (2, 2)  # residual blocks after each halving
+    config.residual.hidden_dim = 256  # likewise; of no effect with spatial
+    config.residual.attention = False  # whether places of the smallest one attend
+    config.residual.spatial = False  # whether each such place is a site of the code
 
     config.coupling_flow = ConfigDict()
     config.coupling_flow.num_layers = 4

@@ -42,9 +42,13 @@ SMALL = {
     "gated.hidden_dims": (6,),
     "conv.channels": (3, 4),
     "conv.hidden_dim": 6,
+    "residual.channels": (4,),
+    "residual.num_blocks": (1,),
+    "residual.hidden_dim": 6,
+    "residual.attention": True,
     "hierarchical.latent_dims": (2,),
     "hierarchical.hidden_dims": (5,),
-    "fsq.levels": (4, 3),
+    "fsq.levels": (16, 15),  # fine ones: at 0, the middle, nothing would depend on them
     "fsq.num_sites": 2,
     "vq.num_codes": 4,
     "vq.code_dim": 2,
@@ -77,6 +81,13 @@ MODELS |= {
     "normal-fixed": {"model.likelihood": "normal", "normal.scale": "fixed"},
     "normal-per_pixel": {"model.likelihood": "normal", "normal.scale": "per_pixel"},
     "normal-optimal": {"model.likelihood": "normal", "normal.scale": "optimal"},
+    "fsq-spatial": {
+        "model.posterior": "fsq",
+        "model.prior": "uniform",
+        "model.network": "residual",
+        "residual.spatial": True,
+        "residual.attention": False,
+    },
     "deterministic-conv": {
         "model.posterior": "deterministic",
         "model.network": "conv",

@@ -154,6 +154,7 @@ CLASHES = [
     {"model.posterior": "fsq"},
     {"model.prior": "uniform"},
     {"model.posterior": "fsq", "model.prior": "vamp"},
+    {"model.network": "residual", "residual.spatial": True},
     {"objective.name": "quantized"},
     {"hparams.commitment_weight": 0.25},
     {"objective.name": "dreg", "model.name": "hierarchical"},

@@ -82,6 +82,7 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
     height, width, channels = spec.image_shape
     parts["output_shape"] = (height, width, likelihood.num_features(channels))
     encoder, decoder = make(config, "model.network", parts)
+    parts["features"] = encoder
     posterior = parts["posterior"] = make(config, "model.posterior", parts)
     parts["encoder"] = Chain([encoder, posterior])
     parts["decoder"] = Chain([decoder, likelihood])

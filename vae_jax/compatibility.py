@@ -21,7 +21,8 @@ def check_parts(
 
     Args:
         names: field -> name of the part, for messages: {"model.prior": "vamp", ...}.
-        parts: the objects `posterior`, `prior` and, made of them, `model`.
+        parts: the objects `features` (the encoder's network), `posterior`, `prior`
+            and, made of them, `model`.
         objective: what is to be minimised.
 
     Raises:
@@ -44,6 +45,13 @@ def check_parts(
         raise ConfigError(
             f"{given['model.prior']} is of {kind} codes, and those of"
             f" {given['model.posterior']} are not: set {ways}"
+        )
+    if getattr(parts["features"], "spatial", False) and not discrete:
+        raise ConfigError(
+            f"{given['model.network']} with {names['model.network']}.spatial=True gives"
+            f" codes of several axes, and {given['model.prior']} is of rows: set"
+            f" {names['model.network']}.spatial=False, or model.prior=uniform with"
+            f" model.posterior={' or '.join(_giving(Quantized))}"
         )
     needing = {"model.prior": prior, "model.name": model, "objective.name": objective}
     for field, part in needing.items():

@@ -8,36 +8,38 @@ from vae_jax.report import figures
 from vae_jax.report.latent_space import LatentSpace, principal_plane
 
 
-def test_one_test_image_has_no_interpolations_and_all_else(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "train/elbo": -3.0}))
+def drawn_of(count, is_continuous, workdir):
+    """Names of the figures of a latent space of four dimensions."""
+    workdir.mkdir()
+    (workdir / "metrics.jsonl").write_text(json.dumps({"step": 1, "train/elbo": -3.0}))
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(4, 30))
 
     def decode(z):
         return (0.5 + 0.1 * np.tanh(z @ matrix)).reshape(-1, 5, 6, 1)
 
-    for count in (1, 2):
-        x = rng.random((count, 5, 6, 1))
-        codes = x.reshape(count, 30) @ matrix.T
-        space = LatentSpace(
-            codes=codes,
-            kl=(codes**2).mean(axis=0),
-            prior_codes=rng.normal(size=(9, 4)),
-            decode=decode,
-            images=x,
-            seen=x,
-        )
-        figures.draw_all(space, np.arange(count), tmp_path)
-        drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-        assert ("interpolations" in drawn) == (count > 1)
-        assert drawn - {"interpolations"} == {
-            "kl_per_dimension",
-            "latent_map",
-            "reconstructions",
-            "samples",
-            "training_curves",
-            "traversals",
-        }
+    x = rng.random((count, 5, 6, 1))
+    codes = x.reshape(count, 30) @ matrix.T
+    space = LatentSpace(
+        codes=codes,
+        kl=(codes**2).mean(axis=0),
+        prior_codes=rng.normal(size=(9, 4)),
+        decode=decode,
+        images=x,
+        seen=x,
+        is_continuous=is_continuous,
+    )
+    figures.draw_all(space, np.arange(count), workdir)
+    return {path.stem for path in (workdir / "figures").iterdir()}
+
+
+def test_there_are_pictures_of_what_there_is(tmp_path):
+    """One image has none to go to; discrete codes have nothing in between."""
+    always = {"latent_map", "reconstructions", "samples", "training_curves"}
+    one = always | {"kl_per_dimension", "traversals"}
+    assert drawn_of(1, True, tmp_path / "one") == one
+    assert drawn_of(2, True, tmp_path / "two") == one | {"interpolations"}
+    assert drawn_of(2, False, tmp_path / "discrete") == always
 
 
 def test_principal_plane_of_few_points():

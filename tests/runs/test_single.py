@@ -19,6 +19,7 @@ from configs import (
     mnist,
     photos,
 )
+from configs.discrete import fsq, lfq, vq
 from configs.iwae import cpu, one_layer, two_layers
 from configs.vampprior import standard, vamp
 from tests.forked_programs import Program, run_program
@@ -118,6 +119,32 @@ def test_sigterm_saves_and_resumes(trained, tmp_path):
     assert not (tmp_path / "results.json").exists()
     single.train(small_config(), tmp_path)
     same_outcome(trained, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_codebook_is_resumed_with_the_run(tmp_path):
+    """It is kept beside the parameters; the rate is the length of the code."""
+    config = small_config(
+        **{
+            "model.posterior": "vq",
+            "model.prior": "uniform",
+            "vq.num_codes": 8,
+            "vq.num_sites": 4,
+            "objective.name": "quantized",
+            "hparams.commitment_weight": 0.25,
+            "eval.measures": ("likelihood", "codebook"),
+        }
+    )
+    results = single.train(config, tmp_path / "a")
+    with sigterm_after(2):
+        single.train(config, tmp_path / "b")
+    single.train(config, tmp_path / "b")
+    same_outcome(tmp_path / "a", tmp_path / "b")
+    states = [opened.open_run(tmp_path / n).trained.model_state for n in "ab"]
+    jax.tree.map(np.testing.assert_array_equal, *states)
+    assert results["rate"] == pytest.approx(4 * np.log(8))
+    assert results["nll"] == pytest.approx(-results["elbo"])
+    assert results["code_usage"] > 0.5
 
 
 def test_damaged_newest_checkpoint_falls_back(trained, tmp_path, caplog):
@@ -221,6 +248,9 @@ def test_changed_data_are_refused(tmp_path):
         cpu,
         standard,
         vamp,
+        fsq,
+        vq,
+        lfq,
     ],
 )
 def test_every_config_takes_steps(config, tmp_path):

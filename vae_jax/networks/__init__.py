@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+from vae_jax.networks.residual import ResidualDecoder, ResidualEncoder
 
 
 class Network(NamedTuple):
@@ -22,7 +23,8 @@ class Network(NamedTuple):
     the decoder gets it the other way round, and also an `output_shape`.
     """
 
-    encoder: Callable[..., nn.Module]  # of a module x [B, ...] -> features [B, F]
+    # of a module x [B, ...] -> features [B, F]; [B, h, w, F] with `spatial`
+    encoder: Callable[..., nn.Module]
     decoder: Callable[..., nn.Module]  # of a module z [B, ...] -> [B, *output_shape]
 
 
@@ -43,5 +45,6 @@ BY_NAME: dict[str, Network] = {
     "mlp": Network(MLPEncoder, MLPDecoder),
     "gated": Network(GatedMLPEncoder, GatedMLPDecoder),
     "conv": Network(ConvEncoder, ConvDecoder),
+    "residual": Network(ResidualEncoder, ResidualDecoder),
 }
 """The networks by the names that a config calls them."""

@@ -1,0 +1,25 @@
+"""configs/discrete/fsq.py with vector quantisation: van den Oord et al. 2017.
+
+Source: arXiv:1711.00937; codes as running averages with decay 0.99 and a commitment of
+0.25, summed over sites as the distortion is over pixels. 256 codes of 8 numbers.
+
+Command: `python -m experiments.train --config=configs/discrete/vq.py --workdir=DIR
+--config.data.dir=DATA`
+Run time: not measured in full.
+Expected: no dead codes. The rate is a constant, 49 log 256 = 271.7 nats.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.discrete import fsq
+
+
+def get_config() -> ConfigDict:
+    """256 codes of 8 numbers."""
+    config = fsq.get_config()
+    config.model.posterior = "vq"
+    config.vq.num_codes = 256
+    config.vq.code_dim = 8
+    config.objective.name = "quantized"
+    config.hparams.commitment_weight = 0.25
+    return config
