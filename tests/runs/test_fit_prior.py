@@ -20,7 +20,6 @@ from vae_jax.storage.records import read_json, write_json
 KEY = jax.random.key(0)
 KINDS = {  # what makes it so
     "normal": {},
-    "point": {"model.posterior": "deterministic", "hparams.kl_weight": 0.0},
     "discrete": {
         "model.posterior": "fsq",
         "model.prior": "uniform",
@@ -102,17 +101,6 @@ def test_evaluation_has_the_same_keys_and_says_which_prior(gaussian):
     assert drawn["mean"].shape == (3, 6, 5, 1)
 
 
-def test_an_autoencoder_draws_from_it_and_still_has_no_bound(folder):
-    run = opened.open_run(folder / "point")
-    fit_prior(run, "gmm", {"num_components": 2})
-    run = run.with_prior("gmm")
-    results = remeasure(run, ["likelihood"], Effort(num_samples=2))
-    assert results["distortion"] > 0
-    assert [results[key] for key in ("rate", "elbo", "nll")] == [None] * 3
-    own = opened.open_run(folder / "point")
-    assert (run.sample(3) != own.sample(3)).any()
-
-
 def test_discrete_codes_cost_what_the_fitted_prior_says(folder):
     run = opened.open_run(folder / "discrete")
     fit_prior(run, "autoregressive", {"width": 4, "num_layers": 1, "num_steps": 2})
@@ -162,7 +150,7 @@ def test_a_prior_that_does_not_belong_to_the_run_as_it_stands(
     later = dataclasses.replace(run, step=6)
     with pytest.raises(ConfigError, match=r"fitted at step 3, the run is at 6: fit it"):
         later.with_prior("gaussian")
-    shutil.copytree(folder / "point", tmp_path / "run")
+    shutil.copytree(folder / "discrete", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "priors", ignore_errors=True)
     shutil.copytree(folder / "normal" / "priors", tmp_path / "run" / "priors")
     with pytest.raises(ConfigError, match="was fitted to another run"):
