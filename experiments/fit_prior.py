@@ -44,7 +44,7 @@ _SETTINGS = [
     flags.DEFINE_integer(
         "num_steps",
         None,
-        "Updates of flow (5000), two_stage (10000), autoregressive (5000).",
+        "Updates of flow (5000), two_stage (10000), autoregressive (3000).",
     ),
     flags.DEFINE_float("learning_rate", None, "Of the same, at its highest (0.001)."),
 ]

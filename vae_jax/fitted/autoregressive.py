@@ -119,7 +119,7 @@ def fit(
     progress: Progress | None = None,
     num_layers: int = 4,
     width: int = 128,
-    num_steps: int = 5_000,
+    num_steps: int = 3_000,
     learning_rate: float = 1e-3,
 ) -> Autoregressive:
     """Minimises the cross-entropy of the training codes, with AdamW.

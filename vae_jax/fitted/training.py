@@ -14,7 +14,7 @@ from vae_jax.types import Array, Key, Params, stream
 MOST_EVALUATIONS = 20  # by the validation codes, at equal distances
 LEAST_STEPS = 50  # between two of them
 ROWS_PER_CHUNK = 256
-MAX_VALIDATION = 10_000  # codes that decide
+MAX_VALIDATION = 2_000  # codes that decide
 LogProb = Callable[[Params, Any], Array]  # (parameters, rows [B, ...]) -> nats, [B]
 
 

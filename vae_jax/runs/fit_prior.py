@@ -24,7 +24,7 @@ from vae_jax.trained import Trained, first_posterior
 from vae_jax.types import Array, Key, stream
 
 CODES_PER_CHUNK = 1000
-MAX_JUDGED = 10_000  # codes of a split that its nats are measured on
+MAX_JUDGED = 5_000  # codes of a split that its nats are measured on
 
 
 def fit_prior(
