@@ -18,6 +18,7 @@ from vae_jax.fitted.base import Draws
 from vae_jax.fitted.training import mean_log_prob
 from vae_jax.ranges import SEED, require
 from vae_jax.runs import prior_files
+from vae_jax.runs.memory import check_count
 from vae_jax.runs.opened import Run
 from vae_jax.runs.run_data import split_of
 from vae_jax.trained import Trained, first_posterior
@@ -62,10 +63,11 @@ def fit_prior(
     entry = choose(fitted.BY_NAME, "prior", kind)
     settings = entry.with_defaults(kind, **settings)
     require(SEED, seed=seed)
+    for name, value in settings.items():
+        check_count(name, value)
     dataset = run.dataset(data_dir)
-    train, validation = (
-        split_of(run.config, dataset, name) for name in ("train", "validation")
-    )
+    train = split_of(run.config, dataset, "train")
+    validation = split_of(run.config, dataset, "validation")
     trained = Trained.of(run.model, run.variables)
     first = train.x(np.zeros(1, int))
     latents = jax.eval_shape(Trained.encode, trained, first, jax.random.key(0))

@@ -44,7 +44,8 @@ class Run:
     step: int
     variables: Params | Variables
     meta: Mapping[str, Any]
-    prior: str | None = None  # name of the fitted prior that it draws from, if any
+    prior: str | None = None  # name of the fitted prior in place of the model's own
+    fitted: Any = None  # that prior
 
     def with_prior(self, name: str) -> "Run":
         """The same run with a prior that was fitted to its codes, in place of its own.
@@ -56,9 +57,8 @@ class Run:
             ConfigError: there is none, or the run was trained further since.
             DataError: its files are damaged.
         """
-        run = dataclasses.replace(self, prior=name)
-        assert run.trained.fitted is not None  # read now, so that errors come now
-        return run
+        fitted = prior_files.load(self.workdir, name, self.digest, self.step)
+        return dataclasses.replace(self, prior=name, fitted=fitted)
 
     @functools.cached_property
     def model(self) -> Any:
@@ -68,10 +68,7 @@ class Run:
     def trained(self) -> Trained:
         """The model with its parameters, and with the fitted prior if it has one."""
         trained = Trained.of(self.model, self.variables)
-        if self.prior is None:
-            return trained
-        fitted = prior_files.load(self.workdir, self.prior, self.digest, self.step)
-        return dataclasses.replace(trained, fitted=fitted)
+        return dataclasses.replace(trained, fitted=self.fitted)
 
     @property
     def digest(self) -> str:

@@ -87,13 +87,13 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
     """
     choose(fitted.BY_NAME, "prior", kind)
     folder = workdir / FOLDER / kind
-    again = f"fit it again: python -m experiments.fit_prior --prior={kind}"
+    command = f"python -m experiments.fit_prior --workdir={workdir} --prior={kind}"
+    again = f"fit it again: {command}"
     if not (folder / "prior.json").is_file():
         there = sorted(p.parent.name for p in folder.parent.glob("*/prior.json"))
         raise ConfigError(
             f"prior={kind}: {workdir} has no such prior (it has:"
-            f" {', '.join(there) or 'none'}); python -m experiments.fit_prior"
-            f" --prior={kind} fits one"
+            f" {', '.join(there) or 'none'}); {command} fits one"
         )
     about = read_json(folder / "prior.json")
     damaged = DataError(f"{folder} is damaged: {again}")
@@ -103,6 +103,8 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
         content = (folder / "arrays.npz").read_bytes()
     except (KeyError, TypeError, FileNotFoundError) as error:
         raise damaged from error
+    if record.kind != kind:
+        raise damaged
     if record.run != run:
         raise ConfigError(f"{folder} was fitted to another run: {again}")
     if record.step != step:
@@ -113,7 +115,7 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
         raise damaged
     try:
         like = _like(record)
-    except (ConfigError, TypeError, ValueError) as error:
+    except (AssertionError, ConfigError, TypeError, ValueError) as error:
         raise damaged from error
     paths, structure = jax.tree.flatten_with_path(like)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -130,11 +132,10 @@ def _like(record: Record) -> Any:
     codebook = None
     if record.codebook is not None:
         codebook = jax.ShapeDtypeStruct(tuple(record.codebook), jnp.float32)
-    entry = fitted.BY_NAME[record.kind]
 
     def like(codes: Any, codebook: Any, key: Any) -> FittedPrior:
         draws = Draws(codes, codes, codebook)
-        return entry.like(draws, key, **record.settings)
+        return fitted.BY_NAME[record.kind].like(draws, key, **record.settings)
 
     return jax.eval_shape(like, codes, codebook, jax.random.key(0))
 
