@@ -66,6 +66,7 @@ def test_temperature_zero_draws_the_likeliest_code_of_each_site(prior):
     assert (logits(prior, drawn[:9]).argmax(axis=2) == drawn[:9]).all()
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_site_tells_of_the_next():
     """The second code follows from the first, which is one of three alike."""
     first = np.random.default_rng(0).integers(0, CODES, 200)

@@ -44,6 +44,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SMALL)
 def test_a_density_that_integrates_to_one_and_beats_the_normal(kind):
     prior = kind.fit(DRAWS, KEY, learning_rate=1e-2, **SMALL[kind])
