@@ -10,6 +10,9 @@ log-likelihood between them. Both NLLs err upwards. annealing takes minutes for 
 images; compare it with likelihood on the same --num_images, which are spread evenly
 over the split.
 
+With --prior=NAME the prior is one that `experiments.fit_prior` has fitted to the codes:
+the numbers have the same names, and the name of the file says which prior it was.
+
 Prints the numbers and writes them to WORKDIR/evaluation/; results.json, which belongs
 to training, stays as it is.
 """
@@ -28,6 +31,9 @@ from vae_jax.runs import finish, opened, remeasure
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _MEASURES = flags.DEFINE_list(
     "measures", "likelihood", "What to measure: " + ", ".join(measures.BY_NAME) + "."
+)
+_PRIOR = flags.DEFINE_string(
+    "prior", None, "Name of a fitted prior to measure with; default: that of training."
 )
 _SPLIT = flags.DEFINE_enum("split", "test", remeasure.SPLITS, "Which images.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
@@ -49,7 +55,7 @@ def main() -> None:
     """Measures and prints."""
     cli.required(workdir=_WORKDIR.value)
     check_flags()
-    run = opened.open_run(_WORKDIR.value)
+    run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     with ProgressBar(f"measure {_SPLIT.value}", 1, unit="images") as bar:
         effort = Effort(
             num_samples=_NUM_SAMPLES.value,

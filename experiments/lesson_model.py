@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
-from vae_jax.fitted.base import Draws
-from vae_jax.fitted.mixture import FullMixture, fit_mixture
-from vae_jax.runs.fit_prior import codes_of
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
@@ -18,7 +15,10 @@ from vae_jax.distributions import Posterior
 from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import FirstLayer
+from vae_jax.fitted.base import Draws
+from vae_jax.fitted.mixture import FullMixture, fit_mixture
 from vae_jax.runs import opened
+from vae_jax.runs.fit_prior import codes_of
 from vae_jax.runs.run_data import run_data
 from vae_jax.trained import first_posterior
 from vae_jax.types import Array, Key, stream

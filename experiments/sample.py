@@ -3,9 +3,10 @@
     python -m experiments.sample --workdir=runs/mnist --num=64 --out=samples.png
     python -m experiments.sample --workdir=runs/mnist --num=1000 --out=samples.npz
 
-A .png shows the means of p(x | z) as a grid; an .npz holds `z`, `mean` and, where the
-likelihood can be drawn from, `draw`. With several latent layers, `z` is of the one next
-to the data, and `z2`, `z3`, ... are of those above.
+With --prior=NAME z comes from a prior that `experiments.fit_prior` has fitted to the
+codes. A .png shows the means of p(x | z) as a grid; an .npz holds `z`, `mean` and,
+where the likelihood can be drawn from, `draw`. With several latent layers, `z` is of
+the one next to the data, and `z2`, `z3`, ... are of those above.
 """
 
 import pathlib
@@ -27,6 +28,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the random draws.")
 _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Factor on the prior's standard deviation."
 )
+_PRIOR = flags.DEFINE_string(
+    "prior", None, "Name of a fitted prior to draw from; default: that of training."
+)
 _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 
 
@@ -42,7 +46,7 @@ def main() -> None:
         raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
-    run = opened.open_run(_WORKDIR.value)
+    run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
     samples = opened.sample(
         run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value

@@ -169,6 +169,36 @@ def test_finished_run_says_so_and_is_left_alone(grey):
     assert state() == before
 
 
+def test_a_fitted_prior_from_its_fit_to_its_numbers(grey, tmp_path):
+    """Both finish alone and lie beside what the run has without it."""
+    out = run("fit_prior", f"--workdir={grey}", "--prior=gmm", "--num_components=2")
+    assert f"{grey / 'priors' / 'gmm'}: " in out
+    assert "nats a code in training" in out
+    about = json.loads((grey / "priors" / "gmm" / "prior.json").read_text())
+    assert few_digits(about["validation_nats"]) in out
+    pictures = []
+    for name, flag in (("own", []), ("gmm", ["--prior=gmm"])):
+        file = tmp_path / f"{name}.npz"
+        run("sample", f"--workdir={grey}", f"--out={file}", "--num=5", *flag)
+        pictures.append(np.load(file)["mean"])
+    assert pictures[0].shape == pictures[1].shape == (5, 20, 28, 1)
+    assert (pictures[0] != pictures[1]).any()
+    out = run("evaluate", f"--workdir={grey}", "--prior=gmm", "--num_samples=7")
+    assert "prior: gmm" in out
+    file = grey / "evaluation" / "test_likelihood_prior-gmm_k7.json"
+    assert json.loads(file.read_text())["elbo"] < 0
+    for wrong, line in [
+        ("--prior=flow", "it has: gmm"),
+        ("--prior=gmn", "prior='gmn': must be one of"),
+    ]:
+        status, _, err = run_program(
+            "evaluate", f"--workdir={grey}", "--num_samples=7", wrong
+        )
+        assert status == 1
+        assert err.startswith("error: ") and line in err
+        assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_evaluate(grey, split):
     out = run("evaluate", f"--workdir={grey}", f"--split={split}", "--num_samples=7")

@@ -1,5 +1,6 @@
 """A model with its parameters: the one object that everything after training takes."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from vae_jax.distributions.base import Distribution, Posterior
-from vae_jax.models.base import JointPrior
-from vae_jax.outputs import Latent
+from vae_jax.distributions.fitted import FittedRows
+from vae_jax.models.base import JointPrior, LayeredPrior
+from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.training.functions import model_functions
 from vae_jax.training.state import Variables
 from vae_jax.types import Array, Codes, Key, ModelState, Params
 
@@ -23,11 +26,15 @@ class Trained:
     `jax.jit(lambda trained, x: ...)` serves the parameters of many steps and of all
     members of a grid. All methods are pure and not jitted. Where codes are expected,
     one array stands for a tuple of one.
+
+    With a prior that was `fitted` to the codes afterwards, that prior takes the place
+    of the model's own in every method, and so in whatever is measured or drawn.
     """
 
     model: nn.Module = struct.field(pytree_node=False)  # see `models.base.Model`
     params: Params
     model_state: ModelState = struct.field(default_factory=dict)
+    fitted: Any = None  # a `distributions.fitted.FittedPrior` for one latent layer
 
     @classmethod
     def of(cls, model: nn.Module, variables: Params | Variables) -> "Trained":
@@ -35,6 +42,22 @@ class Trained:
         if isinstance(variables, Variables):
             return cls(model, variables.params, variables.model_state)
         return cls(model, variables)
+
+    def __call__(self, x: Any, key: Key) -> VAEOutput:
+        """p(x | z) and the latent layers for one draw per example, as in evaluation.
+
+        Args:
+            x: a batch as the model takes it.
+            key: random key for the draws.
+
+        Returns:
+            What the model returns.
+        """
+        variables = Variables(self.params, self.model_state)
+        output = model_functions(self.model).apply(variables, x, key)
+        if self.fitted is None:
+            return output
+        return dataclasses.replace(output, latents=self._with_fitted(output.latents))
 
     def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
         """The latent layers for x, the one next to the data first.
@@ -46,7 +69,7 @@ class Trained:
         Returns:
             One `Latent` per layer: z, q(z | x) and p(z).
         """
-        return self._call("encode", x, key)
+        return self._with_fitted(self._call("encode", x, key))
 
     def decode(self, codes: Codes | Array, given: Any = None) -> Distribution:
         """p(x | z).
@@ -71,6 +94,8 @@ class Trained:
             A distribution with `sample(key, temperature, above)` and
             `log_prob(codes)`, see `JointPrior`.
         """
+        if self.fitted is not None:
+            return LayeredPrior(FittedRows(self.fitted, num))
         prior = self._call("joint_prior", num, given)
         return TrainedPrior(self, num, given) if prior.calls_model else prior
 
@@ -89,6 +114,14 @@ class Trained:
             p(x | z) with fields [num, ...].
         """
         return self.decode(self.prior(num, given).sample(key, temperature), given)
+
+    def _with_fitted(self, latents: tuple[Latent, ...]) -> tuple[Latent, ...]:
+        """The latent layer with the prior that was fitted to it, if one was."""
+        if self.fitted is None:
+            return latents
+        (latent,) = latents
+        prior = FittedRows(self.fitted, latent.z.shape[0])
+        return (dataclasses.replace(latent, prior=prior),)
 
     def _call(self, method: str | Callable, *arguments: Any) -> Any:
         variables = {"params": self.params, **self.model_state}

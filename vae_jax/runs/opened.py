@@ -24,7 +24,7 @@ from vae_jax.errors import CheckpointError, DataError
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.paths import local_path
-from vae_jax.runs import identity
+from vae_jax.runs import identity, prior_files
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.trained import Trained, as_codes, decode, first_posterior
@@ -45,6 +45,21 @@ class Run:
     step: int
     variables: Params | Variables
     meta: Mapping[str, Any]
+    prior: str | None = None  # name of the fitted prior in place of the model's own
+    fitted: Any = None  # that prior
+
+    def with_prior(self, name: str) -> "Run":
+        """The same run with a prior that was fitted to its codes, in place of its own.
+
+        Args:
+            name: name of a prior that `experiments.fit_prior` has fitted.
+
+        Raises:
+            ConfigError: there is none, or the run was trained further since.
+            DataError: its files are damaged.
+        """
+        fitted = prior_files.load(self.workdir, name, self.digest, self.step)
+        return dataclasses.replace(self, prior=name, fitted=fitted)
 
     @functools.cached_property
     def model(self) -> Any:
@@ -52,8 +67,15 @@ class Run:
 
     @functools.cached_property
     def trained(self) -> Trained:
-        """The model with its parameters."""
-        return Trained.of(self.model, self.variables)
+        """The model with its parameters, and with the fitted prior if it has one."""
+        trained = Trained.of(self.model, self.variables)
+        return dataclasses.replace(trained, fitted=self.fitted)
+
+    @property
+    def digest(self) -> str:
+        """What makes it the run it is, see `identity.digest`."""
+        data = identity.read_data(self.workdir)
+        return identity.digest(self.config.to_dict(), data)
 
     @property
     def params(self) -> Params:
@@ -130,17 +152,18 @@ class Run:
         return dataset
 
 
-def open_run(workdir: str | pathlib.Path) -> Run:
+def open_run(workdir: str | pathlib.Path, prior: str | None = None) -> Run:
     """Restores the newest good checkpoint of a workdir, finished or not.
 
     Args:
         workdir: the folder of the run, or of a member of a grid.
+        prior: name of a fitted prior for it, see `Run.with_prior`; None: its own.
 
     Returns:
         The run; its parameters are the best by validation where they were kept.
 
     Raises:
-        ConfigError: there is no run.
+        ConfigError: there is no run, or no such prior.
         DataError: one of its small files is damaged.
         CheckpointError: there is no checkpoint that can be restored.
     """
@@ -155,7 +178,8 @@ def open_run(workdir: str | pathlib.Path) -> Run:
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
     _, saved, meta = restored
-    return Run(workdir, config, spec, int(saved.step), saved.variables, meta)
+    run = Run(workdir, config, spec, int(saved.step), saved.variables, meta)
+    return run if prior is None else run.with_prior(prior)
 
 
 def abstract_saved(

@@ -48,6 +48,8 @@ def remeasure(
     chosen = measures.selected(names)
     check_count("--num_samples", effort.num_samples)
     parts, about = [split, "+".join(chosen)], {}
+    if run.prior is not None:
+        parts.append(f"prior-{run.prior}")
     if "likelihood" in chosen:
         parts.append(f"k{effort.num_samples}")
     if "annealing" in chosen:
@@ -62,6 +64,7 @@ def remeasure(
     results = {
         "step": run.step,
         "split": split,
+        **({} if run.prior is None else {"prior": run.prior}),
         "num_images": len(data.heldout),
         **about,
         **measures.measure(

@@ -12,8 +12,6 @@ from vae_jax.evaluation.likelihood import evaluate_examples
 from vae_jax.evaluation.measures.base import NOISE, Effort, Measure, Numbers, always
 from vae_jax.quantities import Group, Quantity, one
 from vae_jax.trained import Trained
-from vae_jax.training.functions import model_functions
-from vae_jax.training.state import Variables
 from vae_jax.types import Key, stream
 
 FIT = Group(
@@ -146,13 +144,11 @@ def measure_split(
         A number for each key of `QUANTITIES`; with more than one latent layer also
         `active_units_layer1`, `rate_layer1`, ...
     """
-    apply = model_functions(trained.model).apply
-    variables = Variables(trained.params, trained.model_state)
     one_x = split.x(np.zeros(1, int))
-    output: Any = jax.eval_shape(apply, variables, one_x, key)
+    output: Any = jax.eval_shape(Trained.__call__, trained, one_x, key)
     statistics = evaluate_examples(
-        apply,
-        variables,
+        Trained.__call__,
+        trained,
         split.x,
         len(split),
         key,

@@ -1,0 +1,144 @@
+"""Fitted priors of a run on disk: WORKDIR/priors/NAME/prior.json and arrays.npz."""
+
+import dataclasses
+import io
+import pathlib
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import fitted
+from vae_jax.distributions.fitted import FittedPrior
+from vae_jax.errors import ConfigError, DataError, choose
+from vae_jax.files import replacing, writing
+from vae_jax.fitted.base import Draws
+from vae_jax.storage.records import read_json, write_json
+
+FOLDER = "priors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What prior.json says of a fitted prior; all but `settings` are checked or shown.
+
+    Nats are means of minus log p(z), which a code costs under the prior alone. They may
+    be negative for codes that are real numbers.
+    """
+
+    kind: str  # key of `fitted.BY_NAME`
+    settings: Mapping[str, Any]  # all arguments of its fit
+    seed: int  # of the random numbers of the fit
+    run: str  # `identity.digest` of the run
+    step: int  # of the parameters that made the codes
+    shape: tuple[int, ...]  # of one code
+    codebook: tuple[int, ...] | None  # shape of the codebook of discrete codes
+    num_codes: int  # that it was fitted to
+    train_nats: float
+    validation_nats: float
+    seconds: float  # that the fit took
+
+
+def save(workdir: pathlib.Path, prior: FittedPrior, record: Record) -> pathlib.Path:
+    """Writes a fitted prior, in the place of an older one of its kind.
+
+    Args:
+        workdir: folder of the run.
+        prior: the prior.
+        record: what is known of it.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        StorageError: it can't be written.
+    """
+    folder = workdir / FOLDER / record.kind
+    leaves = jax.tree.leaves_with_path(jax.device_get(prior))
+    content = io.BytesIO()
+    by_name: dict[str, Any] = {_name(path): np.asarray(leaf) for path, leaf in leaves}
+    np.savez(content, **by_name)
+    arrays = content.getvalue()
+    with writing(f"workdir={workdir}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / "arrays.npz") as file:
+            file.write(arrays)
+        # Last, and with the checksum of the arrays: both are of one fit, or refused.
+        about = {**dataclasses.asdict(record), "arrays_crc32": zlib.crc32(arrays)}
+        write_json(folder / "prior.json", about)
+    return folder
+
+
+def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
+    """Reads a prior that was fitted to the codes of a run as it stands.
+
+    Args:
+        workdir: folder of the run.
+        kind: key of `fitted.BY_NAME`.
+        run: digest of the run, see `identity.digest`.
+        step: step of its parameters.
+
+    Raises:
+        ConfigError: there is no such prior, or it belongs to other parameters.
+        DataError: its files are damaged.
+    """
+    choose(fitted.BY_NAME, "prior", kind)
+    folder = workdir / FOLDER / kind
+    command = f"python -m experiments.fit_prior --workdir={workdir} --prior={kind}"
+    again = f"fit it again: {command}"
+    if not (folder / "prior.json").is_file():
+        there = sorted(p.parent.name for p in folder.parent.glob("*/prior.json"))
+        raise ConfigError(
+            f"prior={kind}: {workdir} has no such prior (it has:"
+            f" {', '.join(there) or 'none'}); {command} fits one"
+        )
+    about = read_json(folder / "prior.json")
+    damaged = DataError(f"{folder} is damaged: {again}")
+    try:
+        crc32 = about.pop("arrays_crc32")
+        record = Record(**about)
+        content = (folder / "arrays.npz").read_bytes()
+    except (KeyError, TypeError, FileNotFoundError) as error:
+        raise damaged from error
+    if record.kind != kind:
+        raise damaged
+    if record.run != run:
+        raise ConfigError(f"{folder} was fitted to another run: {again}")
+    if record.step != step:
+        raise ConfigError(
+            f"{folder} was fitted at step {record.step}, the run is at {step}: {again}"
+        )
+    if zlib.crc32(content) != crc32:
+        raise damaged
+    try:
+        like = _like(record)
+    except (AssertionError, ConfigError, TypeError, ValueError) as error:
+        raise damaged from error
+    paths, structure = jax.tree.flatten_with_path(like)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        wanted = {_name(path): (leaf.shape, leaf.dtype) for path, leaf in paths}
+        found = {name: arrays[name] for name in arrays.files}
+    if wanted != {name: (a.shape, a.dtype) for name, a in found.items()}:
+        raise damaged
+    return jax.tree.unflatten(structure, [jnp.asarray(found[name]) for name in wanted])
+
+
+def _like(record: Record) -> Any:
+    """Shapes of the arrays of a prior, and its static part."""
+    codes = jax.ShapeDtypeStruct((1, *record.shape), jnp.float32)
+    codebook = None
+    if record.codebook is not None:
+        codebook = jax.ShapeDtypeStruct(tuple(record.codebook), jnp.float32)
+
+    def like(codes: Any, codebook: Any, key: Any) -> FittedPrior:
+        draws = Draws(codes, codes, codebook)
+        return fitted.BY_NAME[record.kind].like(draws, key, **record.settings)
+
+    return jax.eval_shape(like, codes, codebook, jax.random.key(0))
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
