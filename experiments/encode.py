@@ -26,7 +26,7 @@ from experiments import cli
 from vae_jax.errors import ConfigError, one_line
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.files import writing
-from vae_jax.runs import opened
+from vae_jax.runs import opened, own_images
 from vae_jax.runs.run_data import split_of
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
@@ -82,7 +82,7 @@ def encode_images(
     run: opened.Run, path: pathlib.Path
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Codes of --images, and what was skipped or cut off."""
-    own = opened.read_images(run, path)
+    own = own_images.read_images(run, path)
     result = opened.reconstruct(run, own.images)
     codes = {
         "mean": result["code"],

@@ -22,7 +22,7 @@ from vae_jax.data.dataset import to_unit_floats
 from vae_jax.errors import one_line
 from vae_jax.files import writing
 from vae_jax.report import plots
-from vae_jax.runs import opened
+from vae_jax.runs import opened, own_images
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _IMAGES = cli.define_path(
@@ -35,7 +35,7 @@ def main() -> None:
     """Reconstructs the images and writes the results."""
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
     run = opened.open_run(_WORKDIR.value)
-    own = opened.read_images(run, pathlib.Path(_IMAGES.value))
+    own = own_images.read_images(run, pathlib.Path(_IMAGES.value))
     result = opened.reconstruct(run, own.images)
     files = {} if own.files is None else {"files": own.files}
     out = pathlib.Path(_OUT.value)

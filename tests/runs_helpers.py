@@ -23,8 +23,6 @@ SMALL = {
     "gated.hidden_dims": (16,),
     "conv.channels": (4, 8),
     "conv.hidden_dim": 16,
-    "residual.channels": (4, 8),
-    "residual.num_blocks": (0, 1),
     "model.latent_dim": 3,
     "train.num_steps": 40,
     "train.log_every": 10,

@@ -17,7 +17,7 @@ from tests.forked_programs import run_program
 from tests.runs_helpers import flags, small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError, VAEJaxError
-from vae_jax.runs import grid, opened, single
+from vae_jax.runs import grid, opened, own_images, single
 
 LOG_LINE = re.compile(r"[IW]\d{4} \d\d:\d\d:\d\d")  # absl: info or warning
 
@@ -347,7 +347,8 @@ def test_images_that_are_none(files):
         "file": ["FILES/file", "not a PNG or JPEG"],
         "grey.npz": ["6x5x1, but FILES/run", "8x8x1"],
     }.items():
-        check_refusal(files, parts, lambda: opened.read_images(run, files / name))  # noqa: B023
+        path = files / name
+        check_refusal(files, parts, lambda: own_images.read_images(run, path))  # noqa: B023
 
 
 # Every number of a config, and values out of its range.

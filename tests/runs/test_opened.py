@@ -9,7 +9,7 @@ from PIL import Image
 from tests.runs_helpers import small_config, spec_of
 from vae_jax import build
 from vae_jax.errors import DataError
-from vae_jax.runs import identity, opened, single
+from vae_jax.runs import identity, opened, own_images, single
 from vae_jax.storage.records import read_json, write_json
 
 SETS = {"npz": "set.npz", "folder": "set"}
@@ -72,12 +72,12 @@ def test_images_of_a_users_own(runs, tmp_path):
         Image.fromarray(image).save(tmp_path / "new" / name)
     (tmp_path / "new" / "c.txt").touch()
     np.savez(tmp_path / "new.npz", pictures=images / 255)
-    folder = opened.read_images(run, tmp_path / "new")
+    folder = own_images.read_images(run, tmp_path / "new")
     assert list(folder.files) == names
     assert folder.notes == ("1 file skipped: 1 .txt",)
-    arrays = opened.read_images(run, tmp_path / "new.npz")
+    arrays = own_images.read_images(run, tmp_path / "new.npz")
     assert arrays.files is None
-    file = opened.read_images(run, tmp_path / "new" / "a.png")
+    file = own_images.read_images(run, tmp_path / "new" / "a.png")
     assert list(file.files) == ["a.png"]
     for own, count in ((folder, 3), (arrays, 3), (file, 1)):
         np.testing.assert_array_equal(own.images, images[:count, ..., None])
@@ -95,12 +95,12 @@ def test_images_that_do_not_suit_the_model(runs, tmp_path):
     run = opened.open_run(runs / "run_npz")
     np.savez(tmp_path / "wide.npz", x=np.zeros((3, 6, 7, 1), np.uint8))
     with pytest.raises(DataError, match=r"images are 6x7x1, but .* trained on 6x5x1"):
-        opened.read_images(run, tmp_path / "wide.npz")
+        own_images.read_images(run, tmp_path / "wide.npz")
     with_alpha = opened.Run(runs, small_config(), spec_of(6, 5, 4), 0, {}, {})
     with pytest.raises(
         DataError, match=r"read as grey or RGB, but .* 6x5x4 .* array \[N, 6, 5, 4\]"
     ):
-        opened.read_images(with_alpha, runs / "set")
+        own_images.read_images(with_alpha, runs / "set")
 
 
 def test_a_config_with_a_pair_can_be_read_again(runs, tmp_path):
