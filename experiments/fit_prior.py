@@ -11,19 +11,24 @@ The prior of training stays as it is. Priors are
 - two_stage: a second VAE, on the codes;
 - autoregressive: for discrete codes, a transformer over their sites.
 
-The prior is written to WORKDIR/priors/NAME/. The last line has what a code costs under
+The prior is written to WORKDIR/priors/NAME/, with a picture of draws. The last line has what a code costs under
 it in nats, minus log p(z), on training and validation images: for codes that are real
 numbers of a density, so that it may be negative.
 """
 
+import jax
 from absl import flags
 
 from experiments import cli
 from vae_jax import fitted
 from vae_jax.as_text import few_digits
+from vae_jax.files import writing
+from vae_jax.report import plots
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import opened
 from vae_jax.runs.fit_prior import fit_prior
+
+NUM_SAMPLES = 64
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _PRIOR = flags.DEFINE_string(
@@ -64,6 +69,11 @@ def main() -> None:
             data_dir=_DATA_DIR.value,
             progress=bar.advance,
         )
+    with writing(folder):
+        (folder / "figures").mkdir(exist_ok=True)
+        key = jax.random.key(_SEED.value)
+        samples = opened.sample(run.with_prior(_PRIOR.value), key, NUM_SAMPLES)
+        plots.samples(samples["mean"], folder / "figures" / "samples.png")
     nats = few_digits(record.train_nats), few_digits(record.validation_nats)
     print(
         f"{folder}: {nats[0]} nats a code in training, {nats[1]} in validation, in"

@@ -39,7 +39,7 @@ def main() -> None:
     fields = build.flatten(default.get_config().to_dict())
     commands = [
         finished.train_command(config, fields, folder)
-        for config, folder in zip(runs.configs, runs.folders, strict=True)
+        for config, folder in zip(runs.configs, runs.workdirs, strict=True)
     ]
     commands.append(shlex.join(["python", "-m", "experiments.report", *sys.argv[1:]]))
     report = write_report(

@@ -55,6 +55,30 @@ def test_a_field_that_an_older_run_lacks(tmp_path):
     assert [row["model.activation"] for row in runs.rows] == [None, "gelu"]
 
 
+def test_a_run_has_a_row_for_each_prior_that_it_was_evaluated_with(tmp_path):
+    run = finished_run(tmp_path / "a")
+    write_json(run / "data.json", {"num_test": 9})
+    (run / "evaluation").mkdir()
+    part = {"split": "test", "num_images": 9, "prior": "gmm", "step": 40}
+    for name, numbers in {
+        "test_likelihood_prior-gmm_k1": part | {"rate": 1.0, "distortion": 8.0},
+        "test_regularity_prior-gmm": part | {"coverage": 0.5, "round_trip": None},
+        "test_likelihood_prior-gmm_k1_n3": part | {"rate": 7.0, "num_images": 3},
+        "train_likelihood_prior-gmm_k1": part | {"rate": 7.0, "split": "train"},
+        "test_likelihood_k1": {"split": "test", "num_images": 9, "rate": 7.0},
+    }.items():
+        write_json(run / "evaluation" / f"{name}.json", numbers)
+    runs = finished.read_finished([run, finished_run(tmp_path / "b")])
+    assert runs.swept == ["model.prior"]
+    assert [row["name"] for row in runs.rows] == ["a", "a, gmm", "b"]
+    with_it = runs.rows[1]
+    assert with_it["model.prior"] == "gmm" and with_it["rate"] == 1.0
+    assert with_it["coverage"] == 0.5 and "round_trip" not in with_it
+    assert runs.folders[1] == run / "priors" / "gmm"
+    assert len(runs.workdirs) == len(runs.configs) == 2
+    assert "model.prior" not in runs.shared
+
+
 def test_names_tell_the_runs_apart(tmp_path):
     folders = [finished_run(tmp_path / group / "run") for group in ("one", "two")]
     names = [row["name"] for row in finished.read_finished(folders).rows]

@@ -15,6 +15,8 @@ from vae_jax.runs import members
 from vae_jax.runs.identity import FREE_FIELDS, read_results
 from vae_jax.storage.records import read_json
 
+PRIOR = "model.prior"
+
 
 def is_setting(field: str) -> bool:
     """Whether a report compares by a field: it averages over the seed."""
@@ -24,11 +26,16 @@ def is_setting(field: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class FinishedRuns:
-    """What `write_report` wants to know of runs."""
+    """What `write_report` wants to know of runs.
+
+    A run that was evaluated with a fitted prior stands in one more row for it, in which
+    `model.prior` is the name of that prior.
+    """
 
     rows: Sequence[Mapping[str, Any]]  # name, values of `swept`, seed, results
-    folders: Sequence[pathlib.Path]
-    configs: Sequence[Mapping[str, Any]]  # flat: field -> value
+    folders: Sequence[pathlib.Path]  # of each row: of the run, or of the fitted prior
+    workdirs: Sequence[pathlib.Path]  # of each run
+    configs: Sequence[Mapping[str, Any]]  # of each run, flat: field -> value
     swept: Sequence[str]  # fields that differ and that a report compares by
     shared: Mapping[str, Any]  # flat config of the fields that don't
 
@@ -60,18 +67,45 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
     differing = {
         field for field in fields if len({exact(c.get(field)) for c in configs}) > 1
     }
+    evaluated = [_with_fitted_priors(folder) for folder in folders]
+    if any(evaluated):
+        differing.add(PRIOR)
     swept = [f for f in fields if f in differing and is_setting(f)]
-    rows = [
-        {
-            "name": name,
-            **{field: config.get(field) for field in swept},
-            "seed": config.get("seed"),
-            **read_results(folder),
-        }
-        for name, folder, config in zip(_names(folders), folders, configs, strict=True)
-    ]
+    rows, row_folders = [], []
+    runs = zip(_names(folders), folders, configs, evaluated, strict=True)
+    for name, folder, config, by_prior in runs:
+        settings = {field: config.get(field) for field in swept}
+        row = {"name": name, **settings, "seed": config.get("seed")}
+        rows.append({**row, **read_results(folder)})
+        row_folders.append(folder)
+        for prior, results in by_prior.items():
+            rows.append({**row, "name": f"{name}, {prior}", PRIOR: prior, **results})
+            row_folders.append(folder / "priors" / prior)
     shared = {f: configs[0][f] for f in fields if f not in differing}
-    return FinishedRuns(rows, folders, configs, swept, shared)
+    return FinishedRuns(rows, row_folders, folders, configs, swept, shared)
+
+
+def _with_fitted_priors(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """What a run was measured to be with fitted priors, on its whole test split.
+
+    Of several evaluations with one prior, the newer one counts for the numbers that
+    both have.
+
+    Returns:
+        By name of the prior.
+    """
+    files = sorted(
+        (folder / "evaluation").glob("*_prior-*.json"),
+        key=lambda path: (path.stat().st_mtime_ns, path.name),
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for path in files:
+        results = read_json(path)
+        whole = read_json(folder / "data.json").get("num_test")
+        if results.pop("split") == "test" and results.pop("num_images") == whole:
+            known = {key: v for key, v in results.items() if v is not None}
+            found.setdefault(known.pop("prior"), {}).update(known)
+    return found
 
 
 def split_workdirs(text: str) -> list[pathlib.Path]:
