@@ -11,9 +11,9 @@ The prior of training stays as it is. Priors are
 - two_stage: a second VAE, on the codes;
 - autoregressive: for discrete codes, a transformer over their sites.
 
-The prior is written to WORKDIR/priors/NAME/, with a picture of draws. The last line has what a code costs under
-it in nats, minus log p(z), on training and validation images: for codes that are real
-numbers of a density, so that it may be negative.
+The prior is written to WORKDIR/priors/NAME/, with a picture of draws. The last line has
+what a code costs under it in nats, minus log p(z), on training and validation images:
+for codes that are real numbers of a density, so that it may be negative.
 """
 
 import jax

@@ -95,6 +95,11 @@ def test_claims_hold() -> None:
         assert values == sorted(values)
     assert max(of("ae", "coverage"), of("beta0", "coverage")) < 0.01
     assert of("beta1", "coverage") > 0.4 < of("beta0", "fitted_coverage")
+    for name in lesson.GENERATORS:
+        mixture = of(name, "mixture_coverage")
+        assert mixture > of(name, "fitted_coverage") > of(name, "coverage")
+        assert of(name, "mixture_frechet_pca") < of(name, "frechet_pca")
+        assert mixture > of("beta1", "coverage")
     assert of("beta1", "hole_mass") < of("beta0", "hole_mass")
     assert of("ae", "confident") > of("beta1", "confident")
 
@@ -159,7 +164,7 @@ def test_lesson_runs_on_small_images_and_again(
         assert sections(text)[0].startswith(sections(committed)[0][:200])
 
     results = list(workdir.rglob("results.json"))
-    assert len(results) == (1 + len(lesson.WEIGHTS)) * len(lesson.DIMS)
+    assert len(results) == (1 + len(lesson.WEIGHTS)) * len(lesson.DIMS) + 1
     times = [path.stat().st_mtime_ns for path in results]
     lesson.train_all(config, workdir / "digits")
     assert [path.stat().st_mtime_ns for path in results] == times

@@ -132,15 +132,38 @@ TRACED = {
     "hparams.free_nats": "0.5",
     "hparams.free_nats_per_layer": "2",
     "hparams.capacity": "3",
+    "hparams.code_weight": "0.5",
+    "hparams.gradient_weight": "0.5",
+    "hparams.commitment_weight": "0.5",
+    "hparams.entropy_weight": "0.5",
     "hparams.learning_rate": "0.01",
+}
+REGULARIZED = {
+    "objective.name": "regularized",
+    "model.name": "rae",
+    "hparams.kl_weight": 0.0,
+}
+QUANTIZED = {
+    "objective.name": "quantized",
+    "model.posterior": "fsq",
+    "model.prior": "uniform",
+}
+# What a field needs beside it, to be read.
+BESIDE = {
+    "hparams.capacity": {"objective.name": "capacity"},
+    "hparams.code_weight": REGULARIZED,
+    "hparams.gradient_weight": REGULARIZED,
+    "hparams.commitment_weight": QUANTIZED,
+    "hparams.entropy_weight": QUANTIZED,
 }
 
 
 def test_traced_fields_and_the_seed_share_a_program():
-    config = small_config(**{"objective.schedule": "linear"})
-    assert TRACED.keys() == {f"hparams.{name}" for name in config.hparams}
+    usual = small_config()
+    assert TRACED.keys() == {f"hparams.{name}" for name in usual.hparams}
     for field, value in TRACED.items():
-        config.objective.name = "capacity" if field == "hparams.capacity" else "elbo"
+        beside = BESIDE.get(field, {})
+        config = small_config(**{"objective.schedule": "linear", **beside})
         default = build.flatten(config.to_dict())[field]
         grid = members(config, [f"{field}={default},{value}"], 2)
         assert programs(grid, 10) == [grid]

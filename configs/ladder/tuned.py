@@ -1,0 +1,29 @@
+"""The ladder of five_layers.py, trained on with an importance-weighted bound.
+
+Source: Sonderby et al. 2016, arXiv:1602.02282, section 4, where the last epochs use
+several importance samples; here ten epochs with five, K of Burda et al. 2016,
+arXiv:1509.00519.
+
+Command: `python -m experiments.train --config=configs/ladder/tuned.py --workdir=TUNED
+--config.train.init_from=DIR --config.data.dir=DATA` with DIR a finished run of
+five_layers.py, then `python -m experiments.evaluate --workdir=TUNED
+--num_samples=5000`. `--config.model.name=hierarchical` and DIR a run of bottom_up.py
+tunes that model.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.ladder import bottom_up, five_layers
+
+
+def get_config() -> ConfigDict:
+    """Ten epochs from a learning rate of 3e-4."""
+    config = five_layers.get_config()
+    config.hierarchical = bottom_up.get_config().hierarchical
+    config.objective.name = "iwae"
+    config.objective.num_samples = 5
+    config.objective.schedule = "constant"
+    config.hparams.warmup_steps = 0
+    config.hparams.learning_rate = 3e-4
+    config.train.num_steps = 10 * five_layers.STEPS_PER_EPOCH
+    return config
