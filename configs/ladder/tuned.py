@@ -7,8 +7,8 @@ arXiv:1509.00519.
 Command: `python -m experiments.train --config=configs/ladder/tuned.py --workdir=TUNED
 --config.train.init_from=DIR --config.data.dir=DATA` with DIR a finished run of
 five_layers.py, then `python -m experiments.evaluate --workdir=TUNED
---num_samples=5000`. `--config.model.name=hierarchical` and DIR a run of bottom_up.py
-tunes that model.
+--num_samples=5000`. With `--config.model.name=hierarchical --config.mlp.norm=none` and
+DIR a run of bottom_up.py it tunes that model.
 """
 
 from ml_collections import ConfigDict
