@@ -18,9 +18,12 @@ from configs import (
     fashion_mnist,
     mnist,
     photos,
+    rae,
 )
 from configs.discrete import fsq, lfq, vq
 from configs.iwae import cpu, one_layer, two_layers
+from configs.ladder import bottom_up, five_layers
+from configs.top_down import small
 from configs.vampprior import standard, vamp
 from tests.forked_programs import Program, run_program
 from tests.runs_helpers import flags, sigterm_after, small_config
@@ -241,6 +244,7 @@ def test_changed_data_are_refused(tmp_path):
         fashion_mnist,
         binarized_mnist,
         autoencoder,
+        rae,
         cifar10,
         photos,
         one_layer,
@@ -251,6 +255,9 @@ def test_changed_data_are_refused(tmp_path):
         fsq,
         vq,
         lfq,
+        five_layers,
+        bottom_up,
+        small,
     ],
 )
 def test_every_config_takes_steps(config, tmp_path):
