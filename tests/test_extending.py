@@ -66,7 +66,7 @@ def test_parts_of_ones_own_train_sweep_resume_evaluate_sample_and_report(place):
         assert parts[name] == results[name]
 
     # A model with two layers and a state, its own number swept in one program.
-    ladder = "--config.model.name=ladder"
+    ladder = "--config.model.name=my_ladder"
     sweep = "--sweep=hparams.push=0,1"
     out = run(place, "ablate", IMPORT, config, ladder, sweep, "--workdir=grid")
     assert "2 members in 1 programs" in out

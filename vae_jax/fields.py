@@ -30,6 +30,8 @@ RANGES: Mapping[str, Range] = {
     "hparams.free_nats": NOT_NEGATIVE,
     "hparams.free_nats_per_layer": NOT_NEGATIVE,
     "hparams.capacity": NOT_NEGATIVE,
+    "hparams.code_weight": NOT_NEGATIVE,
+    "hparams.gradient_weight": NOT_NEGATIVE,
     "hparams.commitment_weight": NOT_NEGATIVE,
     "hparams.entropy_weight": NOT_NEGATIVE,
     "data.seed": SEED,

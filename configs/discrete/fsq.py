@@ -9,6 +9,9 @@ Command: `python -m experiments.train --config=configs/discrete/fsq.py --workdir
 --config.data.dir=DATA`, then `python -m experiments.fit_prior --workdir=DIR
 --prior=autoregressive` and `python -m experiments.evaluate --workdir=DIR
 --prior=autoregressive`
+Run time: 100 s of training on two CPU cores shared with other work.
+Expected: all 240 codes in use, perplexity 210; minus ELBO 143.8 with uniform codes and
+124.9 with the fitted prior (docs/results.md).
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,9 @@ entropies keeps them in use. Its weight is our own, for a distortion in nats: wi
 
 Command: `python -m experiments.train --config=configs/discrete/lfq.py --workdir=DIR
 --config.data.dir=DATA`, and the rest as in configs/discrete/fsq.py.
+Run time: 160 s of training on two CPU cores shared with other work.
+Expected: all 256 codes in use, perplexity 252; minus ELBO 148.6 with uniform codes
+(docs/results.md).
 """
 
 from ml_collections import ConfigDict

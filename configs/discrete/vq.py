@@ -5,6 +5,8 @@ Source: arXiv:1711.00937; codes as running averages with decay 0.99 and a commit
 
 Command: `python -m experiments.train --config=configs/discrete/vq.py --workdir=DIR
 --config.data.dir=DATA`, and the rest as in configs/discrete/fsq.py.
+Expected: all 256 codes in use, perplexity 246; minus ELBO 135.2 with uniform codes and
+128.4 with the fitted prior (docs/results.md).
 """
 
 from ml_collections import ConfigDict

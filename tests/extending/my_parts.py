@@ -245,7 +245,7 @@ likelihoods.BY_NAME["noisy"] = NoisyLikelihood
 posteriors.BY_NAME["laplace_code"] = LaplacePosterior
 priors.BY_NAME["logistic_code"] = LogisticPrior
 networks.BY_NAME["sine"] = networks.Network(SineEncoder, SineDecoder)
-models.BY_NAME["ladder"] = Ladder
+models.BY_NAME["my_ladder"] = Ladder
 objectives.BY_NAME["deceive"] = lambda: vae_jax.Objective(
     init_critic, deceive, hparams=("kl_weight", "free_nats", "push")
 )

@@ -144,10 +144,12 @@ def gradients(name):
     return compiled(PARAMS, jnp.float32(EPS), jnp.float32(WEIGHTS))
 
 
+MADE = {name: f(**ARGUMENTS.get(name, {})) for name, f in objectives.BY_NAME.items()}
+# Of any model with a normal posterior.
 OF_NORMALS = [
     name
-    for name, make in objectives.BY_NAME.items()
-    if issubclass(DiagonalNormal, make(**ARGUMENTS.get(name, {})).needs_posterior)
+    for name, own in MADE.items()
+    if issubclass(DiagonalNormal, own.needs_posterior) and not own.needs_extras
 ]
 
 
