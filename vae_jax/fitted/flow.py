@@ -57,8 +57,7 @@ class Flow:
         """Draws, [num, ...]; the temperature multiplies the std of the flow's base."""
         flow = self.couplings.flow(num)
         u = flow.push(flow.base.sample(key, temperature))
-        shift = jnp.matmul(u, self.normal.root[0].T, precision="highest")
-        return (self.normal.mean + shift).reshape(num, *self.normal.shape)
+        return coloured(self.normal, u)
 
     def log_prob(self, z: Array) -> Array:
         """Nats, exact, [B, ...] -> [B]."""
@@ -77,6 +76,12 @@ def whitened(normal: FullMixture, z: Array) -> Array:
     """
     rows = z.reshape(z.shape[0], -1) - normal.mean
     return jax.scipy.linalg.solve_triangular(normal.root[0], rows.T, lower=True).T
+
+
+def coloured(normal: FullMixture, u: Array) -> Array:
+    """The inverse of `whitened`, mean + root u, [B, D] -> [B, ...]."""
+    shift = jnp.matmul(u, normal.root[0].T, precision="highest")
+    return (normal.mean + shift).reshape(u.shape[0], *normal.shape)
 
 
 def like(

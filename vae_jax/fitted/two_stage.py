@@ -11,7 +11,7 @@ from flax import struct
 from vae_jax.evaluation.chunks import Progress
 from vae_jax.fitted import training
 from vae_jax.fitted.base import Draws
-from vae_jax.fitted.flow import whitened
+from vae_jax.fitted.flow import coloured, whitened
 from vae_jax.fitted.mixture import FullMixture, fit_gaussian
 from vae_jax.fitted.mixture import like as like_gaussian
 from vae_jax.likelihoods import NormalLikelihood
@@ -46,9 +46,7 @@ class SecondVAE:
         """Draws, [num, ...]; the temperature multiplies the std of u."""
         u_key, noise_key = jax.random.split(key)
         u = self.trained.prior(num).sample(u_key, temperature)
-        white = self.trained.decode(u).sample(noise_key)
-        shift = jnp.matmul(white, self.normal.root[0].T, precision="highest")
-        return (self.normal.mean + shift).reshape(num, *self.normal.shape)
+        return coloured(self.normal, self.trained.decode(u).sample(noise_key))
 
     def log_prob(self, z: Array) -> Array:
         """A lower bound in expectation, nats, [B, ...] -> [B].

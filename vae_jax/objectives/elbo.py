@@ -72,16 +72,14 @@ def elbo_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metri
     """
     distortion, rate = distortion_and_rate(output, x)
     penalty = rate.mean()
-    means = [kl.mean(axis=0) for kl in kl_per_dimension(output)]
-    floors = {
-        "free_nats": jnp.concatenate(means),
-        "free_nats_per_layer": jnp.stack([kl.sum() for kl in means]),
-    }
-    for name, kl in floors.items():
-        if name in hparams:
-            floored = jnp.maximum(kl, hparams[name]).sum()
-            # An estimated KL may be below zero, where a floor of zero would change it.
-            penalty = jnp.where(hparams[name] > 0, floored, penalty)
+    floors = [n for n in ("free_nats", "free_nats_per_layer") if n in hparams]
+    means = [kl.mean(axis=0) for kl in kl_per_dimension(output)] if floors else []
+    for name in floors:
+        of_layers = name == "free_nats_per_layer"
+        parts = [kl.sum(keepdims=True) for kl in means] if of_layers else means
+        floored = jnp.maximum(jnp.concatenate(parts), hparams[name]).sum()
+        # An estimated KL may be below zero, where a floor of zero would change it.
+        penalty = jnp.where(hparams[name] > 0, floored, penalty)
     loss = distortion.mean() + hparams["kl_weight"] * penalty
     metrics = bound_metrics(output, distortion, rate)
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}

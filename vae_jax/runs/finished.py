@@ -11,7 +11,7 @@ from typing import Any
 from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.runs import members
+from vae_jax.runs import members, prior_files
 from vae_jax.runs.identity import FREE_FIELDS, read_results
 from vae_jax.storage.records import read_json
 
@@ -80,7 +80,7 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
         row_folders.append(folder)
         for prior, results in by_prior.items():
             rows.append({**row, "name": f"{name}, {prior}", PRIOR: prior, **results})
-            row_folders.append(folder / "priors" / prior)
+            row_folders.append(folder / prior_files.FOLDER / prior)
     shared = {f: configs[0][f] for f in fields if f not in differing}
     return FinishedRuns(rows, row_folders, folders, configs, swept, shared)
 
@@ -99,9 +99,9 @@ def _with_fitted_priors(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
         key=lambda path: (path.stat().st_mtime_ns, path.name),
     )
     found: dict[str, dict[str, Any]] = {}
+    whole = read_json(folder / "data.json").get("num_test") if files else None
     for path in files:
         results = read_json(path)
-        whole = read_json(folder / "data.json").get("num_test")
         if results.pop("split") == "test" and results.pop("num_images") == whole:
             known = {key: v for key, v in results.items() if v is not None}
             found.setdefault(known.pop("prior"), {}).update(known)
