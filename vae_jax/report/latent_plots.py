@@ -178,11 +178,7 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
     Raises:
         DataError: another shape, or values that are not finite.
     """
-    kl = np.asarray(kl)
-    if kl.ndim != 1 or not len(kl) or not np.isfinite(kl).all():
-        raise DataError(
-            f"kl must be finite numbers [D], not {kl.dtype}{list(kl.shape)}"
-        )
+    kl = style.check_kl(kl, "D")
     order = np.argsort(-kl, kind="stable")[:MOST_BARS]
     high = kl > threshold
     title = f"KL per latent dimension: {kl.sum():.1f} nats in all"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vae_jax.errors import DataError
 from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import check_images
@@ -43,11 +42,7 @@ def kl_per_layer(kl: np.ndarray, path: PathLike) -> None:
     Raises:
         DataError: another shape, or values that are not finite.
     """
-    kl = np.asarray(kl)
-    if kl.ndim != 1 or not len(kl) or not np.isfinite(kl).all():
-        raise DataError(
-            f"kl must be finite numbers [L], not {kl.dtype}{list(kl.shape)}"
-        )
+    kl = style.check_kl(kl, "L")
     figure = style.new_figure(1.3 + 0.3 * len(kl))
     axes = figure.add_subplot()
     title = f"KL per latent layer: {kl.sum():.3g} nats in all"

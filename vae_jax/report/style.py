@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from vae_jax.errors import DataError
 from vae_jax.files import replace_file
 from vae_jax.paths import PathLike
 from vae_jax.report.images import image_grid
@@ -60,6 +61,24 @@ def save_figure(figure: Figure, path: PathLike) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     replace_file(path, buffer.getvalue())
+
+
+def check_kl(kl: np.ndarray, axis: str) -> np.ndarray:
+    """A KL divergence as an array.
+
+    Args:
+        kl: nats, [D] or [L].
+        axis: the letter of its axis, for the message.
+
+    Raises:
+        DataError: another shape, or values that are not finite.
+    """
+    kl = np.asarray(kl)
+    if kl.ndim != 1 or not len(kl) or not np.isfinite(kl).all():
+        raise DataError(
+            f"kl must be finite numbers [{axis}], not {kl.dtype}{list(kl.shape)}"
+        )
+    return kl
 
 
 def draw_images(
