@@ -89,7 +89,7 @@ class Run:
     def _draw(self) -> Callable[[Any, Any], Any]:
         """(images, rows) -> x, of images of a user's own."""
         key = stream(build.data_key(self.config), "reconstruct")
-        return fixed_draw(build.make_preprocess(self.config), key)
+        return fixed_draw(build.make_preprocess(self.config, of_pixels=True), key)
 
     def preprocess(self, images: Any) -> Any:
         """Images as the model sees them.
