@@ -287,13 +287,11 @@ def to_unit_floats(images: Images) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(scale)
 
 
-def binary_to_8bit(images: Mapping[str, Images]) -> dict[str, Images]:
+def binary_to_8bit(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Stores binary images the one way: uint8 of 0 and 1 becomes 0 and 255.
 
-    Only if no image of any split has a value above 1; all else is left alone, and so
-    are images that are drawn.
+    Only if no image of any split has a value above 1; all else is left alone.
     """
-    pixels = [x for x in images.values() if isinstance(x, np.ndarray)]
-    if pixels and all(x.dtype == np.uint8 and x.max() <= 1 for x in pixels):
+    if all(x.dtype == np.uint8 and x.max() <= 1 for x in images.values()):
         return {split: x * np.uint8(255) for split, x in images.items()}
     return dict(images)

@@ -67,9 +67,9 @@ def listed(sizes: Sequence[int] | None, names: Sequence[str] | None) -> str:
     """` with 2 factors (row 8, column 8)`; empty where there are none."""
     if sizes is None:
         return ""
-    values = map(str, sizes)
+    values = [str(size) for size in sizes]
     if names is not None:
-        values = (f"{name} {v}" for name, v in zip(names, sizes, strict=True))
+        values = [f"{name} {v}" for name, v in zip(names, sizes, strict=True)]
     word = "factor" if len(sizes) == 1 else "factors"
     return f" with {len(sizes)} {word} ({', '.join(values)})"
 

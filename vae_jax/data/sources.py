@@ -5,6 +5,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from vae_jax.data import (
     digits,
     dsprites,
@@ -16,7 +18,7 @@ from vae_jax.data import (
     xysquares,
 )
 from vae_jax.data.dataset import Dataset, binary_to_8bit, complete
-from vae_jax.data.rendered import render_of
+from vae_jax.data.rendered import Images, render_of
 from vae_jax.data.source import Options, Source
 from vae_jax.errors import ConfigError, ContractError, DataError, nearest
 from vae_jax.paths import local_path
@@ -87,14 +89,15 @@ def load_dataset(
     loaded = source.read(name, options)
     if loaded is None:
         raise unknown_name(name)
-    images = {key: split.images for key, split in loaded.splits.items()}
+    images: dict[str, Images] = {k: own.images for k, own in loaded.splits.items()}
     if any(render_of(own) is not source.render for own in images.values()):
         raise ContractError(
             f"the source of {name} gives images that its `render` does not draw: a"
             " source that draws gives RenderedImages, and has the same function as"
             " Source.render"
         )
-    images = binary_to_8bit(images)
+    if source.render is None:
+        images |= binary_to_8bit({key: np.asarray(own) for key, own in images.items()})
     dataset = complete(
         name,
         {
