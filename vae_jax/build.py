@@ -15,7 +15,7 @@ from vae_jax import compatibility, fields, networks, objectives
 from vae_jax.data.batches import Preprocess, preprocessor
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.image_files import check_image_size
-from vae_jax.data.sources import load_dataset
+from vae_jax.data.sources import find, load_dataset
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
@@ -205,9 +205,16 @@ def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
     return make_hparams(**values)
 
 
-def make_preprocess(config: ConfigDict) -> Preprocess:
-    """The function from stored images to model input."""
-    return preprocessor(config.data.binarize, config.data.dequantize)
+def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
+    """The function from stored examples to model input.
+
+    Args:
+        config: its data part is read.
+        of_pixels: whether it is given pixels, as those of a user's own images, even
+            where the source of the run stores factors that images are drawn from.
+    """
+    render = None if of_pixels else find(config.data.name).render
+    return preprocessor(config.data.binarize, config.data.dequantize, render)
 
 
 def make_dataset(config: ConfigDict) -> Dataset:

@@ -89,7 +89,7 @@ class Run:
     def _draw(self) -> Callable[[Any, Any], Any]:
         """(images, rows) -> x, of images of a user's own."""
         key = stream(build.data_key(self.config), "reconstruct")
-        return fixed_draw(build.make_preprocess(self.config), key)
+        return fixed_draw(build.make_preprocess(self.config, of_pixels=True), key)
 
     def preprocess(self, images: Any) -> Any:
         """Images as the model sees them.
@@ -101,7 +101,8 @@ class Run:
         Returns:
             x, with the same draw of binarisation or noise at each call.
         """
-        return self._draw(images, jnp.arange(num_examples(images)))
+        pixels = jax.tree.map(jnp.asarray, images)
+        return self._draw(pixels, jnp.arange(num_examples(pixels)))
 
     def encode(self, images: Any) -> Posterior:
         """q(z | x) of the layer next to the data, for images as in `preprocess`.
@@ -249,6 +250,7 @@ def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
         [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
         and `std`, [N, D]; see `FirstLayer`, also about what is decoded.
     """
+    images = jax.tree.map(np.asarray, images)
     one_x = run.preprocess(take(images, np.zeros(1, int)))
     layer, draw = FirstLayer.of(run.trained, one_x), run._draw
 

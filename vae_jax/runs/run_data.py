@@ -69,6 +69,8 @@ def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
         return preprocess(own, jnp.asarray(rows))
 
     factors = dataset.splits[name].factors
+    if factors is not None:
+        factors = factors.astype(np.int32)  # small numbers would overflow in sums
     return Split(draw, np.arange(num_examples(examples)), factors=factors)
 
 
