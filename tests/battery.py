@@ -239,7 +239,7 @@ def measure(name: str) -> Measured:
 
 
 def loss_of(objective: Objective, output: Any, x: Array) -> Array:
-    """The loss of an objective, whose own parameters, if any, are those of its start."""
+    """The loss of an objective, with its own parameters, if any, as they start."""
     key = jax.random.key(3)
     params = objective.init(key, output)
     return objective.apply(params, output, x, HPARAMS, key)[0]

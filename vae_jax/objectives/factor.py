@@ -70,7 +70,7 @@ def factor(
     require(COUNT, hidden_dim=hidden_dim)
     require(LAYERS, num_hidden=num_hidden)
     require(POSITIVE, learning_rate=learning_rate)
-    critic = Critic(hidden_dim, num_hidden)
+    critic: Any = Critic(hidden_dim, num_hidden)
 
     def init(key: Key, output: VAEOutput) -> Params:
         return critic.init(key, flatten_event(output.latents[0].z[0]))["params"]
