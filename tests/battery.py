@@ -21,13 +21,14 @@ from ml_collections import ConfigDict
 from configs import default
 from vae_jax import build, models, objectives, parts, posteriors
 from vae_jax.data.spec import DataSpec
+from vae_jax.distributions import DiagonalNormal
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
 from vae_jax.training.state import Variables, make_hparams
 from vae_jax.types import Array, Params
 
-B, K = 3, 2
+B, K = 5, 2  # an objective that compares examples needs four or more
 H, W, C = 4, 3, 2  # all different, so that mixed-up axes show
 SHAPES = {"top_down": (4, 4, 2)}  # of the images of a model that needs other ones
 
@@ -66,6 +67,7 @@ SMALL = {
     "vamp.num_components": 3,
     "logistic_mixture.num_components": 2,
 }
+CRITIC = {"hidden_dim": 6, "num_hidden": 1}
 # What goes with a part that does not go with all defaults.
 _DISCRETE = {"model.prior": "uniform"}
 BESIDE: dict[str, dict[str, Any]] = {
@@ -115,6 +117,9 @@ RATE_ONLY = ("prior", "encoders_1", "decoders_1")
 HPARAMS = make_hparams(
     kl_weight=2.0,
     capacity=0.1,
+    tc_weight=2.0,
+    covariance_weight=2.0,
+    mmd_weight=2.0,
     code_weight=0.5,
     gradient_weight=0.5,
     commitment_weight=0.5,
@@ -154,11 +159,11 @@ def objectives_of(model: str) -> dict[str, Objective]:
     return {
         name: own
         for name, make in objectives.BY_NAME.items()
-        for own in [make()]
+        for own in [make(**CRITIC) if name == "factor" else make()]
         if (
             model == DEFAULT
             or name in USUAL
-            or own.needs_posterior is not object
+            or not issubclass(DiagonalNormal, own.needs_posterior)
             or own.needs_extras
         )
         and issubclass(posterior, own.needs_posterior)
@@ -208,7 +213,7 @@ def measure(name: str) -> Measured:
         is_stateful = isinstance(first, Variables)
         variables = dataclasses.replace(first, params=params) if is_stateful else params
         output = apply_samples(functions.apply, variables, x, jax.random.key(2), K)
-        losses = [objective(output, x, HPARAMS)[0] for objective in own.values()]
+        losses = [loss_of(objective, output, x) for objective in own.values()]
         distortion, rate = elbo.distortion_and_rate(output, x)
         totals = jnp.stack([*losses, distortion.mean()])
         return jnp.concatenate([totals, -(distortion + rate)])
@@ -231,6 +236,13 @@ def measure(name: str) -> Measured:
         jitted=values,
         unjitted=rows(params, x),
     )
+
+
+def loss_of(objective: Objective, output: Any, x: Array) -> Array:
+    """The loss of an objective, with its own parameters, if any, as they start."""
+    key = jax.random.key(3)
+    params = objective.init(key, output)
+    return objective.apply(params, output, x, HPARAMS, key)[0]
 
 
 def random_params(functions: ModelFunctions, x: Array) -> Params | Variables:

@@ -79,6 +79,8 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
             "residual.num_blocks": (1,),
             "mixture.num_components": 5,
             "vamp.num_components": 5,
+            "factor.hidden_dim": 5,
+            "factor.num_hidden": 1,
             **fields,
         }
     )
@@ -176,6 +178,11 @@ CLASHES = [
     {"hparams.free_nats": 0.5, "objective.name": "iwae"},
     {"hparams.free_nats": 0.5, "hparams.free_nats_per_layer": 2.0},
     {"hparams.capacity": 3.0, "objective.name": "elbo"},
+    {"hparams.tc_weight": 5.0, "objective.name": "dip_i"},
+    {"objective.name": "beta_tc", "model.posterior": "deterministic"},
+    {"objective.name": "dip_ii", "model.posterior": "coupling_flow"},
+    {"objective.name": "factor", "model.name": "ladder"},
+    {"objective.name": "factor", "data.batch_size": 3},
     {"data.dequantize": True, "data.binarize": "dynamic"},
     {"train.patience": 3, "model.posterior": "deterministic"},
 ]

@@ -55,6 +55,12 @@ def check(config: ConfigDict) -> None:
     parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)
     posterior, names = parts["posterior"], names_of(config)
     compatibility.check_parts(names, parts, objective)
+    if config.data.batch_size < objective.min_batch_size:
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: must be at least"
+            f" {objective.min_batch_size} with objective.name={config.objective.name},"
+            " which compares the examples of a batch"
+        )
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
     traced_numbers(config)

@@ -77,8 +77,8 @@ def check_parts(
         )
     if num_layers(model) > 1 and objective.one_layer:
         raise ConfigError(
-            f"{given['model.name']} with {given['objective.name']}: its gradient is for"
-            " one latent layer; set objective.name=iwae"
+            f"{given['model.name']} with {given['objective.name']}, which is for one"
+            " latent layer: set objective.name=elbo or iwae"
         )
     if getattr(prior, "contains_encoder", False):
         if num_layers(model) > 1:

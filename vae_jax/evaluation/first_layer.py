@@ -144,6 +144,11 @@ class FirstPrior:
     layer: FirstLayer
     num: int = struct.field(pytree_node=False)
 
+    @property
+    def is_factorised(self) -> bool:
+        """Whether the dimensions are independent, as those of a diagonal normal."""
+        return getattr(self.layer.trained.prior(1), "is_factorised", False)
+
     def sample(self, key: Key) -> Array:
         """One draw per row, [num, D]; of the layers above, too, in a hierarchy."""
         return _sample(self, key)

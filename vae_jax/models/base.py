@@ -89,6 +89,11 @@ class LayeredPrior:
         """False for one layer."""
         return bool(self.below)
 
+    @property
+    def is_factorised(self) -> bool:
+        """Whether the dimensions of all codes are independent."""
+        return not self.below and getattr(self.top, "is_factorised", False)
+
     def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
         """One draw per row, z1 first; see `JointPrior`."""
         check_above(above, len(self.below) + 1)
