@@ -103,6 +103,11 @@ class Dataset:
             }
         )
 
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels as the data have them, ascending, by the number of their class."""
+        return () if self.classes is None else tuple(self.classes.values.tolist())
+
     @functools.cached_property
     def why_no_classes(self) -> str | None:
         """Why the labels are no classes to learn from; None where they are."""
@@ -163,9 +168,23 @@ class Dataset:
     @functools.cached_property
     def fingerprint(self) -> int:
         """crc32 of the bytes of the training and test images, in order."""
-        train, test = self.train.images, self.test.images
-        crc = zlib.crc32(np.ascontiguousarray(train).data)
-        return zlib.crc32(np.ascontiguousarray(test).data, crc)
+        return _crc32(self.train.images, self.test.images)
+
+    @functools.cached_property
+    def label_fingerprint(self) -> int:
+        """crc32 of the labels of the training and test images, in order; 0: none."""
+        if self.classes is None:
+            return 0
+        values, numbers = self.classes
+        return _crc32(values, numbers["train"], numbers["test"])
+
+
+def _crc32(*arrays: np.ndarray) -> int:
+    """crc32 of the bytes of some arrays, one after the other."""
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+    return crc
 
 
 def complete(
