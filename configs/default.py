@@ -63,9 +63,14 @@ def get_config() -> ConfigDict:
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder; discrete codes:
     # fsq, vq or lfq, with the prior uniform
     config.model.posterior = "diagonal_normal"
-    config.model.prior = "standard_normal"  # standard_normal, mixture, vamp or uniform
+    # standard_normal, mixture, vamp or uniform; with a condition also label_normal, a
+    # normal for each label
+    config.model.prior = "standard_normal"
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
+    # none, or label: encoder, decoder and the prior label_normal are given the label of
+    # each image (vae only)
+    config.model.condition = "none"
     config.model.latent_dim = 16  # size of the code next to the data
     # gelu, relu, leaky_relu, tanh, silu, elu or softplus
     config.model.activation = "gelu"

@@ -15,7 +15,8 @@ The .npz holds, a row for each image:
 - `files` [N], paths below the folder, where the images are files; and `class_names`, by
   label, where sub-folders are classes.
 
---images is a folder, an image or an npz file, see `experiments.reconstruct`.
+--images is a folder, an image or an npz file, see `experiments.reconstruct`. A
+conditional run is given the labels of the data, or those of the npz file.
 """
 
 import pathlib
@@ -88,7 +89,7 @@ def encode_images(
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Codes of --images, and what was skipped or cut off."""
     own = own_images.read_images(run, path)
-    result = opened.reconstruct(run, own.images)
+    result = opened.reconstruct(run, own.examples)
     codes = {
         "mean": result["code"],
         "std": result["std"],

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from configs import default
 from vae_jax import build, models, objectives, parts, posteriors
+from vae_jax.data.examples import inputs, join, with_image
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.objectives import elbo
@@ -75,6 +76,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "vq": _DISCRETE,
     "lfq": _DISCRETE,
     "uniform": {"model.posterior": "fsq"},
+    "label_normal": {"model.condition": "label"},
 }
 DEFAULT = "default"
 # Every line of the tables that make a model, and what is no line of a table.
@@ -85,6 +87,7 @@ MODELS: dict[str, dict[str, Any]] = {DEFAULT: {}} | {
     if field.startswith("model.")
 }
 MODELS |= {
+    "conditional": {"model.condition": "label", "model.network": "conv"},
     "normal-fixed": {"model.likelihood": "normal", "normal.scale": "fixed"},
     "normal-per_pixel": {"model.likelihood": "normal", "normal.scale": "per_pixel"},
     "normal-optimal": {"model.likelihood": "normal", "normal.scale": "optimal"},
@@ -205,11 +208,14 @@ def measure(name: str) -> Measured:
     made = build.make_parts(config_of(name), spec)
     functions = model_functions(made["model"])
     own = objectives_of(name)
-    x = images(spec.image_shape, made["likelihood"].support)
-    first = random_params(functions, x)
+    pixels = images(spec.image_shape, made["likelihood"].support)
+    all_parts = {"image": pixels, "label": jnp.arange(B) % spec.num_classes}
+    given = join({part: all_parts[part] for part in inputs(made["model"])})
+    first = random_params(functions, given)
     params = first.params if isinstance(first, Variables) else first
 
-    def rows(params: Params, x: Array) -> Array:
+    def rows(params: Params, pixels: Array) -> Array:
+        x = with_image(given, pixels)
         is_stateful = isinstance(first, Variables)
         variables = dataclasses.replace(first, params=params) if is_stateful else params
         output = apply_samples(functions.apply, variables, x, jax.random.key(2), K)
@@ -219,12 +225,14 @@ def measure(name: str) -> Measured:
         return jnp.concatenate([totals, -(distortion + rate)])
 
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def differentiate(params: Params, x: Array, row: Array) -> tuple[Array, Params]:
-        values, pull_back = jax.vjp(rows, params, x)
+    def differentiate(
+        params: Params, pixels: Array, row: Array
+    ) -> tuple[Array, Params]:
+        values, pull_back = jax.vjp(rows, params, pixels)
         return values, pull_back(row)
 
     count = len(own) + 1 + B
-    results = [differentiate(params, x, row) for row in jnp.eye(count)]
+    results = [differentiate(params, pixels, row) for row in jnp.eye(count)]
     to_params = [gradients[0] for _, gradients in results]
     to_images = jnp.stack([gradients[1] for _, gradients in results[-B:]])
     values = results[0][0]
@@ -234,7 +242,7 @@ def measure(name: str) -> Measured:
         distortion_gradient=to_params[len(own)],
         jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
         jitted=values,
-        unjitted=rows(params, x),
+        unjitted=rows(params, pixels),
     )
 
 
@@ -245,7 +253,7 @@ def loss_of(objective: Objective, output: Any, x: Array) -> Array:
     return objective.apply(params, output, x, HPARAMS, key)[0]
 
 
-def random_params(functions: ModelFunctions, x: Array) -> Params | Variables:
+def random_params(functions: ModelFunctions, x: Any) -> Params | Variables:
     """Parameters away from their starting values: no bias is zero.
 
     A model with state has them in `Variables`, together with the state of its start.

@@ -20,6 +20,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
 from vae_jax.models.base import Chain
+from vae_jax.models.conditional import CONDITIONS
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
 from vae_jax.objectives.base import Objective, as_objective
@@ -85,6 +86,7 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
         networks.ACTIVATIONS, "model.activation", model.activation
     )
     parts["dtype"] = choose(networks.DTYPES, "model.dtype", model.dtype)
+    choose(CONDITIONS, "model.condition", model.condition)
     likelihood = parts["likelihood"] = make(config, "model.likelihood", parts)
     height, width, channels = spec.image_shape
     parts["output_shape"] = (height, width, likelihood.num_features(channels))
@@ -242,6 +244,8 @@ def make_dataset(config: ConfigDict) -> Dataset:
             f" {data.name} with {size} images"
         )
     check_support(config, dataset.levels)
+    if config.model.condition != "none":
+        dataset.check_labelled(f"model.condition={config.model.condition}")
     compatibility.check_figures(config.eval.figures, dataset.spec)
     return dataset
 

@@ -110,12 +110,38 @@ class Dataset:
             }
         )
 
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels as the data have them, ascending, by the number of their class."""
+        return () if self.classes is None else tuple(self.classes.values.tolist())
+
     @functools.cached_property
     def why_no_classes(self) -> str | None:
         """Why the labels are no classes to learn from; None where they are."""
         if self.classes is None:
             return "no image has a label"
         return why_not_classes(self.classes, len(self.train))
+
+    def check_labelled(self, reader: str) -> None:
+        """Refuses data in which some image has no label.
+
+        Args:
+            reader: what needs a label of each image, for the message.
+
+        Raises:
+            DataError: says how many have none, and in which split.
+        """
+        if self.classes is None or self.why_no_classes:
+            raise DataError(
+                f"{self.name}: {reader} needs the labels of the images, but"
+                f" {self.why_no_classes}"
+            )
+        for split, numbers in self.classes.numbers.items():
+            if missing := int((numbers < 0).sum()):
+                raise DataError(
+                    f"{self.name}: {reader} needs a label of every image, but {missing}"
+                    f" of {len(numbers)} images of the {split} split have none"
+                )
 
     @functools.cached_property
     def spec(self) -> DataSpec:
@@ -175,10 +201,24 @@ class Dataset:
         Where they are drawn, of the name of the set and of their factors.
         """
         is_drawn = isinstance(self.train.images, RenderedImages)
-        crc = zlib.crc32(self.name.encode()) if is_drawn else 0
-        for split in (self.train, self.test):
-            crc = zlib.crc32(np.ascontiguousarray(stored(split.images)).data, crc)
-        return crc
+        start = zlib.crc32(self.name.encode()) if is_drawn else 0
+        return _crc32(stored(self.train.images), stored(self.test.images), start=start)
+
+    @functools.cached_property
+    def label_fingerprint(self) -> int:
+        """crc32 of the labels of the training and test images, in order; 0: none."""
+        if self.classes is None:
+            return 0
+        values, numbers = self.classes
+        return _crc32(values, numbers["train"], numbers["test"])
+
+
+def _crc32(*arrays: np.ndarray, start: int = 0) -> int:
+    """crc32 of the bytes of some arrays, one after the other."""
+    crc = start
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+    return crc
 
 
 def complete(

@@ -96,6 +96,24 @@ def read_arrays(file: pathlib.Path) -> np.ndarray:
     return binary_to_8bit(_to_bytes_or_float32(images))["train"]
 
 
+def read_labels(file: pathlib.Path, num: int) -> np.ndarray | None:
+    """The labels `y_test` of an npz file that is not a data set, if it has them.
+
+    Args:
+        file: its path.
+        num: how many images it holds.
+
+    Returns:
+        Whole numbers [num], or None.
+
+    Raises:
+        DataError: they are no labels of so many images.
+    """
+    with _open_npz(file, str(file)) as archive:
+        arrays = {n: np.asarray(archive[n]) for n in archive.files if n == "y_test"}
+    return _check_labels(str(file), "y_test", arrays, num)
+
+
 @contextlib.contextmanager
 def _open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
     """NumPy's NpzFile; whatever fails while it is read is a DataError."""

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.data.examples import IMAGE, inputs
 from vae_jax.distributions import (
     LOG_STD_BOUND,
     DiagonalNormal,
@@ -126,6 +127,11 @@ def check_model(run: Run) -> None:
     Raises:
         ConfigError: says which part can't be exported.
     """
+    if inputs(run.model) != IMAGE:
+        raise ConfigError(
+            f"{run.workdir}: only models of images alone can be exported, and this one"
+            f" is given {' and '.join(inputs(run.model))}"
+        )
     latents = _latents(run)
     if len(latents) > 1:
         raise ConfigError(

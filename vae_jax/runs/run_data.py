@@ -46,6 +46,7 @@ def run_data(
         heldout=measured if count is None else measured.some(count),
         num_classes=0 if classes is None else len(classes.values),
         classifier_key=stream(build.data_key(config), "classifier"),
+        labels=dataset.labels,
         dequantized=config.data.dequantize,
         measures_training=heldout == "train",
     )

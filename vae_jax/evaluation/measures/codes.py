@@ -192,8 +192,14 @@ def measure_codes(
 
 
 def why_not(trained: Trained, data: Data) -> str | None:
-    """It needs a normal or a point for q(z1 | x), and held-out examples."""
+    """It needs a normal or a point for q(z1 | x), and held-out examples.
+
+    With a label, it is the codes of each label by themselves that are to fill a prior.
+    """
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    if layer.is_conditional:
+        what = trained.conditions_on
+        return f"needs a decoder of the code alone, and this one is given the {what}"
     if layer.is_joined:
         return "needs a decoder of one layer's code, and this one needs all layers'"
     if not layer.is_normal:
