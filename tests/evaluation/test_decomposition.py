@@ -1,31 +1,16 @@
 """Information, total correlation and KL by dimension of codes with a known answer."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.total_correlation import paired_codes
 from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.evaluation.aggregate import Codes, standard_normal
 from vae_jax.evaluation.decomposition import KEYS, decompose_rate
 
 KEY = jax.random.key(0)
-
-
-def paired_codes(num, dim, std, correlation, seed=1):
-    """Codes of which q(z) is N(0, C), with variances 1 and correlated pairs.
-
-    Gives them with the total correlation and the information that they have.
-    """
-    first, second = jax.random.normal(jax.random.key(seed), (2, num, dim // 2))
-    other = correlation * first + math.sqrt(1 - correlation**2) * second
-    mean = math.sqrt(1 - std**2) * jnp.concatenate([first, other], axis=1)
-    shared = correlation * (1 - std**2)
-    total_correlation = -dim / 4 * math.log(1 - shared**2)
-    information = dim * -math.log(std) - total_correlation
-    return Codes(mean, jnp.full((num, dim), std)), total_correlation, information
 
 
 @pytest.mark.parametrize(
