@@ -42,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num", type=int, default=60_000, help="how many codes")
     num = parser.parse_args().num
-    print("| D, std, correlation | true, of a rate of | all codes | bounds | batches of 64 | s |")
+    heads = ("D, std, correlation", "true, of a rate of", "all codes", "bounds")
+    print(f"| {' | '.join(heads)} | batches of 64 | s |")
     print("|---|---|---|---|---|---|")
     for case in CASES:
         codes, tc, information = paired_codes(num, *case)
