@@ -13,7 +13,6 @@ from vae_jax.errors import ConfigError
 from vae_jax.training.mesh import parse_mesh
 
 RTOL = 1e-5
-OBJECTIVES = ("capacity", "beta_tc", "factor", "dip_i", "dip_ii", "mmd")
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +51,6 @@ def test_metrics_of_the_last_of_30_steps_are_those_of_one_device(eight, one, man
     assert wanted.keys() == found.keys()
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=RTOL, err_msg=name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_terms_over_the_whole_batch_are_those_of_one_device(eight, name):
-    wanted, found = (eight["told"][f"{name} data={n}"]["metrics"] for n in (1, 8))
-    assert wanted.keys() == found.keys()
-    for metric, value in wanted.items():
-        # A rounding error may put one code on the other side of a critic.
-        atol = 0.04 if metric == "critic_accuracy" else 1e-4
-        np.testing.assert_allclose(
-            found[metric], value, rtol=1e-4, atol=atol, err_msg=metric
-        )
 
 
 @pytest.mark.slow

@@ -118,10 +118,11 @@ def setting_names(groups: Sequence[Setting], swept: Sequence[str]) -> list[str]:
 
 
 def _name_of_runs(rows: Sequence[Row]) -> str:
-    """The words that all names have, such as "a=1, b=2"; else the first one."""
+    """The words that all names have, such as "elbo, kl_weight=4"; else the first."""
     first, *others = (str(row["name"]).split(",") for row in rows)
     shared = [word for word in first if all(word in other for other in others)]
-    shared = [word for word in shared if not word.startswith("seed=")]
+    # The name of a part says enough by itself, and a setting is over all its seeds.
+    shared = [word.removeprefix("name=") for word in shared if word[:5] != "seed="]
     if shared:
         return ", ".join(shared)
     return ",".join(first) + (f" and {len(others)} more" if others else "")
