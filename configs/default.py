@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
     config.hparams.entropy_weight = 0.0
 
     config.data = ConfigDict()
-    # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
+    # digits, mnist_5k, dsprites, xysquares, npz:PATH, folder:PATH or a TFDS name
     config.data.name = "digits"
     config.data.dir = ""  # where TFDS keeps its sets; empty: TFDS's default
     config.data.seed = 0  # splits, order of batches, binarisation draws
