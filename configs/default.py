@@ -206,8 +206,8 @@ def get_config() -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
-    # What is measured: likelihood, codes, regularity, codebook (of discrete codes),
-    # misleading, annealing (slow).
+    # What is measured: likelihood, codes, regularity, conditional (of models that are
+    # given a label), codebook (of discrete codes), misleading, annealing (slow).
     config.eval.measures = ("likelihood", "codes", "regularity")
     config.eval.figures = True
     return config.lock()  # a typo in another config is an error
