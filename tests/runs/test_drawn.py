@@ -19,7 +19,7 @@ SIZES = {"row": 8, "column": 8, "level": 4}
 
 def render(factors):
     """A bright row and a bright column, in one of four greys."""
-    row, column, level = jnp.moveaxis(factors.astype(jnp.int32), -1, 0)
+    row, column, level = jnp.moveaxis(factors, -1, 0)
     line = jnp.arange(8)
     cross = (line[None, :, None] == row[:, None, None]) | (
         line[None, None, :] == column[:, None, None]
