@@ -8,10 +8,13 @@ from experiments import encode
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.data import sources
-from vae_jax.data.dataset import Split
+from vae_jax.data.dataset import Split, to_unit_floats
 from vae_jax.data.rendered import RenderedImages, Rendering
 from vae_jax.data.source import Loaded, Source
+from vae_jax.evaluation.chunks import even_rows
+from vae_jax.report import figures
 from vae_jax.runs import opened, own_images, single
+from vae_jax.runs.run_data import split_of
 from vae_jax.storage.records import read_json
 
 SIZES = {"row": 8, "column": 8, "level": 4}
@@ -115,8 +118,18 @@ def test_codes_come_with_their_factors(workdirs, monkeypatch):
 
 
 @pytest.mark.slow
-def test_measures_and_pictures_are_the_same(workdirs):
-    """The finished runs are evaluated again, with all that looks at images."""
+def test_measures_and_pictures_are_the_same(workdirs, monkeypatch):
+    """The finished runs are evaluated again, with all that looks at images.
+
+    The pictures are of images spread over the test split, whose rows are in order.
+    """
+    spaces, draw_all = [], figures.draw_all
+
+    def draw(space, *rest):
+        spaces.append(space)
+        draw_all(space, *rest)
+
+    monkeypatch.setattr(figures, "draw_all", draw)
     measures = ("likelihood", "codes", "regularity")
     train_both(workdirs, **{"eval.measures": measures, "eval.figures": True})
     same_outcome(workdirs / "drawn", workdirs / "pixels")
@@ -125,3 +138,9 @@ def test_measures_and_pictures_are_the_same(workdirs):
         for name in ("drawn", "pixels")
     )
     assert drawn == stored and len(drawn) > 3
+    run, space = opened.open_run(workdirs / "drawn"), spaces[0]
+    test, rows = run.dataset().test, even_rows(26, 16)
+    assert test.factors[rows, 0].max() == test.factors[:, 0].max()
+    np.testing.assert_array_equal(space.images, to_unit_floats(test.images[rows]))
+    seen = split_of(run.config, run.dataset(), "test").x(rows)
+    np.testing.assert_array_equal(space.seen, seen)
