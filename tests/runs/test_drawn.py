@@ -30,6 +30,7 @@ def render(factors):
     return (cross * (level[:, None, None] + 1) * 60).astype(jnp.uint8)[..., None]
 
 
+SHORT = {"train.num_steps": 20, "train.eval_every": 0}
 CROSSES = Rendering(render, (8, 8, 1), "8bit", SIZES)
 FACTORS = CROSSES.combinations()
 
@@ -64,7 +65,8 @@ def train_both(folder, **fields):
     """Trains `folder/drawn` and `folder/pixels`, alike but for the form of the data."""
     names = {"drawn": "crosses", "pixels": f"npz:{folder / 'a.npz'}"}
     for place, name in names.items():
-        single.train(small_config(**{"data.name": name, **fields}), folder / place)
+        config = small_config(**{"data.name": name, **SHORT, **fields})
+        single.train(config, folder / place)
 
 
 def test_drawn_equals_stored_bit_for_bit(workdirs):
@@ -79,10 +81,11 @@ def test_drawn_equals_stored_bit_for_bit(workdirs):
 
 def test_a_stream_and_a_stop_change_nothing(workdirs, tmp_path):
     """The training set of 205 crosses has three bytes each, a batch 48."""
-    with sigterm_after(2):
-        streamed = {"data.name": "crosses", "data.device_budget_mb": 0.0005}
+    fields = {"data.name": "crosses", **SHORT}
+    with sigterm_after(1):
+        streamed = {**fields, "data.device_budget_mb": 0.0005}
         single.train(small_config(**streamed), tmp_path)
-    single.train(small_config(**{"data.name": "crosses"}), tmp_path)
+    single.train(small_config(**fields), tmp_path)
     same_outcome(workdirs / "drawn", tmp_path)
 
 
