@@ -131,7 +131,7 @@ class Run:
 
         Args:
             codes: [N, D] or, of a model with several layers, a tuple.
-            label: for a conditional model, see `given`.
+            label: what a conditional model is to decode or draw, see `given`.
         """
         codes = as_codes(codes)
         given = self.given(len(codes[0]), label)
@@ -150,7 +150,7 @@ class Run:
             num: how many draws.
             seed: seed of the draws.
             temperature: multiplies the prior's standard deviations.
-            label: for a conditional model, see `given`.
+            label: what a conditional model is to decode or draw, see `given`.
         """
         return sample(self, jax.random.key(seed), num, temperature, label)["mean"]
 
@@ -276,7 +276,7 @@ def sample(
         key: random key for the draws.
         num: how many.
         temperature: multiplies the prior's standard deviation.
-        label: for a conditional model, see `Run.given`.
+        label: what a conditional model is to draw, see `Run.given`.
 
     Returns:
         `z` [num, ...] of the layer next to the data, with several layers also those
