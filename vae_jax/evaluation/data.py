@@ -13,6 +13,7 @@ from vae_jax.evaluation.classifier import Classifier, fit_classifier
 from vae_jax.types import Key
 
 MAX_TRAIN = 20_000  # training images that the classifier and the comparisons see
+MANY_TRAIN = 60_000  # that the better classifier sees
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +75,20 @@ class Data:
     @functools.cached_property
     def classifier(self) -> Classifier | None:
         """A classifier of the labels, trained once for all models, or None."""
+        return self._fit_classifier(MAX_TRAIN)
+
+    @functools.cached_property
+    def better_classifier(self) -> Classifier | None:
+        """One of more images and units, for what depends on each single label."""
+        return self._fit_classifier(MANY_TRAIN, hidden_dims=(256,), num_steps=2000)
+
+    def _fit_classifier(self, max_train: int, **sizes: Any) -> Classifier | None:
+        """A classifier of at most so many training images; None where there is none."""
         train, heldout = self.train.classes, self.heldout.classes
         if not self.num_classes or train is None or heldout is None:
             return None
         labelled = np.flatnonzero(train >= 0)
-        rows = labelled[even_rows(len(labelled), MAX_TRAIN)]
+        rows = labelled[even_rows(len(labelled), max_train)]
         heldout_rows = np.flatnonzero(heldout >= 0)
         assert self.classifier_key is not None
         return fit_classifier(
@@ -88,4 +98,5 @@ class Data:
             heldout[heldout_rows],
             self.classifier_key,
             num_classes=self.num_classes,
+            **sizes,
         )

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -25,11 +25,12 @@ from vae_jax.data.examples import (
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
-from vae_jax.errors import CheckpointError, ConfigError, one_line
+from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.paths import local_path
 from vae_jax.runs import identity, prior_files
+from vae_jax.runs.asked_labels import Labels, in_turn
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.trained import (
@@ -44,7 +45,6 @@ from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
 
 CHUNK = 500  # images decoded at once
-Labels = int | Sequence[int] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Run:
         Args:
             images: [N, H, W, C], uint8, or float32 in [0, 1]; or, for a model that is
                 given more than images, a dict of arrays with them as "image", and as
-                "label" the numbers of their classes, see `class_numbers`.
+                "label" the numbers of their classes, in the order of `labels`.
 
         Returns:
             x, with the same draw of binarisation or noise at each call.
@@ -132,7 +132,7 @@ class Run:
 
         Args:
             codes: [N, D] or, of a model with several layers, a tuple.
-            label: for a conditional model, see `given`.
+            label: what a conditional model is to decode or draw, see `given`.
         """
         codes = as_codes(codes)
         given = self.given(len(codes[0]), label)
@@ -151,7 +151,7 @@ class Run:
             num: how many draws.
             seed: seed of the draws.
             temperature: multiplies the prior's standard deviations.
-            label: for a conditional model, see `given`.
+            label: what a conditional model is to decode or draw, see `given`.
         """
         return sample(self, jax.random.key(seed), num, temperature, label)["mean"]
 
@@ -181,25 +181,7 @@ class Run:
                     " model.condition=label would make it"
                 )
             return None
-        asked = self.labels if label is None else np.atleast_1d(label).tolist()
-        return np.resize(self.class_numbers(asked, "label"), num)
-
-    def class_numbers(self, labels: Iterable[int], name: str) -> np.ndarray:
-        """The numbers of the classes of labels as the data have them, int32 [n].
-
-        Args:
-            labels: the labels.
-            name: what they are called in the message.
-
-        Raises:
-            ConfigError: the data of the run have no such label.
-        """
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        for label in labels:
-            if label not in numbers:
-                known = one_line(", ".join(map(str, self.labels)))
-                raise ConfigError(f"{name}={label}: must be one of {known}")
-        return np.array([numbers[label] for label in labels], np.int32)
+        return in_turn(self.labels, label, num)
 
     @property
     def code_size(self) -> int:
@@ -295,7 +277,7 @@ def sample(
         key: random key for the draws.
         num: how many.
         temperature: multiplies the prior's standard deviation.
-        label: for a conditional model, see `Run.given`.
+        label: what a conditional model is to draw, see `Run.given`.
 
     Returns:
         `z` [num, ...] of the layer next to the data, with several layers also those
