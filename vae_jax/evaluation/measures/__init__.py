@@ -12,6 +12,7 @@ from vae_jax.evaluation.measures import (
     annealing,
     codebook,
     codes,
+    disentanglement,
     likelihood,
     misleading,
     regularity,
@@ -26,6 +27,7 @@ BY_NAME: dict[str, Measure] = {
     "codes": codes.MEASURE,
     "regularity": regularity.MEASURE,
     "codebook": codebook.MEASURE,
+    "disentanglement": disentanglement.MEASURE,
     "misleading": misleading.MEASURE,
     "annealing": annealing.MEASURE,
 }
