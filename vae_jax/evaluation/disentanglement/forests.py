@@ -7,7 +7,7 @@ import numpy as np
 from vae_jax.evaluation.disentanglement.inputs import check, held_out, sklearn_seed
 from vae_jax.ranges import COUNT, require
 
-NUM_TREES = 50
+NUM_TREES = 25
 # Least share of the rows in a leaf. Smaller leaves split by chance, which makes noise
 # look important, and predict no better.
 LEAF, LEAF_OF_VALUE = 0.005, 0.2

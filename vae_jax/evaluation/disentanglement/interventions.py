@@ -30,7 +30,8 @@ def irs(codes: Any, factors: Any, *, quantile: float = QUANTILE) -> float:
     Returns:
         0 to 1; 1 for perfect codes, and 0 where all codes are the same. Noise does not
         have 0: its largest deviation of all rows is larger than the quantile of a
-        group, the more so the more rows there are. Copies of a factor do not lower it.
+        group, the more so the more rows there are. Copies of a factor do not lower it,
+        and a dimension that is stretched counts for more.
 
     Raises:
         DataError: see `inputs.check`.

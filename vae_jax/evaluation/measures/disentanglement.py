@@ -37,12 +37,13 @@ DISENTANGLEMENT = Group(
     "Whether each dimension of the posterior means stands for one factor of variation,"
     " on held-out examples. Where the data have no factors, the label is taken as the"
     " only one, and what compares factors is not defined.",
+    ranks=True,
 )
 ERRORS = Group("Disentanglement, standard errors", drawn=False)
 MISLEADS = {
     "mig": "Misleads: 0 where two dimensions share a factor, however well.",
     "modularity": "Misleads: pure noise has about 0.7.",
-    "irs": "Misleads: noise has about 0.3, and more the more examples there are.",
+    "irs": "Misleads: noise has about 0.4, and more the more examples there are.",
     "beta_vae_score": "Misleads: it is 1 for many codes that mix factors.",
     "factor_vae_score": "Misleads: a random encoder can reach a high value.",
     "sap": "Misleads: low for perfect codes of factors with many values.",
@@ -197,7 +198,7 @@ class Metric(NamedTuple):
     compute: Callable[[Any, Any, int], Any]  # (codes, factors, seed) -> one, or a tuple
     least_dims: int = 1
     least_factors: int = 1
-    num_resamples: int = 8  # of what takes seconds; see `standard_errors`
+    num_resamples: int = 6  # of what takes seconds; see `standard_errors`
     share: float = 0.25
 
     def numbers(self, codes: Any, factors: Any, seed: int) -> Numbers:
