@@ -129,7 +129,8 @@ def test_no_metric_depends_on_the_order_or_the_scale_of_dimensions(small):
     for key, value in numbers.items():
         # Bins are closed on one side only, and a new order draws other random numbers.
         assert other[key] == pytest.approx(value, abs=0.02), key
-        assert 0.05 < value < 1, key  # not at an end, where all is equal
+        # Not at an end, where all is equal; these two do not see so little mixing.
+        assert 0.05 < value < 1 or key in ("beta_vae_score", "factor_vae_score"), key
 
 
 def test_bins_of_equally_many_do_not_change_with_an_increasing_function(small):
