@@ -40,8 +40,21 @@ def told(results=None, records=RECORDS, levels="8bit", **fields):
     )
     for sentence in found:
         assert re.fullmatch(r"[A-Z].*\.", sentence)  # whole, and on one line
-        assert re.search(r"(hparams|train|data|model)\.\w+", sentence)  # what to set
+        assert re.search(
+            r"(hparams|train|data|model|optimizer)\.\w+", sentence
+        )  # what to set
     return found
+
+
+def test_steps_that_a_guard_skipped_are_counted():
+    def records(*shares):
+        logged = {"train/grad_norm": 1346.5}
+        return [logged | {"step": 1, "train/skipped": share} for share in shares]
+
+    (sentence,) = told(records=records(0.0, 0.5, 1.0), optimizer__skip_norm=1000.0)
+    assert sentence.startswith("Skipped steps: 50% of all")
+    assert "optimizer.skip_norm=1000 (at the end it was 1346)" in sentence
+    assert not told(records=records(0.0, 0.1), optimizer__skip_norm=1000.0)
 
 
 COLLAPSED = {"active_units": 0, "rate": 0.0075, "coverage": 0.77}
@@ -62,6 +75,11 @@ def test_collapse_says_how_many_dimensions_are_used():
     assert f"1 of {16 * (2 + 49)} " in told(few, **blocks)[0]
     (sentence,) = told(COLLAPSED, objective__name="capacity")
     assert "larger hparams.capacity than 0" in sentence
+    assert "free_nats above 0" in told(COLLAPSED)[0]
+    critic = {"objective__name": "factor", "hparams__tc_weight": 35.0}
+    (sentence,) = told(COLLAPSED, **critic)
+    assert "kl_weight than 1 or hparams.tc_weight than 35, a warm-up" in sentence
+    assert "free_nats" not in sentence  # which factor does not read
 
 
 @pytest.mark.parametrize(
@@ -90,6 +108,8 @@ def test_weight_0_shows_what_it_costs():
     autoencoder = {"rate": None, "nll": None}
     assert told(autoencoder, hparams__kl_weight=0.0) == []
     assert told(hparams__kl_weight=0.0, objective__name="capacity") == []
+    info = {"objective__name": "mmd", "hparams__mmd_weight": 100.0}
+    assert told(hparams__kl_weight=0.0, **info) == []
 
 
 def with_gap(gap, best=-23.5):

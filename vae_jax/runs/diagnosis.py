@@ -21,7 +21,10 @@ LITTLE_RATE = 1.0
 # density or on pixels that are always black. Runs of the shipped configs lie below
 # 0.1 of it, small sets (4,000 digits of 28x28) that still improve at up to 0.35.
 LARGE_GAP = 0.5
+# Weights of further terms that a code which says nothing makes small.
+PENALTIES = ("tc_weight", "covariance_weight", "mmd_weight")
 STANDARD_ERRORS = 3  # a gap below is chance
+MANY_SKIPPED = 0.1  # share of steps that changed nothing
 
 
 def diagnose_run(workdir: pathlib.Path) -> list[str]:
@@ -67,12 +70,14 @@ def diagnose(
     Returns:
         At most one sentence about each of: a code that the decoder ignores (posterior
         collapse) or that nothing ties to the prior (weight 0); a validation ELBO far
-        below that of training (overfitting); an NLL that is a density of 8-bit levels.
+        below that of training (overfitting); steps that were skipped for their large
+        gradients; an NLL that is a density of 8-bit levels.
     """
     found = [
         _collapsed(config, results),
         _without_prior(config, results),
         _overfitted(results, records),
+        _skipped(config, records),
         _density_of_levels(config, levels, results),
     ]
     return [sentence for sentence in found if sentence]
@@ -88,11 +93,17 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
     if config["objective.name"] == "capacity":
         less = f"a larger hparams.capacity than {config['hparams.capacity']:g}"
     else:
+        smaller = [
+            f"hparams.{name} than {weight:g}"
+            for name in ("kl_weight", *PENALTIES)
+            if (weight := config.get(f"hparams.{name}"))
+        ]
         less = (
-            f"a smaller hparams.kl_weight than {config['hparams.kl_weight']:g}, a"
-            " warm-up (objective.schedule=linear with hparams.warmup_steps) or"
-            " hparams.free_nats above 0"
+            f"a smaller {' or '.join(smaller)}, a warm-up (objective.schedule=linear"
+            " with hparams.warmup_steps)"
         )
+        if config["objective.name"] == "elbo":
+            less += " or hparams.free_nats above 0"
     return (
         f"Posterior collapse: {active} of {dims} latent dimensions are used and the"
         f" rate is {rate:.2g} nats, so the decoder ignores the code and all draws look"
@@ -112,6 +123,8 @@ def _num_dimensions(config: Mapping[str, Any]) -> int:
 def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
     rate = results.get("rate")
     if rate is None or config["objective.name"] == "capacity":
+        return None
+    if config.get("hparams.mmd_weight"):  # which only mmd may have
         return None
     if config["hparams.kl_weight"] > 0:
         return None
@@ -159,6 +172,25 @@ def _overfitted(
         f" that of training, {train:.4g}, which is much beside the {rate:.3g} nats that"
         f" a code tells about its image; it was best, {best:.4g}, at step {step}: try"
         " train.patience, a smaller network, or more images."
+    )
+
+
+def _skipped(
+    config: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """A guard that stops every step stops all training: the gradient can't shrink."""
+    found = [record for record in records if "train/skipped" in record]
+    if not found:
+        return None
+    share = sum(record["train/skipped"] for record in found) / len(found)
+    if share <= MANY_SKIPPED:
+        return None
+    norm = config["optimizer.skip_norm"]
+    return (
+        f"Skipped steps: {share:.0%} of all changed nothing, because the norm of their"
+        f" gradient was above optimizer.skip_norm={norm:g} (at the end it was"
+        f" {found[-1]['train/grad_norm']:.4g}); set it to many times the usual norm,"
+        " and optimizer.clip_norm to shorten large gradients."
     )
 
 
