@@ -15,9 +15,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from benchmarks.common import make_parser, save
-from vae_jax.evaluation.disentanglement import information_table, mig
-from vae_jax.evaluation.measures.base import Numbers
-from vae_jax.evaluation.measures.disentanglement import METRICS, measure_codes
+from vae_jax.evaluation.disentanglement import all_metrics, information_table, mig
+from vae_jax.evaluation.disentanglement.together import METRICS, Numbers
 
 SIZES = (3, 6, 40, 32, 32)  # shape, scale, orientation, x, y
 NUM = 10_000
@@ -57,7 +56,7 @@ def known_codes(factors: np.ndarray, seed: int = 1) -> dict[str, np.ndarray]:
 
 
 def noisy_codes(factors: np.ndarray, seed: int = 2) -> np.ndarray:
-    """Each factor with noise of a quarter of its spread, and 5 dims of noise, [N, 10]."""
+    """Factors with noise of a quarter of their spread, and noise alone, [N, 10]."""
     rng = np.random.default_rng(seed)
     z = factors - factors.mean(axis=0)
     z = z / z.std(axis=0) + 0.25 * rng.normal(size=z.shape)
@@ -99,7 +98,7 @@ def main() -> None:
         metric.numbers(codes, factors, 0)
         times[", ".join(metric.keys)] = time.perf_counter() - start
     start, cpu = time.perf_counter(), time.process_time()
-    numbers = measure_codes(codes, factors, 0)
+    numbers = all_metrics(codes, factors)
     times["all, with standard errors"] = time.perf_counter() - start
     times["the same, CPU time"] = time.process_time() - cpu
     print(f"\nseconds on {os.cpu_count()} cores, {codes.shape} codes:")

@@ -20,7 +20,7 @@ from vae_jax.evaluation.disentanglement import (
     standard_errors,
 )
 from vae_jax.evaluation.disentanglement.inputs import check, held_out
-from vae_jax.evaluation.measures.disentanglement import METRICS
+from vae_jax.evaluation.disentanglement.together import METRICS
 
 PAPERS = {"num_bins": 20, "equal_width": True}
 SMALL = (3, 4, 5)  # values of the factors of the tests that fit predictors
@@ -68,7 +68,9 @@ def test_mig_of_perfect_codes_is_that_of_the_papers(dsprites):
     # Finer bins lift that maximum, but the information of other dimensions, which is 0,
     # is then estimated as (40 - 1) (40 - 1) / 2N nats for the factor with 40 values.
     fine = mig_by_factor(codes["perfect"], factors, num_bins=200, equal_width=True)
-    assert fine[2] == pytest.approx(1 - 39**2 / (2 * len(factors)) / np.log(40), abs=5e-3)
+    assert fine[2] == pytest.approx(
+        1 - 39**2 / (2 * len(factors)) / np.log(40), abs=5e-3
+    )
     # The stated maximum of a factor with more values than bins.
     assert gaps[2] == pytest.approx(np.log(20) / np.log(40), abs=0.02)
 
@@ -191,7 +193,9 @@ def test_a_label_is_a_single_factor(small):
 def test_discrete_codes_are_counted(small):
     factors, _ = small
     names = factors * 2 + np.random.default_rng(1).integers(2, size=factors.shape)
-    parity = (names + factors) % 2  # no linear rule of the numbers, but one of the names
+    parity = (
+        names + factors
+    ) % 2  # no linear rule of the numbers, but one of the names
     assert min(infomec(names, factors, discrete=True)) > 0.98
     assert infomec(names, parity, discrete=True).explicitness > 0.98
     assert predictive_information(names, parity) < 0.5
@@ -263,7 +267,11 @@ GOOD, FACTORS = np.random.default_rng(0).normal(size=(40, 2)), np.arange(80) % 4
     [
         (GOOD, FACTORS[:39], "40 rows of codes and 39 of factors"),
         (GOOD[:1], FACTORS[:1], "codes has 1 rows"),
-        (GOOD[:, 0], FACTORS[:40], r"codes must be numbers \[N, D\], not float64\[40\]"),
+        (
+            GOOD[:, 0],
+            FACTORS[:40],
+            r"codes must be numbers \[N, D\], not float64\[40\]",
+        ),
         (GOOD * [1, np.nan], FACTORS[:40], r"codes\[0, 1\] is nan"),
         (GOOD, FACTORS[:40] * 0 + 7, r"factors\[:, 0\] is 7 in every row"),
         (GOOD, FACTORS[:40] - 1, r"factors\[:, 0\] has the value -1"),

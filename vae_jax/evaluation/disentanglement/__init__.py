@@ -23,11 +23,13 @@ from vae_jax.evaluation.disentanglement.linear import (
 )
 from vae_jax.evaluation.disentanglement.neighbours import InfoMEC, infomec
 from vae_jax.evaluation.disentanglement.resampling import standard_errors
+from vae_jax.evaluation.disentanglement.together import all_metrics
 from vae_jax.evaluation.disentanglement.votes import beta_vae_score, factor_vae_score
 
 __all__ = [
     "DCI",
     "InfoMEC",
+    "all_metrics",
     "beta_vae_score",
     "dci",
     "explicitness",

@@ -24,9 +24,7 @@ class LinearScores(NamedTuple):
     information: float  # see `predictive_information`
 
 
-def sap(
-    codes: Any, factors: Any, *, continuous: bool = False, seed: Seed = 0
-) -> float:
+def sap(codes: Any, factors: Any, *, continuous: bool = False, seed: Seed = 0) -> float:
     """The gap between the two dimensions that predict a factor best, on their own.
 
     Mean over factors of the difference between the largest and the second largest

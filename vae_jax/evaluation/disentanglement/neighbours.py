@@ -125,7 +125,9 @@ def _largest_share(table: np.ndarray) -> float:
     """
     even = 1 / table.shape[1]
     total = table.sum(axis=1)
-    shares = np.where(total > 0, table.max(axis=1) / np.where(total > 0, total, 1), even)
+    shares = np.where(
+        total > 0, table.max(axis=1) / np.where(total > 0, total, 1), even
+    )
     return float((shares.mean() - even) / (1 - even))
 
 

@@ -149,9 +149,7 @@ class _Groups:
         place = self.places[first] - self.starts[first] + step
         return self.order[self.starts[first] + place % self.counts[first]]
 
-    def like(
-        self, first: np.ndarray, num: int, rng: np.random.Generator
-    ) -> np.ndarray:
+    def like(self, first: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
         """Rows with the same value as each of `first` [n, 1], with replacement."""
         counts = np.broadcast_to(self.counts[first], (len(first), num))
         return self.order[self.starts[first] + rng.integers(counts)]

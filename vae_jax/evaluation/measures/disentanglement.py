@@ -4,28 +4,15 @@ docs/disentanglement.md says what each number asks, and where it misleads.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from vae_jax.evaluation.data import Data, Split
-from vae_jax.evaluation.disentanglement import (
-    beta_vae_score,
-    dci,
-    factor_vae_score,
-    irs,
-    mig,
-    modularity,
-    sap,
-    standard_errors,
-)
-from vae_jax.evaluation.disentanglement.linear import linear_scores
-from vae_jax.evaluation.disentanglement.neighbours import modularity_and_compactness
+from vae_jax.evaluation.disentanglement import all_metrics
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
-from vae_jax.quantities import SHARE, Group, Quantity, keys_of, one
+from vae_jax.quantities import SHARE, Group, Quantity, one
 from vae_jax.trained import Trained
 from vae_jax.types import Key, stream
 
@@ -191,59 +178,6 @@ QUANTITIES = (
 )
 
 
-class Metric(NamedTuple):
-    """Numbers that are computed together, and how their errors are estimated."""
-
-    keys: tuple[str, ...]
-    compute: Callable[[Any, Any, int], Any]  # (codes, factors, seed) -> one, or a tuple
-    least_dims: int = 1
-    least_factors: int = 1
-    num_resamples: int = 6  # of what takes seconds; see `standard_errors`
-    share: float = 0.25
-
-    def numbers(self, codes: Any, factors: Any, seed: int) -> Numbers:
-        """By key; None where there are too few dimensions or factors."""
-        too_few = codes.shape[1] < self.least_dims
-        if too_few or factors.shape[1] < self.least_factors:
-            return dict.fromkeys(self.keys)
-        found = self.compute(codes, factors, seed)
-        values = found if isinstance(found, tuple) else (found,)
-        return dict(zip(self.keys, values, strict=True))
-
-
-QUICK: dict[str, Any] = {"num_resamples": 50, "share": 0.5}
-METRICS = (
-    Metric(("mig",), lambda z, v, seed: mig(z, v), least_dims=2, **QUICK),
-    Metric(
-        ("modularity",), lambda z, v, seed: modularity(z, v), least_factors=2, **QUICK
-    ),
-    Metric(("irs",), lambda z, v, seed: irs(z, v), **QUICK),
-    Metric(
-        ("beta_vae_score",),
-        lambda z, v, seed: beta_vae_score(z, v, seed=seed),
-        least_factors=2,
-    ),
-    Metric(
-        ("factor_vae_score",),
-        lambda z, v, seed: factor_vae_score(z, v, seed=seed),
-        least_factors=2,
-    ),
-    Metric(
-        ("dci_disentanglement", "dci_completeness", "dci_informativeness"),
-        lambda z, v, seed: dci(z, v, seed=seed),
-    ),
-    Metric(("sap",), lambda z, v, seed: sap(z, v, seed=seed), least_dims=2),
-    Metric(
-        ("explicitness", "infoe"),
-        lambda z, v, seed: linear_scores(z, v, seed=seed),
-    ),
-    Metric(
-        ("infom", "infoc"),
-        lambda z, v, seed: modularity_and_compactness(z, v, seed=seed),
-    ),
-)
-
-
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """All numbers of at most 10,000 held-out examples, evenly spread over the split."""
     del effort
@@ -258,35 +192,9 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     means, _ = layer.means_and_stds(split)
     seed = int(jax.random.bits(stream(key, "disentanglement")))
     return {
-        **measure_codes(means[known], factors, seed),
+        **all_metrics(means[known], factors, seed=seed),
         "disentanglement_factors": factors.shape[1],
     }
-
-
-def measure_codes(codes: np.ndarray, factors: np.ndarray, seed: int) -> Numbers:
-    """All metrics and their standard errors.
-
-    Args:
-        codes: posterior means, [N, D].
-        factors: whole numbers from 0, [N, F].
-        seed: for all that is drawn.
-
-    Returns:
-        A number for each score and its standard error by its key.
-    """
-    numbers: Numbers = {}
-    for metric in METRICS:
-        numbers |= metric.numbers(codes, factors, seed)
-        errors = standard_errors(
-            lambda z, v, metric=metric: metric.numbers(z, v, seed),
-            codes,
-            factors,
-            num_resamples=metric.num_resamples,
-            share=metric.share,
-            seed=seed,
-        )
-        numbers |= {f"{name}_standard_error": error for name, error in errors.items()}
-    return numbers
 
 
 def usable_factors(split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -317,7 +225,7 @@ def usable_factors(split: Split) -> tuple[np.ndarray, np.ndarray]:
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs factors or labels, and a code that is a vector of numbers."""
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
-    if layer.is_joined:
+    if len(layer.shapes) > 1:
         return "needs a decoder of one layer's code, and this one needs all layers'"
     if not layer.is_continuous:
         return f"needs codes that are numbers, not those of {layer.posterior.__name__}"
