@@ -20,7 +20,7 @@ class Metric(NamedTuple):
     """Numbers that are computed together, and how their errors are estimated."""
 
     keys: tuple[str, ...]
-    compute: Callable[[Any, Any, int], Any]  # (codes, factors, seed) -> one, or a tuple
+    compute: Callable[..., Any]  # (codes, factors, seed=) -> a number, or a tuple
     least_dims: int = 1
     least_factors: int = 1
     num_resamples: int = 6  # of what takes seconds; see `standard_errors`
@@ -37,7 +37,7 @@ class Metric(NamedTuple):
         too_few = codes.shape[1] < self.least_dims
         if too_few or factors.shape[1] < self.least_factors:
             return dict.fromkeys(self.keys)
-        found = self.compute(codes, factors, seed)
+        found = self.compute(codes, factors, seed=seed)
         values = found if isinstance(found, tuple) else (found,)
         return dict(zip(self.keys, values, strict=True))
 
@@ -49,29 +49,15 @@ METRICS = (
         ("modularity",), lambda z, v, seed: modularity(z, v), least_factors=2, **QUICK
     ),
     Metric(("irs",), lambda z, v, seed: irs(z, v), **QUICK),
-    Metric(
-        ("beta_vae_score",),
-        lambda z, v, seed: beta_vae_score(z, v, seed=seed),
-        least_factors=2,
-    ),
-    Metric(
-        ("factor_vae_score",),
-        lambda z, v, seed: factor_vae_score(z, v, seed=seed),
-        least_factors=2,
-    ),
+    Metric(("beta_vae_score",), beta_vae_score, least_factors=2),
+    Metric(("factor_vae_score",), factor_vae_score, least_factors=2),
     Metric(
         ("dci_disentanglement", "dci_completeness", "dci_informativeness"),
-        lambda z, v, seed: dci(z, v, seed=seed),
+        dci,
     ),
-    Metric(("sap",), lambda z, v, seed: sap(z, v, seed=seed), least_dims=2),
-    Metric(
-        ("explicitness", "infoe"),
-        lambda z, v, seed: linear_scores(z, v, seed=seed),
-    ),
-    Metric(
-        ("infom", "infoc"),
-        lambda z, v, seed: modularity_and_compactness(z, v, seed=seed),
-    ),
+    Metric(("sap",), sap, least_dims=2),
+    Metric(("explicitness", "infoe"), linear_scores),
+    Metric(("infom", "infoc"), modularity_and_compactness),
 )
 
 
