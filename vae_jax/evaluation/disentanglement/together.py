@@ -32,7 +32,7 @@ class Metric(NamedTuple):
         Args:
             codes: [N, D].
             factors: [N, F].
-            seed: for all that is drawn.
+            seed: a number that all random choices follow from.
         """
         too_few = codes.shape[1] < self.least_dims
         if too_few or factors.shape[1] < self.least_factors:
@@ -70,7 +70,7 @@ def all_metrics(codes: Any, factors: Any, *, seed: int = 0) -> Numbers:
     Args:
         codes: numbers that stand for N examples, usually posterior means, [N, D].
         factors: whole numbers from 0, [N, F] or [N].
-        seed: for all that is drawn.
+        seed: a number that all random choices follow from.
 
     Returns:
         A number for each key of `METRICS`, and for each KEY its standard error
