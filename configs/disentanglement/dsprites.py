@@ -41,5 +41,5 @@ def get_config() -> ConfigDict:
     config.train.eval_every = 5_000
     config.train.checkpoint_every = 5_000
     config.eval.num_samples = 10
-    config.eval.measures = ("likelihood", "codes")
+    config.eval.measures = ("likelihood", "codes", "disentanglement")
     return config

@@ -23,5 +23,5 @@ def get_config() -> ConfigDict:
     config.data.name = "xysquares"
     config.data.validation_fraction = 0.01  # 2,621 images
     config.data.test_fraction = 0.025  # 6,554
-    config.eval.measures = ("likelihood", "codes", "regularity")
+    config.eval.measures = ("likelihood", "codes", "regularity", "disentanglement")
     return config

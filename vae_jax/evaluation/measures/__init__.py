@@ -13,6 +13,7 @@ from vae_jax.evaluation.measures import (
     codebook,
     codes,
     conditional,
+    disentanglement,
     likelihood,
     misleading,
     regularity,
@@ -28,6 +29,7 @@ BY_NAME: dict[str, Measure] = {
     "regularity": regularity.MEASURE,
     "conditional": conditional.MEASURE,
     "codebook": codebook.MEASURE,
+    "disentanglement": disentanglement.MEASURE,
     "misleading": misleading.MEASURE,
     "annealing": annealing.MEASURE,
 }
