@@ -65,6 +65,9 @@ class Dataset:
     # What a source did to the images that a user should know, a phrase each: files that
     # were skipped, parts that were cut off.
     notes: tuple[str, ...] = ()
+    # Rows of the training images whose label a model is given; None: of all that have
+    # one. Measures see all labels.
+    labelled: np.ndarray | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -134,7 +137,8 @@ class Dataset:
 
         Returns:
             The images [N, H, W, C], or a dict of these and the other parts: "label"
-            [N], int32, numbered as in `classes`; "factors" [N, F], int32.
+            [N], int32, numbered as in `classes`, -1 for training images that are not
+            among the `labelled`; "factors" [N, F], int32.
 
         Raises:
             DataError: there is no such part.
@@ -151,6 +155,9 @@ class Dataset:
                         f" {self.why_no_classes}"
                     )
                 parts[name] = self.classes.numbers[split]
+                if split == "train" and self.labelled is not None:
+                    known = np.isin(np.arange(len(own)), self.labelled)
+                    parts[name] = np.where(known, parts[name], np.int32(-1))
             elif own.factors is None:
                 raise DataError(
                     f"{self.name}: the model is given the factors of each image, but"

@@ -6,7 +6,13 @@ it.
 
 from collections.abc import Callable
 
-from vae_jax.objectives import bounds, elbo, quantized, regularized
+from vae_jax.objectives import (
+    bounds,
+    elbo,
+    quantized,
+    regularized,
+    semi_supervised,
+)
 from vae_jax.objectives.base import Objective, objective
 
 BY_NAME: dict[str, Callable[..., Objective]] = {
@@ -26,5 +32,6 @@ BY_NAME: dict[str, Callable[..., Objective]] = {
     "renyi": bounds.renyi,
     "regularized": lambda: regularized.regularized,
     "quantized": quantized.quantized,
+    "semi_supervised": lambda: semi_supervised.semi_supervised,
 }
 """Constructors of the objectives by the names that a config calls them."""
