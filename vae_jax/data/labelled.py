@@ -37,8 +37,8 @@ def with_few_labels(dataset: Dataset, num_labelled: int, seed: int) -> Dataset:
     each, rest = divmod(num_labelled, len(values))
     if rest:
         raise ConfigError(
-            f"data.num_labelled={num_labelled}: must be a multiple of {len(values)}, the"
-            f" number of classes of {dataset.name}, so that each has as many labels"
+            f"data.num_labelled={num_labelled}: must be a multiple of {len(values)},"
+            f" the number of classes of {dataset.name}, so that each has as many labels"
         )
     rows = [np.flatnonzero(numbers == number) for number in range(len(values))]
     smallest = int(np.argmin([len(own) for own in rows]))

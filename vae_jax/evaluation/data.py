@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax.data.examples import image_of
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.classifier import Classifier, fit_classifier
 from vae_jax.types import Key
@@ -60,23 +61,36 @@ class Data:
     dequantized: bool = False
     """Whether x is (v + u) / 256 with v an 8-bit level and noise u in [0, 1)."""
 
+    labelled: np.ndarray | None = None
+    """Rows of the training split whose labels the model was given; None: of all that
+    have one."""
+
     measures_training: bool = False
     """Whether the held-out examples are those of the training split."""
 
     @functools.cached_property
     def classifier(self) -> Classifier | None:
         """A classifier of the labels, trained once for all models, or None."""
+        train = self.train.classes
+        return None if train is None else self._fit(np.flatnonzero(train >= 0))
+
+    @functools.cached_property
+    def plain_classifier(self) -> Classifier | None:
+        """The same classifier trained on the `labelled` images only, or None."""
+        return self.classifier if self.labelled is None else self._fit(self.labelled)
+
+    def _fit(self, labelled: np.ndarray) -> Classifier | None:
+        """A classifier of the labels of these training images; None without labels."""
         train, heldout = self.train.classes, self.heldout.classes
         if not self.num_classes or train is None or heldout is None:
             return None
-        labelled = np.flatnonzero(train >= 0)
         rows = labelled[even_rows(len(labelled), MAX_TRAIN)]
         heldout_rows = np.flatnonzero(heldout >= 0)
         assert self.classifier_key is not None
         return fit_classifier(
-            self.train.x(rows),
+            image_of(self.train.x(rows)),
             train[rows],
-            self.heldout.x(heldout_rows),
+            image_of(self.heldout.x(heldout_rows)),
             heldout[heldout_rows],
             self.classifier_key,
             num_classes=self.num_classes,

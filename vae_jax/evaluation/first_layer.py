@@ -41,6 +41,7 @@ class FirstLayer:
     trained: Trained
     posterior: type[Posterior] = struct.field(pytree_node=False)  # of q(z1 | x)
     shapes: Shapes = struct.field(pytree_node=False)  # of the codes in a row
+    supports: tuple[str, ...] = struct.field(pytree_node=False)  # likewise
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
     is_joined: bool = struct.field(pytree_node=False)  # whether a row has several
 
@@ -54,6 +55,7 @@ class FirstLayer:
             trained,
             type(latents[0].posterior),
             shapes_of([latent.z for latent in read]),
+            tuple(latent.posterior.support for latent in read),
             is_only=len(read) == len(latents),
             is_joined=len(read) > 1,
         )
@@ -69,8 +71,8 @@ class FirstLayer:
 
     @property
     def is_continuous(self) -> bool:
-        """Whether there are codes between any two: not where they are discrete."""
-        return self.posterior.support != Quantized.support
+        """Whether there are codes between any two: not where one is discrete."""
+        return Quantized.support not in self.supports
 
     @property
     def decode(self) -> Partial:

@@ -25,7 +25,8 @@ class M2(nn.Module):
     of its own and q(z | x, y) is inferred from features of the image and the class:
 
         log p(x)    >= sum_y q(y | x) (bound_y(x) - log q(y | x)),
-        log p(x, y) >= bound_y(x) = log p(x | z, y) - KL(q(z | x, y) || p(z)) + log p(y).
+        log p(x, y) >= bound_y(x)
+                     = log p(x | z, y) - KL(q(z | x, y) || p(z)) + log p(y).
 
     x is {"image": [B, H, W, C], "label": [B]}, and the likelihood is of the image
     alone. Its output is that of a model with two layers, z and above it y as a one-hot
@@ -93,7 +94,7 @@ class M2(nn.Module):
         return self._drawn(*self._seen(x, train), key, train)
 
     def decode(self, codes: Codes, given: Any = None) -> Distribution:
-        """p(x | z, y) with fields [B, ...]; y are one-hot vectors, or what is between."""
+        """p(x | z, y) with fields [B, ...]; y are one-hot vectors or between such."""
         refuse_given(self, given)
         return self._decoded(*codes)
 

@@ -47,6 +47,7 @@ def run_data(
         num_classes=0 if classes is None else len(classes.values),
         classifier_key=stream(build.data_key(config), "classifier"),
         dequantized=config.data.dequantize,
+        labelled=dataset.labelled,
         measures_training=heldout == "train",
     )
 

@@ -10,6 +10,7 @@ from vae_jax.errors import choose
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.measures import (
     annealing,
+    classification,
     codebook,
     codes,
     likelihood,
@@ -26,6 +27,7 @@ BY_NAME: dict[str, Measure] = {
     "codes": codes.MEASURE,
     "regularity": regularity.MEASURE,
     "codebook": codebook.MEASURE,
+    "classification": classification.MEASURE,
     "misleading": misleading.MEASURE,
     "annealing": annealing.MEASURE,
 }
