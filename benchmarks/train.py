@@ -108,7 +108,7 @@ def bare(config: ConfigDict) -> Callable[[], float]:
     trainer = build.make_trainer(config, dataset.spec)
     preprocess = build.make_preprocess(config)
     hparams, key = build.make_hparams_of(config), build.run_key(config)
-    images = jnp.asarray(dataset.train.images)
+    images = jnp.asarray(dataset.examples("train"))
     z_key, x_key = stream(key, "latents"), stream(key, "preprocess")
     rows = np.random.default_rng(0).integers(
         0, len(images), (steps, config.data.batch_size), np.int32

@@ -27,6 +27,10 @@ def get_config() -> ConfigDict:
     config.hparams.free_nats = 0.0  # elbo: free KL per latent dimension
     config.hparams.free_nats_per_layer = 0.0  # elbo: or per latent layer
     config.hparams.capacity = 0.0  # capacity: the KL to hold
+    # beta_tc, factor: weight of the total correlation, on top of that in the KL term.
+    config.hparams.tc_weight = 0.0
+    config.hparams.covariance_weight = 0.0  # dip_i, dip_ii: of the covariance penalty
+    config.hparams.mmd_weight = 0.0  # mmd: of the distance of all codes from the prior
     # regularized: weights of half the squared code, and of the decoder's squared slope
     config.hparams.code_weight = 0.0
     config.hparams.gradient_weight = 0.0
@@ -67,9 +71,14 @@ def get_config() -> ConfigDict:
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder; discrete codes:
     # fsq, vq or lfq, with the prior uniform
     config.model.posterior = "diagonal_normal"
-    config.model.prior = "standard_normal"  # standard_normal, mixture, vamp or uniform
+    # standard_normal, mixture, vamp or uniform; with a condition also label_normal, a
+    # normal for each label
+    config.model.prior = "standard_normal"
     # bernoulli, continuous_bernoulli, normal, laplace, logistic or logistic_mixture
     config.model.likelihood = "bernoulli"
+    # none, or label: encoder, decoder and the prior label_normal are given the label of
+    # each image (vae only)
+    config.model.condition = "none"
     config.model.latent_dim = 16  # size of the code next to the data
     # gelu, relu, leaky_relu, tanh, silu, elu or softplus
     config.model.activation = "gelu"
@@ -146,9 +155,9 @@ def get_config() -> ConfigDict:
     config.logistic_mixture.num_components = 10
 
     config.objective = ConfigDict()
-    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae, renyi, regularized
-    # (with model.name=rae), quantized (with discrete codes) or semi_supervised (with
-    # model.name=m2)
+    # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae, renyi, beta_tc,
+    # factor, dip_i, dip_ii, mmd, regularized (with model.name=rae), quantized (with
+    # discrete codes) or semi_supervised (with model.name=m2)
     config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
     # Schedule of the KL weight, or of the capacity: constant, linear, sigmoid or
@@ -163,6 +172,14 @@ def get_config() -> ConfigDict:
     config.ciwae.elbo_share = 0.5  # share of the ELBO, beta in the paper
     config.renyi = ConfigDict()
     config.renyi.alpha = 0.5
+    config.factor = ConfigDict()  # the critic of codes
+    config.factor.hidden_dim = 1000
+    config.factor.num_hidden = 5  # hidden layers
+    config.factor.learning_rate = 1e-4  # of the critic; not traced
+    config.dip_i = ConfigDict()
+    config.dip_i.diagonal_ratio = 10.0  # weight of the variances, over covariances'
+    config.dip_ii = ConfigDict()
+    config.dip_ii.diagonal_ratio = 1.0  # likewise
     config.quantized = ConfigDict()
     config.quantized.inverse_temperature = 1.0  # of the entropy penalty's assignments
     config.quantized.diversity = 1.0  # share of the second entropy, gamma in the paper

@@ -10,11 +10,13 @@ The .npz holds, a row for each image:
 - `rows` [N]: where the image stands in its split of the source: in `x_SPLIT` of an npz
   file, in the split of a TFDS set, or in the sorted files of a folder. A split that the
   source does not have was drawn from its training images, so that `rows` counts those;
-- `labels` [N], where the data have them;
+- `labels` [N], and `factors` [N, F] of variation with `factor_names`, where the data
+  have them;
 - `files` [N], paths below the folder, where the images are files; and `class_names`, by
   label, where sub-folders are classes.
 
---images is a folder, an image or an npz file, see `experiments.reconstruct`.
+--images is a folder, an image or an npz file, see `experiments.reconstruct`. A
+conditional run is given the labels of the data, or those of the npz file.
 """
 
 import pathlib
@@ -71,6 +73,10 @@ def encode_split(run: opened.Run) -> dict[str, np.ndarray]:
     codes = {"mean": mean, "std": std, "rows": split.rows}
     if split.labels is not None:
         codes["labels"] = split.labels
+    if split.factors is not None:
+        codes["factors"] = split.factors
+    if dataset.factor_names is not None:
+        codes["factor_names"] = np.array(dataset.factor_names)
     if split.files is not None:
         codes["files"] = split.files
     if dataset.class_names is not None:
@@ -83,7 +89,7 @@ def encode_images(
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Codes of --images, and what was skipped or cut off."""
     own = own_images.read_images(run, path)
-    result = opened.reconstruct(run, own.images)
+    result = opened.reconstruct(run, own.examples)
     codes = {
         "mean": result["code"],
         "std": result["std"],

@@ -4,7 +4,8 @@
 
 --images is a folder of PNG, JPEG, WebP, BMP or TIFF files or one of them; images are
 cut, resized and turned grey as the model needs. Or it is a FILE.npz whose array
-`x_test`, or only array, has the shape that the model was trained on.
+`x_test`, or only array, has the shape that the model was trained on; for a conditional
+run it also holds the labels `y_test`.
 
 Writes DIR/reconstructions.png (originals above, reconstructions below; between them
 what the model saw, where images are binarised or get noise) and DIR/reconstructions.npz
@@ -36,7 +37,7 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
     run = opened.open_run(_WORKDIR.value)
     own = own_images.read_images(run, pathlib.Path(_IMAGES.value))
-    result = opened.reconstruct(run, own.images)
+    result = opened.reconstruct(run, own.examples)
     files = {} if own.files is None else {"files": own.files}
     out = pathlib.Path(_OUT.value)
     with writing(f"--out={out}"):

@@ -7,6 +7,9 @@ With --prior=NAME z comes from a prior that `experiments.fit_prior` has fitted t
 codes. A .png shows the means of p(x | z) as a grid; an .npz holds `z`, `mean` and,
 where the likelihood can be drawn from, `draw`. With several latent layers, `z` is of
 the one next to the data, and `z2`, `z3`, ... are of those above.
+
+A conditional run draws images of all labels in turn, or of those of --label=3 or
+--label=0,1,2. The .png has a row for each label, and the .npz also holds `label`.
 """
 
 import pathlib
@@ -31,6 +34,9 @@ _TEMPERATURE = flags.DEFINE_float(
 _PRIOR = flags.DEFINE_string(
     "prior", None, "Name of a fitted prior to draw from; default: that of training."
 )
+_LABEL = flags.DEFINE_list(
+    "label", None, "Labels to draw images of, in turn; default: all. Conditional runs."
+)
 _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 
 
@@ -46,18 +52,27 @@ def main() -> None:
         raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
+    asked = None if _LABEL.value is None else list(map(whole_number, _LABEL.value))
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
     samples = opened.sample(
-        run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value
+        run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked
     )
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".png":
-            plots.samples(samples["mean"], out)
+            plots.samples(samples["mean"], out, samples.get("label"))
         else:
             np.savez_compressed(out, **samples)
     print(f"{_NUM.value} samples in {out}")
+
+
+def whole_number(text: str) -> int:
+    """A label from --label."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ConfigError(f"--label={text}: must be whole numbers") from error
 
 
 if __name__ == "__main__":

@@ -20,14 +20,16 @@ from ml_collections import ConfigDict
 
 from configs import default
 from vae_jax import build, models, objectives, parts, posteriors
+from vae_jax.data.examples import inputs, join, with_image
 from vae_jax.data.spec import DataSpec
+from vae_jax.distributions import DiagonalNormal
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
 from vae_jax.training.state import Variables, make_hparams
 from vae_jax.types import Array, Params
 
-B, K = 3, 2
+B, K = 5, 2  # an objective that compares examples needs four or more
 H, W, C = 4, 3, 2  # all different, so that mixed-up axes show
 SHAPES = {"top_down": (4, 4, 2)}  # of the images of a model that needs other ones
 
@@ -66,6 +68,7 @@ SMALL = {
     "vamp.num_components": 3,
     "logistic_mixture.num_components": 2,
 }
+CRITIC = {"hidden_dim": 6, "num_hidden": 1}
 # What goes with a part that does not go with all defaults.
 _DISCRETE = {"model.prior": "uniform"}
 BESIDE: dict[str, dict[str, Any]] = {
@@ -73,6 +76,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "vq": _DISCRETE,
     "lfq": _DISCRETE,
     "uniform": {"model.posterior": "fsq"},
+    "label_normal": {"model.condition": "label"},
 }
 DEFAULT = "default"
 # Every line of the tables that make a model, and what is no line of a table.
@@ -83,6 +87,7 @@ MODELS: dict[str, dict[str, Any]] = {DEFAULT: {}} | {
     if field.startswith("model.")
 }
 MODELS |= {
+    "conditional": {"model.condition": "label", "model.network": "conv"},
     "normal-fixed": {"model.likelihood": "normal", "normal.scale": "fixed"},
     "normal-per_pixel": {"model.likelihood": "normal", "normal.scale": "per_pixel"},
     "normal-optimal": {"model.likelihood": "normal", "normal.scale": "optimal"},
@@ -115,6 +120,9 @@ RATE_ONLY = ("prior", "encoders_1", "decoders_1")
 HPARAMS = make_hparams(
     kl_weight=2.0,
     capacity=0.1,
+    tc_weight=2.0,
+    covariance_weight=2.0,
+    mmd_weight=2.0,
     code_weight=0.5,
     gradient_weight=0.5,
     commitment_weight=0.5,
@@ -154,11 +162,11 @@ def objectives_of(model: str) -> dict[str, Objective]:
     return {
         name: own
         for name, make in objectives.BY_NAME.items()
-        for own in [make()]
+        for own in [make(**CRITIC) if name == "factor" else make()]
         if (
             model == DEFAULT
             or name in USUAL
-            or own.needs_posterior is not object
+            or not issubclass(DiagonalNormal, own.needs_posterior)
             or own.needs_extras
         )
         and issubclass(posterior, own.needs_posterior)
@@ -200,26 +208,31 @@ def measure(name: str) -> Measured:
     made = build.make_parts(config_of(name), spec)
     functions = model_functions(made["model"])
     own = objectives_of(name)
-    x = images(spec.image_shape, made["likelihood"].support)
-    first = random_params(functions, x)
+    pixels = images(spec.image_shape, made["likelihood"].support)
+    all_parts = {"image": pixels, "label": jnp.arange(B) % spec.num_classes}
+    given = join({part: all_parts[part] for part in inputs(made["model"])})
+    first = random_params(functions, given)
     params = first.params if isinstance(first, Variables) else first
 
-    def rows(params: Params, x: Array) -> Array:
+    def rows(params: Params, pixels: Array) -> Array:
+        x = with_image(given, pixels)
         is_stateful = isinstance(first, Variables)
         variables = dataclasses.replace(first, params=params) if is_stateful else params
         output = apply_samples(functions.apply, variables, x, jax.random.key(2), K)
-        losses = [objective(output, x, HPARAMS)[0] for objective in own.values()]
+        losses = [loss_of(objective, output, x) for objective in own.values()]
         distortion, rate = elbo.distortion_and_rate(output, x)
         totals = jnp.stack([*losses, distortion.mean()])
         return jnp.concatenate([totals, -(distortion + rate)])
 
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def differentiate(params: Params, x: Array, row: Array) -> tuple[Array, Params]:
-        values, pull_back = jax.vjp(rows, params, x)
+    def differentiate(
+        params: Params, pixels: Array, row: Array
+    ) -> tuple[Array, Params]:
+        values, pull_back = jax.vjp(rows, params, pixels)
         return values, pull_back(row)
 
     count = len(own) + 1 + B
-    results = [differentiate(params, x, row) for row in jnp.eye(count)]
+    results = [differentiate(params, pixels, row) for row in jnp.eye(count)]
     to_params = [gradients[0] for _, gradients in results]
     to_images = jnp.stack([gradients[1] for _, gradients in results[-B:]])
     values = results[0][0]
@@ -229,11 +242,18 @@ def measure(name: str) -> Measured:
         distortion_gradient=to_params[len(own)],
         jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
         jitted=values,
-        unjitted=rows(params, x),
+        unjitted=rows(params, pixels),
     )
 
 
-def random_params(functions: ModelFunctions, x: Array) -> Params | Variables:
+def loss_of(objective: Objective, output: Any, x: Array) -> Array:
+    """The loss of an objective, with its own parameters, if any, as they start."""
+    key = jax.random.key(3)
+    params = objective.init(key, output)
+    return objective.apply(params, output, x, HPARAMS, key)[0]
+
+
+def random_params(functions: ModelFunctions, x: Any) -> Params | Variables:
     """Parameters away from their starting values: no bias is zero.
 
     A model with state has them in `Variables`, together with the state of its start.

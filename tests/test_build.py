@@ -1,5 +1,6 @@
 """From a config to objects: every name builds, and parts that clash are refused."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -20,7 +21,7 @@ from vae_jax.objectives import schedules
 from vae_jax.objectives.base import objective
 from vae_jax.training import optimizers
 
-SPEC = spec_of(8, 8, 1)
+SPEC = dataclasses.replace(spec_of(8, 8, 1), num_classes=3)
 
 
 def test_names_of_parts_are_unique_over_all_kinds():
@@ -79,6 +80,8 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
             "residual.num_blocks": (1,),
             "mixture.num_components": 5,
             "vamp.num_components": 5,
+            "factor.hidden_dim": 5,
+            "factor.num_hidden": 1,
             **fields,
         }
     )
@@ -90,7 +93,10 @@ def two_steps(config: ConfigDict) -> tuple[Any, dict[str, Any], Any]:
     build.check(config)
     trainer = build.make_trainer(config, SPEC)
     shape = (6, *SPEC.image_shape)
-    x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
+    pixels = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
+    x = pixels
+    if config.model.condition == "label":
+        x = {"image": pixels, "label": jnp.arange(6) % SPEC.num_classes}
     init = jax.jit(trainer.init, compiler_options=FAST_COMPILE)
     step = jax.jit(trainer.step, compiler_options=FAST_COMPILE)
     hparams, key = build.make_hparams_of(config), jax.random.key(2)
@@ -122,6 +128,7 @@ BESIDE = {
     "vq": {"model.prior": "uniform", "vq.num_codes": 4},
     "lfq": {"model.prior": "uniform"},
     "uniform": {"model.posterior": "fsq"},
+    "label_normal": {"model.condition": "label"},
     "quantized": {
         "model.posterior": "lfq",
         "model.prior": "uniform",
@@ -163,6 +170,9 @@ CLASHES = [
     {"model.prior": "uniform"},
     {"model.posterior": "fsq", "model.prior": "vamp"},
     {"model.network": "residual", "residual.spatial": True},
+    {"model.condition": "label", "model.name": "ladder"},
+    {"model.condition": "label", "model.prior": "vamp"},
+    {"model.prior": "label_normal"},
     {"objective.name": "quantized"},
     {"hparams.commitment_weight": 0.25},
     {"objective.name": "dreg", "model.name": "hierarchical"},
@@ -176,6 +186,11 @@ CLASHES = [
     {"hparams.free_nats": 0.5, "objective.name": "iwae"},
     {"hparams.free_nats": 0.5, "hparams.free_nats_per_layer": 2.0},
     {"hparams.capacity": 3.0, "objective.name": "elbo"},
+    {"hparams.tc_weight": 5.0, "objective.name": "dip_i"},
+    {"objective.name": "beta_tc", "model.posterior": "deterministic"},
+    {"objective.name": "dip_ii", "model.posterior": "coupling_flow"},
+    {"objective.name": "factor", "model.name": "ladder"},
+    {"objective.name": "factor", "data.batch_size": 3},
     {"data.dequantize": True, "data.binarize": "dynamic"},
     {"train.patience": 3, "model.posterior": "deterministic"},
 ]
@@ -203,6 +218,7 @@ WRONG = {
     "model.prior": ("vampp", "Did you mean 'vamp'?"),
     "model.likelihood": ("norml", "Did you mean 'normal'?"),
     "model.activation": ("rel", "Did you mean 'relu'?"),
+    "model.condition": ("labl", "Did you mean 'label'?"),
     "model.dtype": ("float16", "Did you mean 'bfloat16'?"),
     "objective.name": ("iwea", "Did you mean 'iwae'?"),
     "objective.schedule": ("liner", "Did you mean 'linear'?"),

@@ -32,6 +32,20 @@ MODELS = {
     "gated": {"model.network": "gated", "model.prior": "vamp"},
     "autoencoder": {"model.posterior": "deterministic"},
     "mixture": {"model.prior": "mixture", "mixture.num_components": 5},
+    "fsq": {
+        "model.posterior": "fsq",
+        "model.prior": "uniform",
+        "fsq.levels": (3, 4),
+        "fsq.num_sites": 5,
+    },
+    "vq": {
+        "model.posterior": "vq",
+        "model.prior": "uniform",
+        "objective.name": "quantized",
+        "vq.num_codes": 6,
+        "vq.code_dim": 2,
+        "vq.num_sites": 5,
+    },
     **{
         likelihood: {"model.likelihood": likelihood, "data.binarize": "none"}
         for likelihood in (
@@ -156,7 +170,9 @@ def test_description_fits_the_files(trained, name, file_format, tmp_path):
     names = bundle.export_run(run, file_format, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names)
     about = json.loads((tmp_path / "export.json").read_text())
-    assert about["latent_dim"] == 3
+    code_shape = [5, 2] if name in ("fsq", "vq") else [3]
+    assert about["code_shape"] == about["decoder"]["inputs"][0]["shape"][1:]
+    assert about["code_shape"] == code_shape
     assert about["step"] == 5
     assert about["config"]["model"]["latent_dim"] == 3
     for part in ("encoder", "decoder"):
@@ -191,6 +207,24 @@ def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
         {"params": run.params}, z, method=lambda model, z: model.prior(4).log_prob(z)
     )
     np.testing.assert_allclose(np.log(weighted), log_prob, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fsq", "vq"])
+def test_codes_of_the_files_are_vectors_of_the_codebook(trained, name, tmp_path):
+    run = trained(name)
+    bundle.export_run(run, "stablehlo", tmp_path)
+    about = json.loads((tmp_path / "export.json").read_text())
+    assert about["prior"]["name"] == "uniform"
+    with np.load(tmp_path / about["prior"]["file"]) as archive:
+        codebook = archive["codebook"]
+    content = (tmp_path / about["encoder"]["file"]).read_bytes()
+    x = np.random.default_rng(0).random((40, 8, 8, 1), np.float32)
+    found = formats.FORMATS["stablehlo"].read(content)(x)
+    np.testing.assert_array_equal(found["code"], codebook[found["index"]])
+    posterior = run.trained.encode(x, jax.random.key(0))[0].posterior
+    np.testing.assert_array_equal(found["index"], posterior.index)
+    assert len(np.unique(found["index"])) > 1
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
 from vae_jax.data.labelled import with_few_labels
-from vae_jax.data.sources import load_dataset
+from vae_jax.data.sources import find, load_dataset
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
 from vae_jax.models.base import Chain
+from vae_jax.models.conditional import CONDITIONS
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
 from vae_jax.objectives.base import Objective, as_objective
@@ -58,6 +59,12 @@ def check(config: ConfigDict) -> None:
     posterior, names = parts["posterior"], names_of(config)
     compatibility.check_parts(names, parts, objective)
     compatibility.check_labels(config.model.name, inputs(parts["model"]), config.data)
+    if config.data.batch_size < objective.min_batch_size:
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: must be at least"
+            f" {objective.min_batch_size} with objective.name={config.objective.name},"
+            " which compares the examples of a batch"
+        )
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
     traced_numbers(config)
@@ -83,6 +90,7 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
         networks.ACTIVATIONS, "model.activation", model.activation
     )
     parts["dtype"] = choose(networks.DTYPES, "model.dtype", model.dtype)
+    choose(CONDITIONS, "model.condition", model.condition)
     likelihood = parts["likelihood"] = make(config, "model.likelihood", parts)
     height, width, channels = spec.image_shape
     parts["output_shape"] = (height, width, likelihood.num_features(channels))
@@ -209,9 +217,16 @@ def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
     return make_hparams(**values)
 
 
-def make_preprocess(config: ConfigDict) -> Preprocess:
-    """The function from stored images to model input."""
-    return preprocessor(config.data.binarize, config.data.dequantize)
+def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
+    """The function from stored examples to model input.
+
+    Args:
+        config: its data part is read.
+        of_pixels: whether it is given pixels, as those of a user's own images, even
+            where the source of the run stores factors that images are drawn from.
+    """
+    render = None if of_pixels else find(config.data.name).render
+    return preprocessor(config.data.binarize, config.data.dequantize, render)
 
 
 def make_dataset(config: ConfigDict) -> Dataset:
@@ -235,6 +250,8 @@ def make_dataset(config: ConfigDict) -> Dataset:
     if data.num_labelled:
         dataset = with_few_labels(dataset, data.num_labelled, data.seed)
     check_support(config, dataset.levels)
+    if config.model.condition != "none":
+        dataset.check_labelled(f"model.condition={config.model.condition}")
     compatibility.check_figures(config.eval.figures, dataset.spec)
     return dataset
 

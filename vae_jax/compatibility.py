@@ -12,8 +12,9 @@ from vae_jax.data.examples import Inputs
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal, Quantized
 from vae_jax.errors import ConfigError
+from vae_jax.models.base import takes
 from vae_jax.objectives.base import Objective
-from vae_jax.parts import TABLES
+from vae_jax.parts import TABLES, arguments_of
 
 
 def check_parts(
@@ -24,7 +25,7 @@ def check_parts(
     Args:
         names: field -> name of the part, for messages: {"model.prior": "vamp", ...}.
         parts: the objects `features` (the encoder's network), `posterior`, `prior`
-            and, made of them, `model`.
+            and, made of them, `model`; and the name of the `condition`.
         objective: what is to be minimised.
 
     Raises:
@@ -39,6 +40,7 @@ def check_parts(
                 f"{given[field]} has no effect with {given['model.name']}, which has"
                 f" its own: leave it at {usual}"
             )
+    _check_condition(parts, given)
     if objective.needs_density and not has_density(posterior):
         raise ConfigError(
             f"{given['objective.name']} weighs draws by the posterior's density, but"
@@ -84,8 +86,8 @@ def check_parts(
         )
     if num_layers(model) > 1 and objective.one_layer:
         raise ConfigError(
-            f"{given['model.name']} with {given['objective.name']}: its gradient is for"
-            " one latent layer; set objective.name=iwae"
+            f"{given['model.name']} with {given['objective.name']}, which is for one"
+            " latent layer: set objective.name=elbo or iwae"
         )
     if getattr(prior, "contains_encoder", False):
         if num_layers(model) > 1:
@@ -118,6 +120,42 @@ def check_labels(name: str, inputs: Inputs, data: Mapping[str, Any]) -> None:
                 f"data.{field}={data[field]} has no effect with model.name={name},"
                 " which is given no labels: leave it at 0, or set model.name=m2"
             )
+
+
+def _check_condition(parts: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Refuses what does not go together with a condition, or with none.
+
+    Args:
+        parts: those of `check_parts`, and the name of the `condition`.
+        given: field -> "field=name".
+
+    Raises:
+        ConfigError: names the two fields, and what to set.
+    """
+    prior, condition = parts["prior"], f"model.condition={parts['condition']}"
+    is_conditional = hasattr(parts["model"], "conditions_on")
+    if parts["condition"] != "none" and not is_conditional:
+        able = [n for n, p in models.BY_NAME.items() if "condition" in arguments_of(p)]
+        raise ConfigError(
+            f"{condition} needs model.name={' or '.join(able)}, not"
+            f" {given['model.name'].partition('=')[2]}"
+        )
+    if takes(prior, "label") and not is_conditional:
+        raise ConfigError(
+            f"{given['model.prior']} is of the label of each image, which the model is"
+            f" not given: set model.condition=label, or model.prior=standard_normal"
+        )
+    if getattr(prior, "contains_encoder", False) and is_conditional:
+        others = [
+            name
+            for name, part in priors.BY_NAME.items()
+            if not getattr(part, "contains_encoder", False)
+        ]
+        raise ConfigError(
+            f"{given['model.prior']} asks the encoder about images without a label, and"
+            f" with {condition} it needs one: set model.prior={' or '.join(others)}, or"
+            " model.condition=none"
+        )
 
 
 def has_density(posterior: Any) -> bool:

@@ -32,6 +32,28 @@ class StandardNormal(nn.Module):
         return DiagonalNormal(mean=zeros, log_std=zeros)
 
 
+class LabelNormal(nn.Module):
+    """p(z | y): a learned diagonal normal for each label y, for conditional models.
+
+    All start at N(0, I); scales are kept within e^-10 and e^10.
+    """
+
+    latent_dim: int
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        require(COUNT, latent_dim=self.latent_dim, num_classes=self.num_classes)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, batch_size: int, label: Array) -> DiagonalNormal:
+        """Labels 0, ..., C - 1 as [B] -> fields [B, D]."""
+        shape = (self.num_classes, self.latent_dim)
+        mean = self.param("mean", nn.initializers.zeros, shape)
+        raw_log_std = self.param("log_std", nn.initializers.zeros, shape)
+        return DiagonalNormal(mean[label], bound_log_std(raw_log_std[label]))
+
+
 class MixturePrior(nn.Module):
     """A mixture of C normals whose weights, means and scales are learned.
 
@@ -147,6 +169,7 @@ def _dark(key: Key, shape: Sequence[int]) -> Array:
 
 BY_NAME: dict[str, Callable[..., Any]] = {
     "standard_normal": StandardNormal,
+    "label_normal": LabelNormal,
     "mixture": MixturePrior,
     "vamp": VampPrior,
     "uniform": UniformPrior,

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from vae_jax.data.examples import image_of
 from vae_jax.distributions.base import Distribution, Posterior
 from vae_jax.distributions.fitted import FittedRows
+from vae_jax.distributions.tabular import Product
 from vae_jax.models.base import JointPrior, LayeredPrior
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.training.functions import model_functions
@@ -58,6 +60,19 @@ class Trained:
         if self.fitted is None:
             return output
         return dataclasses.replace(output, latents=self._with_fitted(output.latents))
+
+    @property
+    def conditions_on(self) -> str | None:
+        """The part of x that a conditional model is given; None for all others."""
+        return getattr(self.model, "conditions_on", None)
+
+    def given(self, x: Any) -> Any:
+        """What of x the model conditions on; None for an unconditional one.
+
+        Args:
+            x: a batch as the model takes it.
+        """
+        return None if self.conditions_on is None else x[self.conditions_on]
 
     def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
         """The latent layers for x, the one next to the data first.
@@ -168,6 +183,18 @@ def as_codes(codes: Codes | Array) -> Codes:
     if isinstance(codes, tuple | list):
         return tuple(jnp.asarray(z) for z in codes)
     return (jnp.asarray(codes),)
+
+
+def image_likelihood(likelihood: Distribution) -> Distribution:
+    """p(image | z), of a model of images alone and of one whose x is a dict.
+
+    Args:
+        likelihood: p(x | z), fields [B, ...].
+
+    Returns:
+        The likelihood itself, or the part "image" of a `tabular.Product`.
+    """
+    return image_of(likelihood.parts) if isinstance(likelihood, Product) else likelihood
 
 
 # Jitted once for all: a trained model of the same form does not compile again.

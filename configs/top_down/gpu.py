@@ -33,8 +33,8 @@ def get_config() -> ConfigDict:
     config.objective.schedule = "linear"
     config.optimizer.name = "adamw"
     config.optimizer.schedule = "cosine"
-    config.optimizer.clip_norm = 200.0
-    config.optimizer.skip_norm = 2_000.0
+    config.optimizer.clip_norm = 1_000.0
+    config.optimizer.skip_norm = 100_000.0
     config.optimizer.ema_decay = 0.999
     config.adamw.weight_decay = 0.01
     config.train.num_steps = 60_000

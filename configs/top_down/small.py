@@ -33,7 +33,8 @@ def get_config() -> ConfigDict:
     config.optimizer.schedule = "cosine"
     config.optimizer.name = "adamw"
     config.optimizer.ema_decay = 0.999
-    config.optimizer.skip_norm = 1_000.0
+    config.optimizer.clip_norm = 1_000.0
+    config.optimizer.skip_norm = 100_000.0
     config.hparams.learning_rate = 2e-3
     config.train.num_steps = 5 * STEPS_PER_EPOCH
     config.hparams.warmup_steps = STEPS_PER_EPOCH

@@ -68,7 +68,7 @@ def test_mnist_files(raw, tmp_path):
     out = tmp_path / "out"
     line = prepare.prepare("mnist", raw_dir=raw, data_dir=out)
     assert line == f"built: mnist/3.0.1 (train 7, test 3) in {out}/mnist/3.0.1"
-    read = tfds_sources.read_set("mnist", out)
+    read = tfds_sources.read_set("mnist", out).splits
     expected = {"train": (IMAGES[7], LABELS[7]), "test": (IMAGES[3], LABELS[3])}
     assert_splits(read, expected)
 
@@ -107,7 +107,7 @@ def test_amat_files(tmp_path, monkeypatch, zipped):
             file.unlink()
     out = tmp_path / "out"
     prepare.prepare("binarized_mnist", raw_dir=tmp_path / "raw", data_dir=out)
-    read = tfds_sources.read_set("binarized_mnist", out)
+    read = tfds_sources.read_set("binarized_mnist", out).splits
     splits = {"train": "train", "validation": "valid", "test": "test"}
     assert_splits(read, {split: (bits[k], None) for split, k in splits.items()})
 
@@ -335,7 +335,7 @@ def test_real_sets_are_pixel_exact_and_the_stock_reader_opens_them(
             assert len(asked) == len(urls) + 1
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"built: {name}/")
-    read = tfds_sources.read_set(name, tmp_path)
+    read = tfds_sources.read_set(name, tmp_path).splits
     for split, (images, labels) in original(raw_data, name).items():
         images = images.reshape(-1, 28, 28)
         assert pairs(read[split].images, read[split].labels) == pairs(images, labels)

@@ -284,7 +284,7 @@ def test_a_set_is_downloaded_built_and_read_without_tensorflow(
         assert line.startswith(f"built: {name}/")
         assert len(server.requests) == len(files) + 1
     assert "tensorflow" not in sys.modules
-    read = tfds_sources.read_set(name, tmp_path)
+    read = tfds_sources.read_set(name, tmp_path).splits
     recipe = recipes.RECIPES[tfds_sources.set_name(name)]
     folder = tmp_path / "downloads" / "vae_jax" / tfds_sources.set_name(name)
     made = {file: originals.Original(folder / file) for file in files}

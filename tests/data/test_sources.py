@@ -189,7 +189,25 @@ def test_labels_keep_their_values(tmp_path):
     assert set(dataset.train.labels) | set(dataset.validation.labels) == set(labels)
 
 
+def test_npz_factors(tmp_path):
+    """They go with their images into splits that are drawn, and have names."""
+    factors = np.stack([np.arange(20) % 4, np.arange(20) // 4], axis=1)
+    parts = {"x_train": GREY, "factors_train": factors}
+    np.savez(tmp_path / "a.npz", **parts, factor_names=["place", "turn"])
+    dataset = load_dataset(f"npz:{tmp_path / 'a.npz'}")
+    for split in dataset.splits.values():
+        np.testing.assert_array_equal(split.factors, factors[split.rows])
+    spec = dataset.spec
+    assert (spec.factor_sizes, spec.factor_names) == ((4, 5), ("place", "turn"))
+    assert "28x28x1 with 2 factors (place 4, turn 5): train" in describe(dataset)
+    np.savez(tmp_path / "a.npz", **parts)
+    dataset = load_dataset(f"npz:{tmp_path / 'a.npz'}")
+    assert dataset.spec.factor_names is None
+    assert "28x28x1 with 2 factors (4, 5): train" in describe(dataset)
+
+
 X = GREY[..., 0]
+F = np.zeros((20, 2), int)
 BAD_NPZ = {
     "no x_train; it has train_images": dict(train_images=X),
     "x_train has shape (20, 28)": dict(x_train=X[:, :, 0]),
@@ -214,6 +232,24 @@ BAD_NPZ = {
     "y_test without x_test": dict(x_train=X, y_test=np.arange(20)),
     "x_test has uint8 images of shape (14, 28, 1)": dict(x_train=X, x_test=X[:, ::2]),
     "x_test has float64 images": dict(x_train=X, x_test=X / 255),
+    "factors_test without x_test": dict(x_train=X, factors_test=F),
+    "the factors of train are int64 (19, 2), from 0 to 0; they must be whole numbers"
+    " from 0, [20, F]": dict(x_train=X, factors_train=F[1:]),
+    "the factors of train are int64 (20,)": dict(x_train=X, factors_train=F[:, 0]),
+    "the factors of train are float64": dict(x_train=X, factors_train=F / 2),
+    "of train are int64 (20, 2), from -1 to -1": dict(x_train=X, factors_train=F - 1),
+    "from 2.14748e+09 to": dict(x_train=X, factors_train=F + 2**31),
+    "the factors of test are none": dict(x_train=X, x_test=X, factors_train=F),
+    "the factors of train are none": dict(x_train=X, x_test=X, factors_test=F),
+    "2 factors have the names a, a: each needs one of its own": dict(
+        x_train=X, factors_train=F, factor_names=["a", "a"]
+    ),
+    "factors have names (a, b), but no image has any": dict(
+        x_train=X, factor_names=["a", "b"]
+    ),
+    "factor_names is int64 of shape (2,); it must hold one string": dict(
+        x_train=X, factors_train=F, factor_names=[1, 2]
+    ),
 }
 
 
@@ -367,7 +403,7 @@ def test_tfds_order_and_pixels_are_those_of_the_stock_reader(mnist):
     import tensorflow_datasets as tfds
 
     for _ in range(2):  # the second time with our cache file in the folder
-        read = tfds_sources.read_set("mnist", mnist)
+        read = tfds_sources.read_set("mnist", mnist).splits
         for split in ("train", "test"):
             stock = tfds.data_source(
                 "mnist", split=split, data_dir=str(mnist), download=False
@@ -403,6 +439,30 @@ def test_tfds_binary_set_keeps_its_validation_split(tmp_path):
         assert same_rows(getattr(dataset, split).images, images * np.uint8(255))
 
 
+def test_tfds_labels_that_are_factors(tmp_path, decoded):
+    """From the set and from our cache; a name with a version is that of TFDS."""
+    values = {"shape": 3, "scale": 6, "orientation": 40}
+    values |= {"x_position": 32, "y_position": 32}
+    whole = {"value_" + name: np.zeros(20, np.float32) for name in values}
+    whole |= {
+        "label_" + name: (np.arange(20) * 7 + i) % size
+        for i, (name, size) in enumerate(values.items())
+    }
+    shapes = np.zeros((20, 64, 64, 1), np.uint8)
+    shapes[np.arange(20), np.arange(20)] = 1
+    prepare.build_offline("dsprites", {"train": examples(shapes, **whole)}, tmp_path)
+    for _ in range(2):
+        dataset = load_dataset("dsprites:2.0.0", data_dir=tmp_path)
+        assert set(dataset.spec.factor_names) == set(values)
+        assert dataset.levels == "binary"
+        for split in dataset.splits.values():
+            row = split.images[:, :, 0, 0].argmax(axis=1)
+            for name, own in zip(dataset.factor_names, split.factors.T, strict=True):
+                np.testing.assert_array_equal(own, whole["label_" + name][row])
+    assert decoded == ["dsprites:2.0.0"]
+    assert load_dataset("dsprites").train.labels is not None  # the set that is drawn
+
+
 def test_tfds_images_of_unequal_size(tmp_path):
     pixels = [COLOUR[0], COLOUR[1, :20], COLOUR[2, :, :30]]
     flowers = [{"image": png(x), "label": 0} for x in pixels]
@@ -410,7 +470,7 @@ def test_tfds_images_of_unequal_size(tmp_path):
     with pytest.raises(DataError, match="tf_flowers.*set data.image_size"):
         tfds_sources.read_set("tf_flowers", tmp_path)
     read = tfds_sources.read_set("tf_flowers", tmp_path, image_size=(16, 16))
-    assert read["train"].images.shape == (3, 16, 16, 3)
+    assert read.splits["train"].images.shape == (3, 16, 16, 3)
 
 
 @pytest.fixture
@@ -516,7 +576,10 @@ def test_cache_write_leaves_nothing_half_done(mnist, monkeypatch):
         ("digit", "Did you mean 'digits'"),
         ("", "no data set is called ''"),
         ("../mnist", "no data set is called"),
-        ("qqqqqq", "Valid are digits, mnist_5k, npz:PATH, folder:PATH"),
+        (
+            "qqqqqq",
+            "Valid are digits, mnist_5k, dsprites, xysquares, npz:PATH",
+        ),
         (
             "fashion_mnist",
             "has no such set; build it with `python -m experiments.prepare_data"

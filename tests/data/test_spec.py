@@ -52,6 +52,7 @@ def test_a_spec_comes_back_from_json():
     for spec in (
         DataSpec((4, 3, 1), "binary", 40),
         DataSpec((4, 3, 1), "float", 40, 4, (3, 5)),
+        DataSpec((4, 3, 1), "float", 40, 4, (3, 5), ("turn", "place")),
     ):
         text = json.dumps({"name": "made", **spec.to_json(), "num_test": 10})
         assert DataSpec.from_json(json.loads(text)) == spec
@@ -75,6 +76,7 @@ def test_a_spec_comes_back_from_json():
         ),
         ("factor_sizes", [], "factor_sizes is []; it must be a list of"),
         ("factor_sizes", [3, 0], "must be a list of whole numbers above 0, or null"),
+        ("factor_names", ["a", 1], "factor_names is ['a', 1]; it must be a list of"),
     ],
 )
 def test_a_changed_file_is_one_line(field, value, message):
@@ -82,6 +84,13 @@ def test_a_changed_file_is_one_line(field, value, message):
     with pytest.raises(DataError) as error:
         DataSpec.from_json({**content, field: value})
     assert message in str(error.value)
+
+
+def test_a_file_from_before_factors_had_names_reads_as_one_without():
+    spec = DataSpec((4, 3, 1), "8bit", 40, 4, (3, 5))
+    content = spec.to_json()
+    assert "factor_names" not in content  # so the digests of older runs stay
+    assert DataSpec.from_json(content) == spec
 
 
 def test_a_file_of_another_version_says_so():

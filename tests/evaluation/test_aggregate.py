@@ -11,11 +11,11 @@ from scipy import special, stats
 from vae_jax.evaluation.aggregate import (
     Codes,
     collapse,
-    marginal_kl,
     mixture_log_density,
     outside_prior,
     standard_normal,
 )
+from vae_jax.evaluation.decomposition import decompose_rate
 
 KEY = jax.random.key(0)
 
@@ -49,7 +49,7 @@ def test_kl_and_information_of_a_normal_aggregate(scale, std, shift):
     kl = dim * 0.5 * (variance + shift**2 - 1 - math.log(variance))
     information = dim * 0.5 * math.log(variance / std**2)
     codes = normal_codes(20_000, dim, scale, std, shift)
-    numbers = marginal_kl(codes, standard_normal(dim), KEY, num_queries=20_000)
+    numbers = decompose_rate(codes, standard_normal(dim), KEY, num_queries=20_000)
     assert numbers["marginal_kl_low"] <= numbers["marginal_kl"]
     assert numbers["mutual_information"] <= numbers["mutual_information_high"]
     for name in ("marginal_kl", "marginal_kl_low"):
@@ -60,14 +60,14 @@ def test_kl_and_information_of_a_normal_aggregate(scale, std, shift):
 
 def test_collapsed_posterior_has_no_information_and_no_divergence():
     codes = Codes(jnp.zeros((100, 3)), jnp.ones((100, 3)))
-    numbers = marginal_kl(codes, standard_normal(3), KEY)
+    numbers = decompose_rate(codes, standard_normal(3), KEY)
     for name in ("marginal_kl", "marginal_kl_low", "mutual_information"):
         assert numbers[name] == pytest.approx(0, abs=1e-5)
 
 
 def test_spikes_reach_the_cap_and_the_bounds_say_that_nothing_is_known():
     codes = normal_codes(500, 4, std=1e-4)
-    numbers = marginal_kl(codes, standard_normal(4), KEY)
+    numbers = decompose_rate(codes, standard_normal(4), KEY)
     assert numbers["mutual_information_cap"] == pytest.approx(math.log(500))
     assert numbers["mutual_information"] == pytest.approx(math.log(500), abs=1e-3)
     assert numbers["marginal_kl_low"] == 0
@@ -78,7 +78,7 @@ def test_spikes_reach_the_cap_and_the_bounds_say_that_nothing_is_known():
 
 def test_points_have_no_density():
     codes = normal_codes(100, 3, std=0.0)
-    assert set(marginal_kl(codes, standard_normal(3), KEY).values()) == {None}
+    assert set(decompose_rate(codes, standard_normal(3), KEY).values()) == {None}
     assert collapse(codes)["snr_log10"] is None
     assert collapse(codes)["noise_share"] == 0
 

@@ -34,6 +34,15 @@ ROWS = jnp.linalg.qr(jax.random.normal(jax.random.key(3), (6, DIM)))[0].T
 WEIGHT = ROWS * jnp.array([[2.0], [1.0]])
 VARIANCE = 1 / (1 + jnp.array([4.0, 1.0]) / NOISE**2)  # of the exact posterior
 NAMES = ("codes", "regularity")
+OF_DIMENSIONS = (
+    "total_correlation",
+    "total_correlation_low",
+    "total_correlation_high",
+    "total_correlation_standard_error",
+    "batch_total_correlation",
+    "dimension_kl",
+    "dimension_kl_low",
+)
 TRACES: list[Any] = []
 
 
@@ -143,6 +152,9 @@ def test_perfect_model(perfect):
     information = float(-0.5 * jnp.log(VARIANCE).sum())
     assert perfect["mutual_information"] == pytest.approx(information, abs=0.1)
     assert perfect["marginal_kl_low"] < 0.05
+    # The posterior is as narrow in each dimension as in all, and codes are N(0, I).
+    assert perfect["total_correlation"] == pytest.approx(0, abs=0.1)
+    assert perfect["dimension_kl"] == pytest.approx(0, abs=0.05)
     assert perfect["length_ratio"] == pytest.approx(1, abs=1e-4)
     assert perfect["path_energy"] == pytest.approx(2 * 5, rel=0.15)
     assert perfect["sensitivity"] == pytest.approx(5 / 4 / NOISE**2, rel=0.15)
@@ -188,6 +200,7 @@ def test_a_layer_above_leaves_undefined_only_what_needs_the_density_of_the_prior
         "mutual_information",
         "mutual_information_high",
         "mutual_information_cap",
+        *OF_DIMENSIONS,
     }
     assert numbers["hole_mass"] == pytest.approx(perfect["hole_mass"], abs=0.08)
     above = measure(("misleading",), upper=True)
@@ -201,6 +214,7 @@ def test_what_is_undefined_is_none(perfect):
         "mutual_information_cap",
         "marginal_kl",
         "marginal_kl_low",
+        *OF_DIMENSIONS,
         "snr_log10",
         "round_trip_inside",
         "classifier_accuracy",

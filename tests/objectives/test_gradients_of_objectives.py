@@ -144,12 +144,17 @@ def gradients(name):
     return compiled(PARAMS, jnp.float32(EPS), jnp.float32(WEIGHTS))
 
 
+# Objectives that read one of these are the ELBO and a term over the whole batch, whose
+# gradient tests/objectives/test_penalties.py looks at.
+PENALTIES = {"tc_weight", "covariance_weight", "mmd_weight"}
 MADE = {name: f(**ARGUMENTS.get(name, {})) for name, f in objectives.BY_NAME.items()}
 # Of any model with a normal posterior.
 OF_NORMALS = [
     name
     for name, own in MADE.items()
-    if issubclass(DiagonalNormal, own.needs_posterior) and not own.needs_extras
+    if issubclass(DiagonalNormal, own.needs_posterior)
+    and not own.needs_extras
+    and not set(own.hparams or ()) & PENALTIES
 ]
 
 

@@ -40,8 +40,21 @@ def told(results=None, records=RECORDS, levels="8bit", **fields):
     )
     for sentence in found:
         assert re.fullmatch(r"[A-Z].*\.", sentence)  # whole, and on one line
-        assert re.search(r"(hparams|train|data|model)\.\w+", sentence)  # what to set
+        assert re.search(
+            r"(hparams|train|data|model|optimizer)\.\w+", sentence
+        )  # what to set
     return found
+
+
+def test_steps_that_a_guard_skipped_are_counted():
+    def records(*shares):
+        logged = {"train/grad_norm": 1346.5}
+        return [logged | {"step": 1, "train/skipped": share} for share in shares]
+
+    (sentence,) = told(records=records(0.0, 0.5, 1.0), optimizer__skip_norm=1000.0)
+    assert sentence.startswith("Skipped steps: 50% of all")
+    assert "optimizer.skip_norm=1000 (at the end it was 1346)" in sentence
+    assert not told(records=records(0.0, 0.1), optimizer__skip_norm=1000.0)
 
 
 COLLAPSED = {"active_units": 0, "rate": 0.0075, "coverage": 0.77}

@@ -16,12 +16,13 @@ from vae_jax.storage.records import read_json, write_json
 DATASET = Dataset(
     "npz:a.npz", *(Split(np.full((9, 2, 2, 1), i, np.uint8)) for i in range(3))
 )
+DATA = identity.describe(DATASET)
 
 
 def claim(workdir, has_checkpoint=True, **fields):
     """A workdir as a run of that config leaves it."""
     standing = identity.Standing(is_new=True)
-    identity.claim(workdir, small_config(**fields), DATASET, standing)
+    identity.claim(workdir, small_config(**fields), DATA, standing)
     if has_checkpoint:
         (workdir / "checkpoints" / "40").mkdir(parents=True)
     return workdir
@@ -44,8 +45,7 @@ def test_every_field_is_free_or_part_of_the_run(tmp_path):
     workdir = claim(tmp_path / "run")
     flat = build.flatten(small_config().to_dict())
     assert FREE.keys() == {field for field in flat if identity.is_free(field)}
-    data = identity.describe(DATASET)
-    digest = identity.digest(small_config().to_dict(), data)
+    digest = identity.digest(small_config().to_dict(), DATA)
     for field, value in flat.items():
         other = FREE.get(field)
         if other is None:
@@ -57,7 +57,7 @@ def test_every_field_is_free_or_part_of_the_run(tmp_path):
                 tuple: lambda v: (*v, 9),
             }[type(value)](value)
         config = small_config(**{field: other})
-        changed = identity.digest(config.to_dict(), data) != digest
+        changed = identity.digest(config.to_dict(), DATA) != digest
         if field in FREE or field == identity.LENGTH:
             standing = identity.compare(workdir, config)
             assert standing == identity.Standing(False, (field,)), field
@@ -116,7 +116,7 @@ def test_results_are_kept_when_a_run_is_opened_again(tmp_path):
     write_json(workdir / "results.json", {"elbo": -1.0})
     config = small_config(**{"train.num_steps": 80})
     standing = identity.compare(workdir, config)
-    identity.claim(workdir, config, DATASET, standing)
+    identity.claim(workdir, config, DATA, standing)
     assert not (workdir / "results.json").exists()
     assert read_json(workdir / "results.previous.json") == {"elbo": -1.0}
     assert read_json(workdir / "config.json")["train"]["num_steps"] == 80

@@ -132,6 +132,9 @@ TRACED = {
     "hparams.free_nats": "0.5",
     "hparams.free_nats_per_layer": "2",
     "hparams.capacity": "3",
+    "hparams.tc_weight": "5",
+    "hparams.covariance_weight": "10",
+    "hparams.mmd_weight": "100",
     "hparams.code_weight": "0.5",
     "hparams.gradient_weight": "0.5",
     "hparams.commitment_weight": "0.5",
@@ -151,6 +154,9 @@ QUANTIZED = {
 # What a field needs beside it, to be read.
 BESIDE = {
     "hparams.capacity": {"objective.name": "capacity"},
+    "hparams.tc_weight": {"objective.name": "beta_tc"},
+    "hparams.covariance_weight": {"objective.name": "dip_ii"},
+    "hparams.mmd_weight": {"objective.name": "mmd"},
     "hparams.code_weight": REGULARIZED,
     "hparams.gradient_weight": REGULARIZED,
     "hparams.commitment_weight": QUANTIZED,

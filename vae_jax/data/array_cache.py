@@ -13,7 +13,7 @@ import numpy as np
 from vae_jax.data.dataset import Split
 from vae_jax.files import replacing
 
-_FORMAT = "1"  # part of every state: raise it when the meaning of a file changes
+_FORMAT = "2"  # part of every state: raise it when the meaning of a file changes
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +55,9 @@ def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:
                 return None
             return {
                 str(split): Split(
-                    archive[f"{split}_images"], archive.get(f"{split}_labels")
+                    archive[f"{split}_images"],
+                    archive.get(f"{split}_labels"),
+                    factors=archive.get(f"{split}_factors"),
                 )
                 for split in archive["splits"]
             }
@@ -79,9 +81,10 @@ def save(
     """
     arrays = {"state": np.array(state), "splits": np.array(list(splits))}
     for split, content in splits.items():
-        arrays[f"{split}_images"] = content.images
-        if content.labels is not None:
-            arrays[f"{split}_labels"] = content.labels
+        arrays[f"{split}_images"] = np.asarray(content.images)
+        for part in ("labels", "factors"):
+            if (own := getattr(content, part)) is not None:
+                arrays[f"{split}_{part}"] = own
     reasons = []
     for path in paths:
         try:

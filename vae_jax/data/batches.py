@@ -15,6 +15,7 @@ from jax.sharding import Sharding
 
 from vae_jax.data import examples as ex
 from vae_jax.data.dataset import to_unit_floats
+from vae_jax.data.rendered import Images, Render, drawn
 from vae_jax.errors import ConfigError
 from vae_jax.types import Array, Key
 
@@ -117,7 +118,11 @@ def groups_of(examples: ex.Examples, batch_size: int, num_labelled: int) -> list
     return groups
 
 
-def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Preprocess:
+def preprocessor(
+    binarize: Binarize = "none",
+    dequantize: bool = False,
+    render: Render | None = None,
+) -> Preprocess:
     """The function from stored images to model input, inside the compiled step.
 
     Args:
@@ -127,6 +132,8 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
         dequantize: x = (v + u) / 256 with u ~ Uniform[0, 1), so that 8-bit levels get
             a density (Theis et al. 2016, arXiv:1511.01844, section 3.1). Only with
             binarize="none".
+        render: draws the images from their factors, which the examples then have in
+            the place of images, see `Rendering.render`. None: they are images.
 
     Returns:
         A function (examples, key) -> x. The images of the examples are [B, ...], uint8
@@ -135,7 +142,10 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
     """
 
     def preprocess(examples: ex.Examples, key: Key) -> ex.Examples:
-        return ex.with_image(examples, scale(ex.image_of(examples), key))
+        images = ex.image_of(examples)
+        if render is not None:
+            images = drawn(render, images)
+        return ex.with_image(examples, scale(images, key))
 
     def scale(images: Array, key: Key) -> Array:
         scaled = images.astype(jnp.float32)
@@ -153,7 +163,7 @@ def preprocessor(binarize: Binarize = "none", dequantize: bool = False) -> Prepr
     return preprocess
 
 
-def binarization_noise(images: np.ndarray) -> float:
+def binarization_noise(images: Images) -> float:
     """The share of variance in binarised images that comes from the draws.
 
     Of x ~ Bernoulli(v), with v drawn from all pixels, the variance is E[v] (1 - E[v]),

@@ -1,4 +1,4 @@
-"""A data set: images and labels in three splits."""
+"""A data set: images, labels and factors in three splits."""
 
 import dataclasses
 import functools
@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from vae_jax.data.examples import IMAGE, Examples, Inputs, join
+from vae_jax.data.factors import check_factors, listed, sizes_of
 from vae_jax.data.labels import Classes, number_labels, why_not_classes
+from vae_jax.data.rendered import Images, RenderedImages, stored
 from vae_jax.data.spec import DataSpec, Levels
 from vae_jax.errors import DataError, one_line
 
@@ -22,7 +24,9 @@ _NAMES_SHOWN = 8  # classes that a line lists by name
 class Split:
     """Images with what is known of each."""
 
-    images: np.ndarray  # [N, H, W, C], uint8, or float32 in [0, 1]
+    # [N, H, W, C], uint8, or float32 in [0, 1]; a source that draws its images has
+    # `RenderedImages`.
+    images: Images
     labels: np.ndarray | None = None  # [N], whole numbers; negative: unlabelled
     files: np.ndarray | None = None  # [N], str: paths below the folder of a source
     # [N], int: where each image stands in the split of the source that it was taken
@@ -65,6 +69,7 @@ class Dataset:
     # What a source did to the images that a user should know, a phrase each: files that
     # were skipped, parts that were cut off.
     notes: tuple[str, ...] = ()
+    factor_names: tuple[str, ...] | None = None  # of the columns of `Split.factors`
     # Rows of the training images whose label a model is given; None: of all that have
     # one. Measures see all labels.
     labelled: np.ndarray | None = None
@@ -86,7 +91,9 @@ class Dataset:
 
         "binary": uint8, 0 and 255 only; "8bit": any other uint8; "float": float32.
         """
-        images = [split.images for split in self.splits.values()]
+        if isinstance(self.train.images, RenderedImages):
+            return self.train.images.rendering.levels
+        images = [np.asarray(split.images) for split in self.splits.values()]
         if images[0].dtype != np.uint8:
             return "float"
         # A grey test split would be outside the support of a binary likelihood.
@@ -106,6 +113,11 @@ class Dataset:
             }
         )
 
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels as the data have them, ascending, by the number of their class."""
+        return () if self.classes is None else tuple(self.classes.values.tolist())
+
     @functools.cached_property
     def why_no_classes(self) -> str | None:
         """Why the labels are no classes to learn from; None where they are."""
@@ -113,19 +125,40 @@ class Dataset:
             return "no image has a label"
         return why_not_classes(self.classes, len(self.train))
 
+    def check_labelled(self, reader: str) -> None:
+        """Refuses data in which some image has no label.
+
+        Args:
+            reader: what needs a label of each image, for the message.
+
+        Raises:
+            DataError: says how many have none, and in which split.
+        """
+        if self.classes is None or self.why_no_classes:
+            raise DataError(
+                f"{self.name}: {reader} needs the labels of the images, but"
+                f" {self.why_no_classes}"
+            )
+        for split, numbers in self.classes.numbers.items():
+            if missing := int((numbers < 0).sum()):
+                raise DataError(
+                    f"{self.name}: {reader} needs a label of every image, but {missing}"
+                    f" of {len(numbers)} images of the {split} split have none"
+                )
+
     @functools.cached_property
     def spec(self) -> DataSpec:
         """The form of the data, all that a model is built from."""
         num_classes = None
         if self.classes is not None and not self.why_no_classes:
             num_classes = len(self.classes.values)
-        known = [split.factors for split in self.splits.values()]
-        largest = [factors.max(axis=0) for factors in known if factors is not None]
-        sizes = None
-        if largest:
-            sizes = tuple(int(value) + 1 for value in np.max(largest, axis=0))
         return DataSpec(
-            self.image_shape, self.levels, len(self.train), num_classes, sizes
+            self.image_shape,
+            self.levels,
+            len(self.train),
+            num_classes,
+            sizes_of([split.factors for split in self.splits.values()]),
+            self.factor_names,
         )
 
     def examples(self, split: str, inputs: Inputs = IMAGE) -> Examples:
@@ -138,7 +171,8 @@ class Dataset:
         Returns:
             The images [N, H, W, C], or a dict of these and the other parts: "label"
             [N], int32, numbered as in `classes`, -1 for training images that are not
-            among the `labelled`; "factors" [N, F], int32.
+            among the `labelled`; "factors" [N, F], int32. In the place of images that
+            are drawn stand the factors [N, F] that they are drawn from.
 
         Raises:
             DataError: there is no such part.
@@ -147,7 +181,7 @@ class Dataset:
         parts: dict[str, np.ndarray] = {}
         for name in inputs:
             if name == "image":
-                parts[name] = own.images
+                parts[name] = stored(own.images)
             elif name == "label":
                 if self.classes is None or self.why_no_classes:
                     raise DataError(
@@ -169,10 +203,29 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> int:
-        """crc32 of the bytes of the training and test images, in order."""
-        train, test = self.train.images, self.test.images
-        crc = zlib.crc32(np.ascontiguousarray(train).data)
-        return zlib.crc32(np.ascontiguousarray(test).data, crc)
+        """crc32 of the bytes of the training and test images, in order.
+
+        Where they are drawn, of the name of the set and of their factors.
+        """
+        is_drawn = isinstance(self.train.images, RenderedImages)
+        start = zlib.crc32(self.name.encode()) if is_drawn else 0
+        return _crc32(stored(self.train.images), stored(self.test.images), start=start)
+
+    @functools.cached_property
+    def label_fingerprint(self) -> int:
+        """crc32 of the labels of the training and test images, in order; 0: none."""
+        if self.classes is None:
+            return 0
+        values, numbers = self.classes
+        return _crc32(values, numbers["train"], numbers["test"])
+
+
+def _crc32(*arrays: np.ndarray, start: int = 0) -> int:
+    """crc32 of the bytes of some arrays, one after the other."""
+    crc = start
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+    return crc
 
 
 def complete(
@@ -182,6 +235,7 @@ def complete(
     seed: int,
     validation_fraction: float,
     test_fraction: float,
+    factor_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """A Dataset whose missing splits are drawn, without replacement, from train.
 
@@ -195,11 +249,17 @@ def complete(
         validation_fraction: share of the given train split that becomes the validation
             split, where there is none; in (0, 1).
         test_fraction: the same for the test split.
+        factor_names: names of the factors of variation.
 
     Raises:
-        DataError: a split would be empty.
+        DataError: a split would be empty, or factors do not fit the images.
     """
-    _check_factors(name, splits)
+    check_factors(
+        name,
+        {split: own.factors for split, own in splits.items()},
+        {split: len(own) for split, own in splits.items()},
+        factor_names,
+    )
     total = len(splits["train"])
     order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(total)
     drawn, used = {}, 0
@@ -222,30 +282,13 @@ def complete(
     if used:
         drawn["train"] = splits["train"].take(np.sort(order[used:]))
     found = {**splits, **drawn}
-    return Dataset(name, found["train"], found["validation"], found["test"])
-
-
-def _check_factors(name: str, splits: Mapping[str, Split]) -> None:
-    """Refuses factors that are not whole numbers from 0, as many in each split."""
-    known = {split: own.factors for split, own in splits.items()}
-    if all(factors is None for factors in known.values()):
-        return
-    first = known["train"]
-    for split, factors in known.items():
-        rows = len(splits[split])
-        if (
-            factors is None
-            or first is None
-            or factors.ndim != 2
-            or factors.shape != (rows, first.shape[-1])
-            or factors.dtype.kind not in "iu"
-            or factors.min(initial=0) < 0
-        ):
-            found = "none" if factors is None else f"{factors.dtype} {factors.shape}"
-            raise DataError(
-                f"{name}: the factors of {split} are {found}; they must be whole"
-                f" numbers from 0, [{rows}, F], with one F for all splits"
-            )
+    return Dataset(
+        name,
+        found["train"],
+        found["validation"],
+        found["test"],
+        factor_names=factor_names,
+    )
 
 
 def describe(dataset: Dataset) -> str:
@@ -258,7 +301,9 @@ def describe(dataset: Dataset) -> str:
     total = sum(map(len, splits.values()))
     shape = "x".join(map(str, dataset.image_shape))
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
-    line = f"{total:,} images {shape}{_classes(dataset)}: {sizes}"
+    known = _classes(dataset)
+    known += listed(dataset.spec.factor_sizes, dataset.factor_names)
+    line = f"{total:,} images {shape}{known}: {sizes}"
     return one_line("; ".join([f"{dataset.name}: {line}", *dataset.notes]))
 
 
@@ -282,10 +327,11 @@ def counted(count: int, one: str, several: str) -> str:
     return f"{count:,} {one if count == 1 else several}"
 
 
-def to_unit_floats(images: np.ndarray) -> np.ndarray:
+def to_unit_floats(images: Images) -> np.ndarray:
     """Float32 in [0, 1]: v / 255 of uint8, floats as they are."""
-    scale = 255.0 if images.dtype == np.uint8 else 1.0
-    return images.astype(np.float32) / np.float32(scale)
+    pixels = np.asarray(images)
+    scale = 255.0 if pixels.dtype == np.uint8 else 1.0
+    return pixels.astype(np.float32) / np.float32(scale)
 
 
 def binary_to_8bit(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

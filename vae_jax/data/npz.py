@@ -13,16 +13,23 @@ from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
+_NAMES = "factor_names"
 
-def read_splits(path: str) -> dict[str, Split]:
+
+def read_splits(path: str) -> Loaded:
     """The splits of an npz file: `x_train`, and optionally `x_validation`, `x_test`.
 
     Images are [N, H, W] or [N, H, W, C] with C from 1 to 4; uint8, bool, or float in
     [0, 1]. Floats that are all multiples of 1/255 become uint8, which loses nothing;
-    other floats float32. Labels are the whole numbers `y_train`, ..., [N].
+    other floats float32. Labels are the whole numbers `y_train`, ..., [N], factors of
+    variation the whole numbers from 0 `factors_train`, ..., [N, F], and their names the
+    strings `factor_names` [F].
 
     Args:
         path: npz file to read.
+
+    Returns:
+        The splits, with the names of their factors.
 
     Raises:
         DataError: the file is missing or damaged, or an array of a wrong name, shape,
@@ -32,7 +39,8 @@ def read_splits(path: str) -> dict[str, Split]:
     where = f"npz:{path}"
     with _open_npz(file, where) as archive:
         found = archive.files
-        keys = [f"{letter}_{split}" for split in SPLITS for letter in "xy"]
+        keys = [f"{part}_{split}" for split in SPLITS for part in ("x", "y", "factors")]
+        keys.append(_NAMES)
         arrays = {key: np.asarray(archive[key]) for key in keys if key in found}
     if "x_train" not in arrays:
         raise DataError(
@@ -42,8 +50,10 @@ def read_splits(path: str) -> dict[str, Split]:
     for split in SPLITS:
         if f"x_{split}" in arrays:
             images[split] = _check_images(f"{where}: x_{split}", arrays[f"x_{split}"])
-        elif f"y_{split}" in arrays:
-            raise DataError(f"{where}: y_{split} without x_{split}")
+            continue
+        for part in ("y", "factors"):
+            if f"{part}_{split}" in arrays:
+                raise DataError(f"{where}: {part}_{split} without x_{split}")
     for split, x in images.items():
         first = images["train"]
         if x.shape[1:] != first.shape[1:] or x.dtype.kind != first.dtype.kind:
@@ -51,10 +61,15 @@ def read_splits(path: str) -> dict[str, Split]:
                 f"{where}: x_{split} has {x.dtype} images of shape {x.shape[1:]}, but"
                 f" x_train {first.dtype} of {first.shape[1:]}"
             )
-    return {
-        split: Split(x, _check_labels(where, f"y_{split}", arrays, len(x)))
+    splits = {
+        split: Split(
+            x,
+            _check_labels(where, f"y_{split}", arrays, len(x)),
+            factors=arrays.get(f"factors_{split}"),
+        )
         for split, x in _to_bytes_or_float32(images).items()
     }
+    return Loaded(splits, factor_names=_check_names(where, arrays.get(_NAMES)))
 
 
 def read_arrays(file: pathlib.Path) -> np.ndarray:
@@ -79,6 +94,24 @@ def read_arrays(file: pathlib.Path) -> np.ndarray:
         array = np.asarray(archive[names[0]])
     images = {"train": _check_images(f"{file}: {names[0]}", array)}
     return binary_to_8bit(_to_bytes_or_float32(images))["train"]
+
+
+def read_labels(file: pathlib.Path, num: int) -> np.ndarray | None:
+    """The labels `y_test` of an npz file that is not a data set, if it has them.
+
+    Args:
+        file: its path.
+        num: how many images it holds.
+
+    Returns:
+        Whole numbers [num], or None.
+
+    Raises:
+        DataError: they are no labels of so many images.
+    """
+    with _open_npz(file, str(file)) as archive:
+        arrays = {n: np.asarray(archive[n]) for n in archive.files if n == "y_test"}
+    return _check_labels(str(file), "y_test", arrays, num)
 
 
 @contextlib.contextmanager
@@ -167,9 +200,20 @@ def _check_labels(
     return labels.astype(np.int64)
 
 
+def _check_names(where: str, names: np.ndarray | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise DataError(
+            f"{where}: {_NAMES} is {names.dtype} of shape {names.shape}; it must hold"
+            " one string for each factor"
+        )
+    return tuple(map(str, names))
+
+
 def _load(name: str, options: Options) -> Loaded:
     del options
-    return Loaded(read_splits(name.partition(":")[2]))
+    return read_splits(name.partition(":")[2])
 
 
 SOURCE = Source(_load, path="file")

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from vae_jax.data.dataset import Split
 from vae_jax.data.image_files import Size
+from vae_jax.data.rendered import Render
 
 
 class Options(NamedTuple):
@@ -22,6 +23,7 @@ class Loaded(NamedTuple):
     splits: Mapping[str, Split]  # "train", and perhaps "validation" and "test"
     class_names: tuple[str, ...] | None = None  # of the labels 0, 1, ...
     notes: tuple[str, ...] = ()  # see `Dataset.notes`
+    factor_names: tuple[str, ...] | None = None
 
 
 class Source(NamedTuple):
@@ -34,3 +36,5 @@ class Source(NamedTuple):
     # What the path is of in a name like npz:PATH; None where the name is all there is.
     path: Literal["file", "folder"] | None = None
     resizes: bool = False  # whether it takes image_size and grayscale
+    # What draws the images, where they are `RenderedImages`; see `Rendering.render`.
+    render: Render | None = None

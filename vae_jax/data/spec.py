@@ -21,10 +21,15 @@ class DataSpec:
     num_train: int  # training examples
     num_classes: int | None = None  # of the labels, None where they are no classes
     factor_sizes: tuple[int, ...] | None = None  # values of each factor of variation
+    factor_names: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, with lists for tuples."""
+        """The fields by name, with lists for tuples; without names that are not known.
+
+        So it is the same as it was before factors had names.
+        """
         fields = dataclasses.asdict(self)
+        fields = {k: v for k, v in fields.items() if k not in _LATER or v is not None}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
@@ -36,6 +41,8 @@ class DataSpec:
         """
         found: dict[str, Any] = {}
         for field, (is_good, what) in _FIELDS.items():
+            if field not in content and field in _LATER:
+                continue
             if field not in content:
                 raise DataError(
                     f"there is no {field}; another version of vae_jax wrote this file"
@@ -45,6 +52,10 @@ class DataSpec:
                 raise DataError(f"{field} is {value!r}; it must be {what}")
             found[field] = tuple(value) if isinstance(value, list) else value
         return cls(**found)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _is_count(value: Any) -> bool:
@@ -74,4 +85,9 @@ _FIELDS = {
         lambda value: value is None or _are_counts(value),
         "a list of whole numbers above 0, or null",
     ),
+    "factor_names": (
+        lambda value: value is None or _are_names(value),
+        "a list of names, or null",
+    ),
 }
+_LATER = ("factor_names",)  # fields that older files do not have

@@ -27,6 +27,7 @@ from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
 _BATCH = 1024  # reading record by record is several times slower
+_FACTOR = "label_"  # how the names of features begin that are factors of variation
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def read_set(
     data_dir: str | os.PathLike[str] | None = None,
     image_size: Size | None = None,
     grayscale: bool = False,
-) -> dict[str, Split] | None:
+) -> Loaded | None:
     """The splits train, validation and test of a set, as far as it has them.
 
     Args:
@@ -56,8 +57,10 @@ def read_set(
         grayscale: turns colour images grey.
 
     Returns:
-        Splits of uint8 images; labels are the feature `label`, where it is a class.
-        None where there is no set of this name, and TFDS has no recipe for one.
+        Splits of uint8 images. Labels are the feature `label`, where it is a class;
+        factors of variation are the features `label_*` that are classes of more than
+        one value, as those of dsprites, shapes3d and smallnorb. None where there is no
+        set of this name, and TFDS has no recipe for one.
 
     Raises:
         DataError: the set is to be built first, or it is incomplete, damaged, in a
@@ -78,12 +81,14 @@ def read_set(
     caches = [folder / file]
     with contextlib.suppress(OSError):  # no home folder: no cache of the user's
         caches.append(array_cache.user_cache_dir() / unique / file)
+    keys = _factor_features(builder)
+    names = tuple(key.removeprefix(_FACTOR) for key in keys) or None
     for path in caches:
         if cached := array_cache.load(path, state):
-            return cached
+            return Loaded(cached, factor_names=names)
     splits = _decode(name, builder, image_size, grayscale)
     array_cache.save(caches, state, splits)
-    return splits
+    return Loaded(splits, factor_names=names)
 
 
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
@@ -228,6 +233,19 @@ def _image_feature(name: str, features: Any) -> str:
     return key
 
 
+def _factor_features(builder: Any) -> list[str]:
+    """The features that are factors of variation, in the order of the set."""
+    import tensorflow_datasets as tfds
+
+    return [
+        key
+        for key, feature in builder.info.features.items()
+        if key.startswith(_FACTOR)
+        and type(feature) is tfds.features.ClassLabel
+        and feature.num_classes > 1
+    ]
+
+
 def _decode_split(
     builder: Any,
     split: str,
@@ -244,6 +262,8 @@ def _decode_split(
     labeled = "label" in classes
     source = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
     labels = np.empty(len(source), np.int32)
+    factor_keys = _factor_features(builder)
+    factors = np.empty((len(source), len(factor_keys)), np.int32)
     images = np.empty(0)
     for start in range(0, len(source), _BATCH):
         rows = range(start, min(start + _BATCH, len(source)))
@@ -260,19 +280,22 @@ def _decode_split(
             images[row] = image
             if labeled:
                 labels[row] = example["label"]
+            factors[row] = [example[own] for own in factor_keys]
         advance(len(rows))
-    return Split(images, labels if labeled else None)
+    return Split(
+        images,
+        labels if labeled else None,
+        factors=factors if factor_keys else None,
+    )
 
 
 def _load(name: str, options: Options) -> Loaded | None:
-    splits = read_set(name, options.data_dir, options.image_size, options.grayscale)
-    if splits is None:
-        return None
-    if options.image_size is None:
-        return Loaded(splits)
+    loaded = read_set(name, options.data_dir, options.image_size, options.grayscale)
+    if loaded is None or options.image_size is None:
+        return loaded
     height, width = options.image_size
     cut = f"cut to height:width {height}:{width} in the centre, then resized"
-    return Loaded(splits, notes=(cut,))
+    return loaded._replace(notes=(cut,))
 
 
 SOURCE = Source(_load, resizes=True)

@@ -11,9 +11,10 @@ axes are the event. A distribution has
   "class" or "code" (vectors of a codebook, see `quantized`);
 - `has_density`: False for a point mass, whose `log_prob` raises;
 - `normalized`: False where exp(log_prob) does not sum to one, so that nothing can be
-  drawn and values can't be compared with those of another distribution.
+  drawn and values can't be compared with those of another distribution;
+- `is_factorised`: asked of priors, whether the dimensions of a code are independent.
 
-The last three are facts about a class. `BaseDistribution` gives them the usual values,
+The last four are facts about a class. `BaseDistribution` gives them the usual values,
 and a distribution of your own inherits from it. Posteriors also have `variance`
 [B, ...]. More axes in front (the sample axis K, the ensemble axis M) are added with
 `jax.vmap`.
@@ -66,6 +67,7 @@ class BaseDistribution:
     support: ClassVar[str] = "real"
     has_density: ClassVar[bool] = True
     normalized: ClassVar[bool] = True
+    is_factorised: ClassVar[bool] = False
 
 
 def flatten_event(values: Array) -> Array:

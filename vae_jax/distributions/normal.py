@@ -24,6 +24,8 @@ class DiagonalNormal(BaseDistribution):
     mean: Array  # [B, ...]
     log_std: Array  # [B, ...]
 
+    is_factorised: ClassVar[bool] = True
+
     @classmethod
     def standard_like(cls, z: Array) -> "DiagonalNormal":
         """N(0, I) for codes of the shape of z."""

@@ -1,13 +1,9 @@
 """The aggregated posterior q(z) = 1/N sum_n q(z | x_n), with every training code in it.
 
-    rate = E_n KL(q(z | x_n) || p(z)) = I(n; z) + KL(q(z) || p(z))
-
-splits the KL term of the ELBO into what a code tells about its image and how far the
-codes as a whole are from the prior. Source: Hoffman and Johnson 2016, section 2.
+`decomposition` splits the KL term of the ELBO with it.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,12 +13,15 @@ import numpy as np
 from flax import struct
 
 from vae_jax.distributions import LOG_2PI, DiagonalNormal
-from vae_jax.evaluation.chunks import even_rows, map_chunks
+from vae_jax.evaluation.chunks import map_chunks
 from vae_jax.types import Array, Key
 
 
 class PriorOfCodes(Protocol):
-    """What is asked of p(z): a pytree, of as many codes as it was made for."""
+    """What is asked of p(z): a pytree, of as many codes as it was made for.
+
+    One whose dimensions are independent has the attribute `is_factorised`.
+    """
 
     def sample(self, key: Key) -> Array:
         """One draw per row, [B, D]."""
@@ -36,7 +35,8 @@ class PriorOfCodes(Protocol):
 Prior = Callable[[int], PriorOfCodes]  # number of codes -> p(z)
 
 OUTER_MASS = 0.01  # of the prior, outside the region that holds the other 99%
-QUERIES_PER_CHUNK = 50  # 50 x 60,000 densities are 12 MB
+MOST_QUERIES = 50  # at a time
+DENSITIES_PER_CHUNK = 3_000_000  # 12 MB
 
 
 @struct.dataclass
@@ -180,68 +180,47 @@ def mixture_log_density(
     z = mean[rows] + codes.std[rows] * eps
     # From eps: at std = 1e-4 the product has lost every digit of a square of about D.
     own = -0.5 * (eps**2).sum(axis=1) - log_norm[rows]
-    return z + center, own, map_chunks(one_chunk, (z, rows), QUERIES_PER_CHUNK)
+    return (
+        z + center,
+        own,
+        map_chunks(one_chunk, (z, rows), _queries_per_chunk(mean.shape[0])),
+    )
 
 
-@jax.jit
-def _mean_log_ratios(
-    codes: Codes, p: PriorOfCodes, rows: Array, key: Key
-) -> tuple[Array, Array, Array]:
-    """Means of log q(z | x_n), log q(z) and log q(z) without n, each minus log p(z)."""
-    num_codes = codes.mean.shape[0]
-    eps = jax.random.normal(key, (len(rows), codes.mean.shape[1]))
-    z, own, others = mixture_log_density(codes, rows, eps)
-    log_p = p.log_prob(z)
-    log_q = jnp.logaddexp(own, others) - math.log(num_codes)
-    without_own = others - math.log(num_codes - 1)
-    rate, kl, kl_low = ((log - log_p).mean() for log in (own, log_q, without_own))
-    return rate, kl, kl_low
-
-
-def marginal_kl(
-    codes: Codes, prior: Prior, key: Key, num_queries: int = 2000
-) -> dict[str, float | None]:
-    """KL(q(z) || p(z)) and the mutual information I(n; z), each from both sides.
-
-    With z ~ q(z | x_n), the mean of log q(z | x_n) - log 1/N sum_m q(z | x_m) is a
-    lower bound of the information that a code has about an image, and can't pass log N.
-    Without m = n in the sum it is an upper bound, and so is the rate (Poole et al.
-    2019, section 2.2). KL = rate - information turns both around. Where the bounds are
-    far apart, N codes are too few to know q(z).
+def dimension_log_densities(
+    codes: Codes, rows: Array, eps: Array
+) -> tuple[Array, Array]:
+    """The terms of q(z_d) at the z of `mixture_log_density`, for each dimension d.
 
     Args:
-        codes: means and standard deviations of q(z | x) on at least two examples of
-            the training split.
-        prior: p(z).
-        key: random key for the draws.
-        num_queries: Q, how many z.
+        codes: N of them, std > 0.
+        rows: which code each z is drawn from, [Q].
+        eps: standard normal, [Q, D].
 
     Returns:
-        In nats `mutual_information` (the lower bound, as in the literature),
-        `mutual_information_high`, `mutual_information_cap` = log N, `marginal_kl` (the
-        upper bound) and `marginal_kl_low`. All None for a plain autoencoder, whose q(z)
-        has no density.
+        log q(z_d | x_row) and log sum_{n != row} q(z_d | x_n), nats, both [Q, D].
     """
     num_codes = codes.mean.shape[0]
-    if not codes.has_density:
-        return dict.fromkeys(
-            [
-                "mutual_information",
-                "mutual_information_high",
-                "mutual_information_cap",
-                "marginal_kl",
-                "marginal_kl_low",
-            ]
-        )
-    rows = even_rows(num_codes, num_queries)
-    means = _mean_log_ratios(codes, prior(len(rows)), rows, key)
-    rate, kl, without_own = (float(mean) for mean in means)
-    # A divergence is not negative: this is the bound information <= rate.
-    kl_low = min(max(without_own, 0.0), kl)
-    return {
-        "mutual_information": rate - kl,
-        "mutual_information_high": rate - kl_low,
-        "mutual_information_cap": math.log(num_codes),
-        "marginal_kl": kl,
-        "marginal_kl_low": kl_low,
-    }
+    log_norm = jnp.log(codes.std) + 0.5 * LOG_2PI  # [N, D]
+
+    def one_chunk(chunk: tuple[Array, Array]) -> Array:
+        z, own_row = chunk
+        own = jnp.arange(num_codes)[None, :] == own_row[:, None]
+
+        def one_dimension(given: tuple[Array, Array, Array, Array]) -> Array:
+            z_d, mean, std, norm = given
+            standardized = (z_d[:, None] - mean[None, :]) / std[None, :]
+            log_q = -0.5 * standardized**2 - norm[None, :]
+            return jax.nn.logsumexp(jnp.where(own, -jnp.inf, log_q), axis=1)
+
+        given = z.T, codes.mean.T, codes.std.T, log_norm.T
+        return jax.lax.map(one_dimension, given).T
+
+    z = codes.mean[rows] + codes.std[rows] * eps
+    own = -0.5 * eps**2 - log_norm[rows]
+    return own, map_chunks(one_chunk, (z, rows), _queries_per_chunk(num_codes))
+
+
+def _queries_per_chunk(num_codes: int) -> int:
+    """How many z are compared with all codes at a time."""
+    return max(1, min(MOST_QUERIES, DENSITIES_PER_CHUNK // num_codes))

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.data.examples import num_examples, take
+from vae_jax.distributions import Distribution
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.annealing import (
     NUM_PILOTS,
@@ -26,7 +28,7 @@ from vae_jax.evaluation.annealing import (
     forward_chains,
 )
 from vae_jax.evaluation.chunks import Progress, map_rows
-from vae_jax.trained import Trained
+from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Key
 
 ROWS_PER_CHUNK = 200  # decoded at once: a CPU gains nothing from more
@@ -34,7 +36,7 @@ ROWS_PER_CHUNK = 200  # decoded at once: a CPU gains nothing from more
 
 def annealed_likelihood(
     trained: Trained,
-    x: Array,
+    x: Any,
     key: Key,
     annealing: Annealing,
     *,
@@ -45,7 +47,7 @@ def annealed_likelihood(
 
     Args:
         trained: a model with its parameters.
-        x: images as the model sees them, [N, ...].
+        x: examples as the model takes them, [N, ...].
         key: random key for the chains; image i gets `fold_in(key, i)`, so that its
             chains don't depend on the chunks.
         annealing: temperatures, chains, leapfrog steps.
@@ -63,12 +65,12 @@ def annealed_likelihood(
         ConfigError: p(x | z) is no density (`normalized = False`), or batch_size is
             below 1.
     """
-    _check_density(trained)
+    _check_density(trained, trained.given(x))
 
     def batch(rows: np.ndarray) -> Any:
-        return _forward(trained, x[rows], _keys(key, rows), annealing)
+        return _forward(trained, take(x, rows), _keys(key, rows), annealing)
 
-    return _in_batches(batch, len(x), annealing, batch_size, progress)
+    return _in_batches(batch, num_examples(x), annealing, batch_size, progress)
 
 
 def bounds_on_simulated(
@@ -77,6 +79,7 @@ def bounds_on_simulated(
     key: Key,
     annealing: Annealing,
     *,
+    given: Any = None,
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
@@ -92,6 +95,7 @@ def bounds_on_simulated(
         num_images: N, how many to draw.
         key: random key for images and chains, folded with the number of the image.
         annealing: temperatures, chains, leapfrog steps.
+        given: what a conditional model is given for each image, [N].
         batch_size: as in `annealed_likelihood`.
         progress: called with (images done, N) after each batch.
 
@@ -103,10 +107,10 @@ def bounds_on_simulated(
         ConfigError: p(x | z) is no density (`normalized = False`), or num_images or
             batch_size is below 1.
     """
-    _check_density(trained)
+    _check_density(trained, given)
 
     def batch(rows: np.ndarray) -> Any:
-        return _both_ways(trained, _keys(key, rows), annealing)
+        return _both_ways(trained, take(given, rows), _keys(key, rows), annealing)
 
     return _in_batches(batch, num_images, annealing, batch_size, progress)
 
@@ -156,18 +160,23 @@ def log_mean_exp(values: Array) -> Array:
 
 @partial(jax.jit, static_argnames="annealing")
 def _forward(
-    trained: Trained, x: Array, keys: Key, annealing: Annealing
+    trained: Trained, x: Any, keys: Key, annealing: Annealing
 ) -> dict[str, Array]:
     chains = jax.vmap(lambda x, key: forward_chains(trained, x, key, annealing))
     return _summary(chains(x, keys))
 
 
 @partial(jax.jit, static_argnames="annealing")
-def _both_ways(trained: Trained, keys: Key, annealing: Annealing) -> dict[str, Array]:
-    def one_image(key: Key) -> dict[str, Array]:
+def _both_ways(
+    trained: Trained, given: Any, keys: Key, annealing: Annealing
+) -> dict[str, Array]:
+    def one_image(key: Key, given: Any) -> dict[str, Array]:
         z_key, x_key, forward_key, backward_key = jax.random.split(key, 4)
-        codes = trained.prior(1).sample(z_key)
-        x = trained.decode(codes).sample(x_key)[0]
+        one_given = None if given is None else given[None]
+        codes = trained.prior(1, one_given).sample(z_key)
+        x = take(trained.decode(codes, one_given).sample(x_key), 0)
+        if given is not None:
+            x = {**x, trained.conditions_on: given}
         forward = forward_chains(trained, x, forward_key, annealing)
         log_w = backward_chains(
             trained, x, codes, forward["step_sizes"], backward_key, annealing
@@ -181,7 +190,7 @@ def _both_ways(trained: Trained, keys: Key, annealing: Annealing) -> dict[str, A
             "x": x,
         }
 
-    return jax.vmap(one_image)(keys)
+    return jax.vmap(one_image)(keys, given)
 
 
 def _summary(forward: dict[str, Array]) -> dict[str, Array]:
@@ -199,22 +208,30 @@ def _keys(key: Key, rows: np.ndarray) -> Key:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows))
 
 
-def why_not(trained: Trained) -> str | None:
-    """Why log p(x) is not defined: the likelihood changes with x. None if it is."""
-    likelihood = jax.eval_shape(
-        lambda trained: trained.decode(trained.prior(1).sample(jax.random.key(0))),
-        trained,
-    )
+def why_not(trained: Trained, given: Any = None) -> str | None:
+    """Why log p(x) is not defined: the likelihood changes with x. None if it is.
+
+    Args:
+        trained: a model with its parameters.
+        given: what a conditional model is given, [N].
+    """
+    num = 1 if given is None else len(given)
+
+    def sample(trained: Trained, given: Any) -> Distribution:
+        return trained.sample(jax.random.key(0), num, given)
+
+    likelihood = jax.eval_shape(sample, trained, given)
     if likelihood.normalized:
         return None
+    name = type(image_likelihood(likelihood)).__name__
     return (
-        f"p(x | z) is a {type(likelihood).__name__}, which is not normalised, so"
+        f"p(x | z) is a {name}, which is not normalised, so"
         " log p(x) is not defined: train with another scale than 'optimal'"
     )
 
 
-def _check_density(trained: Trained) -> None:
-    if reason := why_not(trained):
+def _check_density(trained: Trained, given: Any) -> None:
+    if reason := why_not(trained, given):
         raise ConfigError(reason)
 
 

@@ -71,17 +71,20 @@ class Annealing:
 class CodeSpace:
     """The codes of all layers side by side: p(z) p(x | z) of one image on arrays."""
 
-    def __init__(self, trained: Trained, x: Array, rows: int) -> None:
+    def __init__(self, trained: Trained, x: Any, rows: int) -> None:
         """Computes what does not change from one transition to the next.
 
         Args:
             trained: a model with its parameters.
-            x: one image, [...].
+            x: one example, [...], as the model takes it but without an axis B.
             rows: number of chains C.
         """
         self._trained = trained
-        self._prior = trained.prior(rows)
-        self._x = jnp.broadcast_to(x, (rows, *x.shape))
+        self._x = jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape)), x
+        )
+        self._given = trained.given(self._x)
+        self._prior = trained.prior(rows, self._given)
         codes = jax.eval_shape(self._prior.sample, jax.random.key(0))
         self._shapes = joined.shapes_of(codes)
 
@@ -96,17 +99,17 @@ class CodeSpace:
     def log_lik(self, z: Array) -> Array:
         """log p(x | z), nats, [C]."""
         codes = joined.split(z, self._shapes)
-        return self._trained.decode(codes).log_prob(self._x)
+        return self._trained.decode(codes, self._given).log_prob(self._x)
 
 
 def forward_chains(
-    trained: Trained, x: Array, key: Key, annealing: Annealing
+    trained: Trained, x: Any, key: Key, annealing: Annealing
 ) -> dict[str, Array]:
     """Anneals the chains of one image from the prior to the posterior.
 
     Args:
         trained: a model with its parameters: p(z) and p(x | z).
-        x: one image, [...].
+        x: one example, [...].
         key: random key for the chains.
         annealing: T temperatures, C chains.
 
@@ -142,7 +145,7 @@ def forward_chains(
 
 def backward_chains(
     trained: Trained,
-    x: Array,
+    x: Any,
     codes: Codes,
     step_sizes: Array,
     key: Key,
@@ -152,7 +155,7 @@ def backward_chains(
 
     Args:
         trained: a model with its parameters: p(z) and p(x | z).
-        x: one image, [...].
+        x: one example, [...].
         codes: a draw of p(z | x), [1, ...] per layer, where all chains start.
         step_sizes: the step sizes that `forward_chains` found on this image, [T].
         key: random key for the chains.

@@ -38,6 +38,10 @@ class Split:
         """Some examples, or all, as the model takes them, [n, ...]."""
         return self.draw(self.rows if rows is None else self.rows[rows])
 
+    def images(self, rows: np.ndarray | None = None) -> Any:
+        """The images of some examples, or of all, as the model sees them, [n, ...]."""
+        return image_of(self.x(rows))
+
     def some(self, count: int) -> "Split":
         """At most `count` of its examples, evenly spread over the split."""
         kept = even_rows(len(self), count)
@@ -57,6 +61,9 @@ class Data:
 
     classifier_key: Key | None = None
     """Random key for the training of that classifier."""
+
+    labels: tuple[int, ...] = ()
+    """The labels as the data have them, by the number of their class."""
 
     dequantized: bool = False
     """Whether x is (v + u) / 256 with v an 8-bit level and noise u in [0, 1)."""
@@ -88,9 +95,9 @@ class Data:
         heldout_rows = np.flatnonzero(heldout >= 0)
         assert self.classifier_key is not None
         return fit_classifier(
-            image_of(self.train.x(rows)),
+            self.train.images(rows),
             train[rows],
-            image_of(self.heldout.x(heldout_rows)),
+            self.heldout.images(heldout_rows),
             heldout[heldout_rows],
             self.classifier_key,
             num_classes=self.num_classes,

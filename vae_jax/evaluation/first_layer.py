@@ -1,12 +1,14 @@
 """The latent layer next to the data, of a model with one layer or several.
 
 What is written about codes as points of a space (continuity, the aggregated posterior)
-is of this layer. Here its codes are rows [n, D], whatever their shape in the model. Of
-a model that decodes the codes of all layers (`decodes_all_layers`), a row holds all of
-them, side by side.
+is of this layer. Here its codes are rows [n, D], whatever their shape in the model. A
+row holds all that the decoder needs, side by side: the codes of all layers, where a
+model decodes them all (`decodes_all_layers`), and at its end the label, where a model
+is given one (`conditions_on`).
 """
 
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,11 +25,11 @@ from vae_jax.distributions import (
     Quantized,
 )
 from vae_jax.evaluation.aggregate import Codes
-from vae_jax.evaluation.chunks import map_rows
+from vae_jax.evaluation.chunks import even_rows, map_rows
 from vae_jax.evaluation.data import Split
 from vae_jax.evaluation.joined import Shapes, join, shapes_of, split
 from vae_jax.outputs import Latent, flat_moments
-from vae_jax.trained import Trained
+from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Key, stream
 
 CODES_PER_CHUNK = 1000
@@ -43,7 +45,7 @@ class FirstLayer:
     shapes: Shapes = struct.field(pytree_node=False)  # of the codes in a row
     supports: tuple[str, ...] = struct.field(pytree_node=False)  # likewise
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
-    is_joined: bool = struct.field(pytree_node=False)  # whether a row has several
+    takes_images: bool = struct.field(pytree_node=False)  # whether x is no dict
 
     @classmethod
     def of(cls, trained: Trained, x: Any) -> "FirstLayer":
@@ -57,14 +59,24 @@ class FirstLayer:
             shapes_of([latent.z for latent in read]),
             tuple(latent.posterior.support for latent in read),
             is_only=len(read) == len(latents),
-            is_joined=len(read) > 1,
+            takes_images=not isinstance(x, Mapping),
         )
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether a row holds more than one code: several layers', or a label."""
+        return len(self.shapes) > 1 or self.is_conditional
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the last number of a row is what the decoder is given."""
+        return self.trained.conditions_on is not None
 
     @property
     def is_normal(self) -> bool:
         """Whether q(z1 | x) is a diagonal normal, or a point: one without variance.
 
-        Several layers together are neither.
+        Several layers together are neither, nor is a code with a label.
         """
         is_normal = issubclass(self.posterior, DiagonalNormal | Deterministic)
         return is_normal and not self.is_joined
@@ -76,12 +88,12 @@ class FirstLayer:
 
     @property
     def decode(self) -> Partial:
-        """Rows [B, D] -> p(x | z), for other compiled functions."""
+        """Rows [B, D] -> p(image | z), for other compiled functions."""
         return Partial(_decode, self)
 
     @property
     def moments(self) -> Partial:
-        """x -> mean and variance of q(z1 | x), both [B, D].
+        """x -> mean and variance of q(z1 | x), both [B, D], without a label.
 
         Of joined layers those of each one, given a draw of the layers above.
         """
@@ -95,15 +107,38 @@ class FirstLayer:
         """
         return Partial(_points, self)
 
-    def prior(self, num: int) -> "FirstPrior":
-        """p(z1) of `num` rows."""
-        return FirstPrior(self, num)
+    def given_as_in(self, split: Split, num: int) -> Any:
+        """What draws of a conditional model are given, as often as in the data.
+
+        With the labels of examples that are evenly spread over a split, draws of
+        p(x | label) are draws of p(x).
+
+        Args:
+            split: a split of the data.
+            num: how many draws.
+
+        Returns:
+            Labels [num]; None for an unconditional model.
+        """
+        if not self.is_conditional:
+            return None
+        given = self.trained.given(split.x(even_rows(len(split), num)))
+        return jnp.resize(given, (num,))
+
+    def prior(self, num: int, given: Any = None) -> "FirstPrior":
+        """p(z1) of `num` rows.
+
+        Args:
+            num: number of rows.
+            given: what a conditional model is given, [num].
+        """
+        return FirstPrior(self, num, given)
 
     def codes(self, split: Split, key: Key) -> Codes:
         """What q(z1) of a split is made of, [N, D].
 
         Posterior means and standard deviations where q(z1 | x) is normal; of another
-        posterior one draw for each example, of joined layers for some of them.
+        posterior one draw for each example, of joined rows for some of them.
 
         Args:
             split: a split of the data.
@@ -145,6 +180,12 @@ class FirstPrior:
 
     layer: FirstLayer
     num: int = struct.field(pytree_node=False)
+    given: Any = None
+
+    @property
+    def is_factorised(self) -> bool:
+        """Whether the dimensions are independent, as those of a diagonal normal."""
+        return getattr(self.layer.trained.prior(1), "is_factorised", False)
 
     def sample(self, key: Key) -> Array:
         """One draw per row, [num, D]; of the layers above, too, in a hierarchy."""
@@ -152,8 +193,8 @@ class FirstPrior:
 
     def log_prob(self, x: Array) -> Array:
         """Nats, [num]; only where there is no layer above."""
-        codes = split(x, self.layer.shapes)
-        return self.layer.trained.prior(self.num).log_prob(codes)
+        codes, given = _parts(self.layer, x)
+        return self.layer.trained.prior(self.num, given).log_prob(codes)
 
 
 _LAST = threading.local()  # members of a grid are measured side by side
@@ -174,16 +215,29 @@ def train_codes(layer: FirstLayer, train: Split, key: Key) -> Codes:
     return last[2]
 
 
+def _row(layer: FirstLayer, codes: Sequence[Array], given: Any) -> Array:
+    """The codes that are read, and the label, side by side, [B, D]."""
+    return join([*codes, given] if layer.is_conditional else codes)
+
+
+def _parts(layer: FirstLayer, row: Array) -> tuple[tuple[Array, ...], Any]:
+    """The inverse: codes, and what the decoder is given with them."""
+    if not layer.is_conditional:
+        return split(row, layer.shapes), None
+    *codes, given = split(row, (*layer.shapes, ()))
+    return tuple(codes), given.astype(jnp.int32)
+
+
 @jax.jit
 def _decode(layer: FirstLayer, z: Array) -> Distribution:
-    return layer.trained.decode(split(z, layer.shapes))
+    return image_likelihood(layer.trained.decode(*_parts(layer, z)))
 
 
 @jax.jit
 def _sample(prior: FirstPrior, key: Key) -> Array:
-    layer = prior.layer
-    codes = layer.trained.prior(prior.num).sample(key)
-    return join(codes[: len(layer.shapes)])
+    layer, given = prior.layer, prior.given
+    codes = layer.trained.prior(prior.num, given).sample(key)
+    return _row(layer, codes[: len(layer.shapes)], given)
 
 
 def _same_key() -> Key:
@@ -211,9 +265,12 @@ def _mean_and_std(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
 
 @jax.jit
 def _points(layer: FirstLayer, x: Any) -> Array:
-    return _draw(layer, x, _same_key()) if layer.is_joined else _moments(layer, x)[0]
+    if len(layer.shapes) > 1:
+        return _draw(layer, x, _same_key())
+    return _row(layer, [_moments(layer, x)[0]], layer.trained.given(x))
 
 
 @jax.jit
 def _draw(layer: FirstLayer, x: Any, key: Key) -> Array:
-    return join([latent.z for latent in _latents(layer, x, key)])
+    codes = [latent.z for latent in _latents(layer, x, key)]
+    return _row(layer, codes, layer.trained.given(x))

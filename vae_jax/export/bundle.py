@@ -8,7 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from vae_jax.distributions import LOG_STD_BOUND, DiagonalNormal, NormalMixture
+from vae_jax.data.examples import IMAGE, inputs
+from vae_jax.distributions import (
+    LOG_STD_BOUND,
+    DiagonalNormal,
+    NormalMixture,
+    Quantized,
+    UniformCodes,
+)
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
 from vae_jax.files import writing
@@ -31,6 +38,8 @@ MEANINGS: Mapping[str, str] = {
     "loc": "location; of the mixture: per component, on the last axis",
     "mixture_logits": "logits of the components' weights, on the last axis",
     "coefficients": "shift of a channel's location by the channels before it",
+    "code": "vectors of the codebook, one at each site; an input of the decoder",
+    "index": "which vector of the codebook it is, at each site",
 }
 LOAD: Mapping[str, str] = {
     "stablehlo": (
@@ -49,11 +58,21 @@ PREPROCESSING: Mapping[str, str] = {
     "threshold": "x = 1 where v / 255 > 0.5, else 0, for stored bytes v",
     "dynamic": "x is drawn from Bernoulli(v / 255) for stored bytes v, at each visit",
 }
+DRAWS: Mapping[str, str] = {
+    "normal_mixture": (
+        "c ~ Categorical(exp(log_weights)), z = mean[c] + exp(log_std[c]) * eps with"
+        " eps ~ N(0, I)"
+    ),
+    "uniform": (
+        "z = codebook[c] with c drawn uniformly from 0, ..., C - 1 for each row and"
+        " site, [batch, *code_shape]"
+    ),
+}
 DEQUANTIZED = "x = (v + u) / 256 for stored bytes v, with u drawn from Uniform[0, 1)"
 
 
 def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
-    """Writes encoder, decoder, their description and, if it has parameters, the prior.
+    """Writes encoder, decoder, their description and, if it has arrays, the prior.
 
     Args:
         run: a trained run with one latent layer.
@@ -72,20 +91,20 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
     check_model(run)
     check_out(out)
     encoder, decoder = functions(run)
-    latent_dim = run.config.model.latent_dim
+    code_shape = list(_latents(run)[0].z.shape[1:])
     suffix = f".{file_format}"
     files = {
         f"encoder{suffix}": formats.to_bytes(
             encoder, file_format, "x", run.spec.image_shape
         ),
-        f"decoder{suffix}": formats.to_bytes(decoder, file_format, "z", [latent_dim]),
+        f"decoder{suffix}": formats.to_bytes(decoder, file_format, "z", code_shape),
     }
     prior = prior_arrays(run)
     description = {
         "format": file_format,
         "load": LOAD[file_format],
         "step": run.step,
-        "latent_dim": latent_dim,
+        "code_shape": code_shape,
         "encoder": {"file": f"encoder{suffix}", **describe_encoder(run)},
         "decoder": {"file": f"decoder{suffix}", **describe_decoder(run)},
         "prior": describe_prior(run, prior),
@@ -108,6 +127,11 @@ def check_model(run: Run) -> None:
     Raises:
         ConfigError: says which part can't be exported.
     """
+    if inputs(run.model) != IMAGE:
+        raise ConfigError(
+            f"{run.workdir}: only models of images alone can be exported, and this one"
+            f" is given {' and '.join(inputs(run.model))}"
+        )
     latents = _latents(run)
     if len(latents) > 1:
         raise ConfigError(
@@ -124,13 +148,14 @@ def check_model(run: Run) -> None:
     if unknown:
         raise ConfigError(
             f"model.posterior={run.config.model.posterior}: only diagonal_normal and"
-            " deterministic posteriors can be exported, as others have no mean and"
-            " log_std"
+            " deterministic posteriors and discrete codes can be exported, as others"
+            " have no mean and log_std"
         )
-    if not isinstance(prior, DiagonalNormal | NormalMixture):
+    if not isinstance(prior, DiagonalNormal | NormalMixture | UniformCodes):
         raise ConfigError(
-            f"model.prior={run.config.model.prior}: only normal priors and mixtures of"
-            f" normals can be exported, not a {type(prior).__name__}"
+            f"model.prior={run.config.model.prior}: only normal priors, mixtures of"
+            " normals and uniform codes can be exported, not a"
+            f" {type(prior).__name__}"
         )
 
 
@@ -147,7 +172,7 @@ def check_out(out: pathlib.Path) -> None:
 
 
 def functions(run: Run) -> tuple[formats.Function, formats.Function]:
-    """x [B, H, W, C] -> parameters of q(z | x), and z [B, D] -> those of p(x | z)."""
+    """x [B, H, W, C] -> parameters of q(z | x), and z [B, ...] -> those of p(x | z)."""
     trained = run.trained
 
     def encoder(x: Array) -> Mapping[str, Array]:
@@ -163,7 +188,9 @@ def functions(run: Run) -> tuple[formats.Function, formats.Function]:
 
 
 def parameters(distribution: Any) -> dict[str, Array]:
-    """The fields of a distribution, by name."""
+    """The fields of a distribution, by name; of discrete codes what tells them."""
+    if isinstance(distribution, Quantized):
+        return {"code": distribution.mean, "index": distribution.index}
     return {
         field.name: getattr(distribution, field.name)
         for field in dataclasses.fields(distribution)
@@ -184,7 +211,7 @@ def describe_encoder(run: Run) -> dict[str, Any]:
 
 def describe_decoder(run: Run) -> dict[str, Any]:
     """Input and outputs of the decoder, for the JSON file."""
-    z = jax.ShapeDtypeStruct((1, run.config.model.latent_dim), np.float32)
+    z = jax.ShapeDtypeStruct(_latents(run)[0].z.shape, np.float32)
     likelihood = jax.eval_shape(run.trained.decode, z)
     mean = jax.eval_shape(lambda z: run.trained.decode(z).mean, z)
     return {
@@ -202,29 +229,34 @@ def describe_prior(run: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]
     if run.config.model.posterior == "deterministic":
         return {"name": "none", "draw": "an autoencoder has no prior to draw from"}
     if not arrays:
-        return {"name": "standard_normal", "draw": "z ~ N(0, I), [batch, latent_dim]"}
+        return {"name": "standard_normal", "draw": "z ~ N(0, I), [batch, *code_shape]"}
+    name = "uniform" if "codebook" in arrays else "normal_mixture"
     return {
-        "name": "normal_mixture",
+        "name": name,
         "file": PRIOR,
         "arrays": {name: list(value.shape) for name, value in arrays.items()},
-        "draw": (
-            "c ~ Categorical(exp(log_weights)), z = mean[c] + exp(log_std[c]) * eps"
-            " with eps ~ N(0, I)"
-        ),
+        "draw": DRAWS[name],
     }
 
 
 def prior_arrays(run: Run) -> dict[str, np.ndarray]:
-    """Parameters of a mixture prior, [C] and [C, D]; none for the standard normal."""
-    prior = run.trained.prior(1)
-    mixture = prior.top if isinstance(prior, LayeredPrior) else None
-    if not isinstance(mixture, NormalMixture):
+    """What a prior is made of; nothing for the standard normal.
+
+    A mixture's parameters, [C] and [C, D], or the codebook [C, d] of discrete codes.
+    """
+    prior = _latents(run)[0].prior
+    if not isinstance(prior, NormalMixture | UniformCodes):
         return {}
+    layered = run.trained.prior(1)
+    assert isinstance(layered, LayeredPrior)
+    top: Any = layered.top
+    if isinstance(prior, UniformCodes):
+        return {"codebook": jax.device_get(top.codebook)}
     return jax.device_get(
         {
-            "log_weights": mixture.log_weights,
-            "mean": mixture.component_mean,
-            "log_std": mixture.component_log_std,
+            "log_weights": top.log_weights,
+            "mean": top.component_mean,
+            "log_std": top.component_log_std,
         }
     )
 

@@ -6,15 +6,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from vae_jax.models.conditional import vae
 from vae_jax.models.hierarchical import hierarchical_vae
 from vae_jax.models.ladder import ladder_vae
 from vae_jax.models.m2 import m2
 from vae_jax.models.rae import RAE
 from vae_jax.models.top_down import TopDownVAE
-from vae_jax.models.vae import VAE
 
 BY_NAME: dict[str, Callable[..., Any]] = {
-    "vae": VAE,
+    "vae": vae,
     "hierarchical": hierarchical_vae,
     "ladder": ladder_vae,
     "rae": RAE,

@@ -49,8 +49,10 @@ class Model(Protocol):
 
     Training needs `__call__(x, key)` only. The other methods are what evaluation,
     pictures and programs use. `given` is what a conditional model conditions on; None
-    elsewhere. A model whose `decode` needs the codes of all its layers, rather than z1
-    alone, says so by a class attribute `decodes_all_layers = True`.
+    elsewhere. Such a model names the part of x that this is by a class attribute, as in
+    `conditions_on = "label"`, and `given` is then an array of labels [B]. A model whose
+    `decode` needs the codes of all its layers, rather than z1 alone, says so by
+    `decodes_all_layers = True`.
     """
 
     def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
@@ -88,6 +90,11 @@ class LayeredPrior:
     def calls_model(self) -> bool:
         """False for one layer."""
         return bool(self.below)
+
+    @property
+    def is_factorised(self) -> bool:
+        """Whether the dimensions of all codes are independent."""
+        return not self.below and getattr(self.top, "is_factorised", False)
 
     def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
         """One draw per row, z1 first; see `JointPrior`."""

@@ -9,9 +9,13 @@ from collections.abc import Callable
 from vae_jax.objectives import (
     bounds,
     elbo,
+    factor,
+    mmd,
+    moments,
     quantized,
     regularized,
     semi_supervised,
+    total_correlation,
 )
 from vae_jax.objectives.base import Objective, objective
 
@@ -30,6 +34,11 @@ BY_NAME: dict[str, Callable[..., Objective]] = {
     "piwae": bounds.piwae,
     "ciwae": bounds.ciwae,
     "renyi": bounds.renyi,
+    "beta_tc": lambda: total_correlation.beta_tc,
+    "factor": factor.factor,
+    "dip_i": moments.dip_i,
+    "dip_ii": moments.dip_ii,
+    "mmd": lambda: mmd.mmd,
     "regularized": lambda: regularized.regularized,
     "quantized": quantized.quantized,
     "semi_supervised": lambda: semi_supervised.semi_supervised,

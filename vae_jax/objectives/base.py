@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 from vae_jax.types import Array, Hparams, Key, Metrics, Params
 
@@ -46,6 +47,13 @@ class Objective(NamedTuple):
     needs_posterior: type = object
     """The class of distributions that q(z | x) must be of."""
 
+    min_batch_size: int = 1
+    """The fewest examples of a batch: more than one where it compares them."""
+
+    optimizer: optax.GradientTransformation | None = None
+    """The optimiser of the objective's own parameters, learning rate included; None:
+    the trainer's optimiser changes them together with those of the model."""
+
     def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
 
@@ -61,36 +69,23 @@ class Objective(NamedTuple):
         return self.apply({}, output, x, hparams, no_key)
 
 
-def objective(
-    loss: Loss,
-    *,
-    needs_density: bool = False,
-    splits_encoder: bool = False,
-    hparams: tuple[str, ...] | None = None,
-    scheduled: str = "kl_weight",
-    one_layer: bool = False,
-    needs_extras: tuple[str, ...] = (),
-    needs_posterior: type = object,
-) -> Objective:
+def no_params(key: Key, output: Any) -> Params:
+    """The `init` of an objective without parameters of its own."""
+    del key, output
+    return {}
+
+
+def objective(loss: Loss, **facts: Any) -> Objective:
     """An objective made of a plain function.
 
     Args:
         loss: (output, x, hparams) -> (loss, metrics).
-        needs_density: see `Objective`.
-        splits_encoder: see `Objective`.
-        hparams: see `Objective`.
-        scheduled: see `Objective`.
-        one_layer: see `Objective`.
-        needs_extras: see `Objective`.
-        needs_posterior: see `Objective`.
+        **facts: what `Objective` declares beside its two functions, such as
+            `needs_density=True`.
 
     Returns:
         The objective, without parameters of its own.
     """
-
-    def init(key: Key, output: Any) -> Params:
-        del key, output
-        return {}
 
     def apply(
         params: Params, output: Any, x: Any, hparams: Hparams, key: Key
@@ -98,8 +93,7 @@ def objective(
         del params, key
         return loss(output, x, hparams)
 
-    facts = needs_density, splits_encoder, hparams, scheduled, one_layer
-    return Objective(init, apply, *facts, needs_extras, needs_posterior)
+    return Objective(no_params, apply, **facts)
 
 
 def with_gradient_of(loss: Array, surrogate: Array) -> Array:

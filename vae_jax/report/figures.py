@@ -38,7 +38,9 @@ def draw_all(
         folder / "reconstructions.png",
         seen=space.seen[:SHOWN],
     )
-    plots.samples(space.decode(space.prior_codes), folder / "samples.png")
+    plots.samples(
+        space.decode(space.prior_codes), folder / "samples.png", space.prior_labels
+    )
     if space.is_continuous:
         _draw_between(space, folder)
     if space.layer_kl is not None and len(space.layer_kl) > 1:
@@ -48,7 +50,7 @@ def draw_all(
     points, names = space.codes, ("z[0]", "z[1]")
     if not space.is_continuous or space.codes.shape[1] != 2:
         points = principal_plane(space.codes)
-        is_top = space.codes.shape[1] != space.shown.shape[1]
+        is_top = space.codes.shape[1] != space.shown_size
         of = f" of z{max(space.layers)}" if is_top else ""
         names = (f"first component{of}", f"second component{of}")
     latent_plots.latent_map(
@@ -63,10 +65,9 @@ def draw_all(
 
 def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
     """What lies between codes and along their dimensions."""
-    shown = space.shown
-    pairs = min(ROWS, len(shown) // 2)
+    pairs = min(ROWS, len(space.shown) // 2)
     if pairs:  # a single image has no other to go to
-        lines = np.linspace(shown[:pairs], shown[pairs : 2 * pairs], STEPS, axis=1)
+        lines = space.lines(pairs, STEPS)
         latent_plots.interpolations(
             space.decode_grid(lines), folder / "interpolations.png"
         )
@@ -81,7 +82,7 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
 
 def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     """Walks along the busiest dimensions from the code of the first image."""
-    if space.kl is not None and len(space.kl) == space.shown.shape[1]:
+    if space.kl is not None and len(space.kl) == space.shown_size:
         busyness = space.kl
     else:
         busyness = space.codes.std(axis=0)

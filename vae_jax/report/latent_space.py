@@ -1,7 +1,7 @@
 """A latent space of a trained model, as far as pictures need it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ class LatentSpace:
     """Codes of a test split, and a decoder."""
 
     codes: np.ndarray  # means of q(z | x), [N, D]; of the top layer, where z is of all
-    shown: np.ndarray  # codes of `images`, [m, D]
+    shown: np.ndarray  # codes of `images`, [m, D], as `decode` takes them
     kl: np.ndarray | None  # mean KL by dimension, nats, [D]; None for an autoencoder
     layer_kl: np.ndarray | None  # its sums of each layer, next to the data first, [L]
     prior_codes: np.ndarray  # draws from p(z), [n, D]
@@ -25,6 +25,22 @@ class LatentSpace:
     # layers above it, [T, H, W, C]. Empty for a model with one layer.
     layers: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
     has_standard_prior: bool = True  # whether `codes` have N(0, I) for their prior
+    num_held: int = 0  # numbers at the end of a row that are no code: 1 for a label
+    prior_labels: Sequence[int] | None = None  # of a conditional model's draws, [n]
+
+    @property
+    def shown_size(self) -> int:
+        """How many numbers of a row of `shown` are of codes."""
+        return self.shown.shape[1] - self.num_held
+
+    def lines(self, num: int, steps: int) -> np.ndarray:
+        """Rows from the codes of `num` images to those of as many others.
+
+        What is no code stays that of the first image: [num, steps, D].
+        """
+        start, end = self.shown[:num].copy(), self.shown[num : 2 * num].copy()
+        end[:, self.shown_size :] = start[:, self.shown_size :]
+        return np.linspace(start, end, steps, axis=1)
 
     def decode_grid(self, z: np.ndarray) -> np.ndarray:
         """Decodes [R, T, D] to [R, T, H, W, C]."""

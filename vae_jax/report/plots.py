@@ -59,15 +59,39 @@ def reconstructions(
     style.draw_images(alternating, columns, path, title, y_ticks=names)
 
 
-def samples(images: np.ndarray, path: PathLike) -> None:
-    """Draws decoded draws from the prior, [N, H, W, C], as a square.
+def samples(
+    images: np.ndarray, path: PathLike, labels: Sequence[int] | None = None
+) -> None:
+    """Draws decoded draws from the prior as a square, or a row for each label.
+
+    Args:
+        images: [N, H, W, C], values in [0, 1]; others are clipped.
+        path: the PNG file to write.
+        labels: the label that each image was drawn for, [N]; None of a model without.
 
     Raises:
         DataError: not images.
     """
     images = check_images(images, "NHWC")
+    title = "Samples from the prior"
     columns = int(np.ceil(np.sqrt(len(images))))
-    style.draw_images(images, columns, path, "Samples from the prior")
+    if labels is None:
+        style.draw_images(images, columns, path, title)
+        return
+    names = list(dict.fromkeys(labels))
+    if len(names) == 1:
+        style.draw_images(images, columns, path, f"{title}, label {names[0]}")
+        return
+    rows = [images[np.asarray(labels) == name] for name in names]
+    columns = max(map(len, rows))
+    filled = [
+        np.pad(row, ((0, columns - len(row)), *[(0, 0)] * 3), constant_values=1.0)
+        for row in rows
+    ]
+    ticks = {row: str(name) for row, name in enumerate(names)}
+    style.draw_images(
+        np.concatenate(filled), columns, path, f"{title}, by label", y_ticks=ticks
+    )
 
 
 def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> None:

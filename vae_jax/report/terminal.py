@@ -79,14 +79,17 @@ def _table(title: str, shown: Sequence[Quantity], results: Mapping[str, Any]) ->
 
 def _value(quantity: Quantity, results: Mapping[str, Any]) -> str:
     """A number with its error, or an interval with what it cannot pass."""
-    by_line = {name: results[key] for key, name in quantity.lines.items()}
+
+    def number(key: str) -> str:
+        text, error = few_digits(results[key]), results.get(quantity.error)
+        is_first = key == quantity.name and error is not None
+        return f"{text} ± {few_digits(error, 2)}" if is_first else text
+
+    by_line = {name: key for key, name in quantity.lines.items()}
     if LOWER in by_line and UPPER in by_line:
-        bounds = [by_line.pop(LOWER), by_line.pop(UPPER)]
+        bounds = [results[by_line.pop(name)] for name in (LOWER, UPPER)]
         if None in bounds:
             return MISSING
-        rest = "".join(f" ({name} {few_digits(v)})" for name, v in by_line.items())
-        return " to ".join(map(few_digits, bounds)) + rest
-    text = few_digits(results[quantity.name])
-    if (error := results.get(quantity.error)) is not None:
-        text += f" ± {few_digits(error, 2)}"
-    return text
+        rest = [f" ({name} {number(key)})" for name, key in by_line.items()]
+        return " to ".join(map(few_digits, bounds)) + "".join(rest)
+    return number(quantity.name)

@@ -22,6 +22,7 @@ LITTLE_RATE = 1.0
 # 0.1 of it, small sets (4,000 digits of 28x28) that still improve at up to 0.35.
 LARGE_GAP = 0.5
 STANDARD_ERRORS = 3  # a gap below is chance
+MANY_SKIPPED = 0.1  # share of steps that changed nothing
 
 
 def diagnose_run(workdir: pathlib.Path) -> list[str]:
@@ -67,12 +68,14 @@ def diagnose(
     Returns:
         At most one sentence about each of: a code that the decoder ignores (posterior
         collapse) or that nothing ties to the prior (weight 0); a validation ELBO far
-        below that of training (overfitting); an NLL that is a density of 8-bit levels.
+        below that of training (overfitting); steps that were skipped for their large
+        gradients; an NLL that is a density of 8-bit levels.
     """
     found = [
         _collapsed(config, results),
         _without_prior(config, results),
         _overfitted(results, records),
+        _skipped(config, records),
         _density_of_levels(config, levels, results),
     ]
     return [sentence for sentence in found if sentence]
@@ -159,6 +162,25 @@ def _overfitted(
         f" that of training, {train:.4g}, which is much beside the {rate:.3g} nats that"
         f" a code tells about its image; it was best, {best:.4g}, at step {step}: try"
         " train.patience, a smaller network, or more images."
+    )
+
+
+def _skipped(
+    config: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """A guard that stops every step stops all training: the gradient can't shrink."""
+    found = [record for record in records if "train/skipped" in record]
+    if not found:
+        return None
+    share = sum(record["train/skipped"] for record in found) / len(found)
+    if share <= MANY_SKIPPED:
+        return None
+    norm = config["optimizer.skip_norm"]
+    return (
+        f"Skipped steps: {share:.0%} of all changed nothing, because the norm of their"
+        f" gradient was above optimizer.skip_norm={norm:g} (at the end it was"
+        f" {found[-1]['train/grad_norm']:.4g}); set it to many times the usual norm,"
+        " and optimizer.clip_norm to shorten large gradients."
     )
 
 

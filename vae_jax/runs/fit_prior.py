@@ -69,6 +69,11 @@ def fit_prior(
     train = split_of(run.config, dataset, "train")
     validation = split_of(run.config, dataset, "validation")
     trained = Trained.of(run.model, run.variables)
+    if trained.conditions_on is not None:
+        raise ConfigError(
+            f"prior={kind}: {run.workdir} is conditional, and a fitted prior would be"
+            f" the same for every {trained.conditions_on}"
+        )
     first = train.x(np.zeros(1, int))
     latents = jax.eval_shape(Trained.encode, trained, first, jax.random.key(0))
     if reason := entry.why_not(latents):

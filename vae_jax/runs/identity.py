@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.examples import IMAGE, Inputs
 from vae_jax.data.sources import without_path
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
@@ -114,7 +115,10 @@ def holds_checkpoint(folder: pathlib.Path) -> bool:
 
 
 def claim(
-    workdir: pathlib.Path, config: ConfigDict, dataset: Dataset, standing: Standing
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    data: Mapping[str, Any],
+    standing: Standing,
 ) -> None:
     """Writes config and data of the run, if it is new or its free fields changed.
 
@@ -130,18 +134,25 @@ def claim(
         if standing.reopens and results.is_file():
             results.replace(workdir / "results.previous.json")
         if standing.is_new:
-            write_json(workdir / "data.json", describe(dataset))
+            write_json(workdir / "data.json", data)
         if standing.is_new or standing.changed:
             write_json(workdir / "config.json", config.to_dict())
 
 
-def check_same_data(workdir: pathlib.Path, dataset: Dataset) -> None:
+def check_same_data(
+    workdir: pathlib.Path, dataset: Dataset, inputs: Inputs = IMAGE
+) -> None:
     """Compares a data set with the one that the run in `workdir` was trained on.
+
+    Args:
+        workdir: the folder of the run.
+        dataset: the data found now.
+        inputs: what of the data the run's model is given, see `describe`.
 
     Raises:
         DataError: they are not the same.
     """
-    saved, found = read_data(workdir), describe(dataset)
+    saved, found = read_data(workdir), describe(dataset, inputs)
     for name in found:
         if name != "name" and saved.get(name) != found[name]:
             raise DataError(
@@ -207,14 +218,25 @@ def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
     return results
 
 
-def describe(dataset: Dataset) -> dict[str, Any]:
-    """Content of data.json for a data set."""
+def describe(dataset: Dataset, inputs: Inputs = IMAGE) -> dict[str, Any]:
+    """Content of data.json for a data set.
+
+    Args:
+        dataset: the data.
+        inputs: names of the parts that a model is given. Only where the labels are
+            among them are they part of what the run was trained on.
+    """
+    labels: dict[str, Any] = {}
+    if "label" in inputs:
+        labels["label_fingerprint"] = dataset.label_fingerprint
+        labels["labels"] = list(dataset.labels)
     return {
         "name": dataset.name,
         **dataset.spec.to_json(),
         "num_validation": len(dataset.validation),
         "num_test": len(dataset.test),
         "fingerprint": dataset.fingerprint,
+        **labels,
     }
 
 

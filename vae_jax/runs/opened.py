@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,23 +14,37 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import abstract_x, inputs, num_examples, take
+from vae_jax.data.examples import (
+    Examples,
+    abstract_x,
+    image_of,
+    inputs,
+    num_examples,
+    take,
+)
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
-from vae_jax.errors import CheckpointError
+from vae_jax.errors import CheckpointError, ConfigError, one_line
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.paths import local_path
 from vae_jax.runs import identity, prior_files
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
-from vae_jax.trained import Trained, as_codes, decode, first_posterior
+from vae_jax.trained import (
+    Trained,
+    as_codes,
+    decode,
+    first_posterior,
+    image_likelihood,
+)
 from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
 
 CHUNK = 500  # images decoded at once
+Labels = int | Sequence[int] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +103,21 @@ class Run:
     def _draw(self) -> Callable[[Any, Any], Any]:
         """(images, rows) -> x, of images of a user's own."""
         key = stream(build.data_key(self.config), "reconstruct")
-        return fixed_draw(build.make_preprocess(self.config), key)
+        return fixed_draw(build.make_preprocess(self.config, of_pixels=True), key)
 
     def preprocess(self, images: Any) -> Any:
         """Images as the model sees them.
 
         Args:
-            images: [N, H, W, C], uint8, or float32 in [0, 1]; or a dict of arrays, for
-                a model that is given more than images.
+            images: [N, H, W, C], uint8, or float32 in [0, 1]; or, for a model that is
+                given more than images, a dict of arrays with them as "image", and as
+                "label" the numbers of their classes, see `class_numbers`.
 
         Returns:
             x, with the same draw of binarisation or noise at each call.
         """
-        return self._draw(images, jnp.arange(num_examples(images)))
+        pixels = jax.tree.map(jnp.asarray, images)
+        return self._draw(pixels, jnp.arange(num_examples(pixels)))
 
     def encode(self, images: Any) -> Posterior:
         """q(z | x) of the layer next to the data, for images as in `preprocess`.
@@ -111,18 +127,84 @@ class Run:
         """
         return first_posterior(self.trained, self.preprocess(images))
 
-    def decode(self, codes: Any) -> Distribution:
-        """p(x | z) for codes [N, D] or, of a model with several layers, a tuple."""
-        return decode(self.trained, as_codes(codes))
+    def decode(self, codes: Any, label: Labels = None) -> Distribution:
+        """p(x | z), of the image.
 
-    def sample(self, num: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
-        """Means of p(x | z) for draws of the prior, [num, H, W, C]."""
-        return sample(self, jax.random.key(seed), num, temperature)["mean"]
+        Args:
+            codes: [N, D] or, of a model with several layers, a tuple.
+            label: for a conditional model, see `given`.
+        """
+        codes = as_codes(codes)
+        given = self.given(len(codes[0]), label)
+        return image_likelihood(decode(self.trained, codes, given))
+
+    def sample(
+        self,
+        num: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        label: Labels = None,
+    ) -> np.ndarray:
+        """Means of p(x | z) for draws of the prior, [num, H, W, C].
+
+        Args:
+            num: how many draws.
+            seed: seed of the draws.
+            temperature: multiplies the prior's standard deviations.
+            label: for a conditional model, see `given`.
+        """
+        return sample(self, jax.random.key(seed), num, temperature, label)["mean"]
+
+    @functools.cached_property
+    def labels(self) -> tuple[int, ...]:
+        """The labels of the data that the model is given; () if it is given none."""
+        return tuple(identity.read_data(self.workdir).get("labels", ()))
+
+    def given(self, num: int, label: Labels = None) -> np.ndarray | None:
+        """What a conditional model is given for `num` draws.
+
+        Args:
+            num: how many draws.
+            label: a label as the data have it, or several, which are taken in turn;
+                None: all of them in turn.
+
+        Returns:
+            The numbers of their classes, int32 [num]; None for an unconditional model.
+
+        Raises:
+            ConfigError: there is no such label, or the model is not conditional.
+        """
+        if self.trained.conditions_on is None:
+            if label is not None:
+                raise ConfigError(
+                    f"label={label}: {self.workdir} is not conditional, which"
+                    " model.condition=label would make it"
+                )
+            return None
+        asked = self.labels if label is None else np.atleast_1d(label).tolist()
+        return np.resize(self.class_numbers(asked, "label"), num)
+
+    def class_numbers(self, labels: Iterable[int], name: str) -> np.ndarray:
+        """The numbers of the classes of labels as the data have them, int32 [n].
+
+        Args:
+            labels: the labels.
+            name: what they are called in the message.
+
+        Raises:
+            ConfigError: the data of the run have no such label.
+        """
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        for label in labels:
+            if label not in numbers:
+                known = one_line(", ".join(map(str, self.labels)))
+                raise ConfigError(f"{name}={label}: must be one of {known}")
+        return np.array([numbers[label] for label in labels], np.int32)
 
     @property
     def code_size(self) -> int:
         """How many numbers a code has, in all layers together."""
-        prior = self.trained.prior(1)
+        prior = self.trained.prior(1, self.given(1))
         return sum(z.size for z in jax.eval_shape(prior.sample, self.root_key))
 
     @property
@@ -146,7 +228,7 @@ class Run:
             config.data.dir = data_dir
             config.data.name = moved(name, data_dir)
         dataset = dataclasses.replace(build.make_dataset(config), name=name)
-        identity.check_same_data(self.workdir, dataset)
+        identity.check_same_data(self.workdir, dataset, inputs(self.model))
         return dataset
 
 
@@ -204,7 +286,7 @@ def abstract_saved(
 
 
 def sample(
-    run: Run, key: Key, num: int, temperature: float = 1.0
+    run: Run, key: Key, num: int, temperature: float = 1.0, label: Labels = None
 ) -> dict[str, np.ndarray]:
     """Draws from the prior and decodes.
 
@@ -213,51 +295,60 @@ def sample(
         key: random key for the draws.
         num: how many.
         temperature: multiplies the prior's standard deviation.
+        label: for a conditional model, see `Run.given`.
 
     Returns:
         `z` [num, ...] of the layer next to the data, with several layers also those
         above, `z2`, ...; `mean` [num, H, W, C] of p(x | z) and, where the likelihood
-        can be drawn from, `draw` [num, H, W, C].
+        can be drawn from, `draw` [num, H, W, C]; of a conditional model also `label`
+        [num], as the data have it.
+
+    Raises:
+        ConfigError: see `Run.given`.
     """
-    trained = run.trained
+    trained, given = run.trained, run.given(num, label)
 
     @jax.jit
-    def chunk(key: Key) -> dict[str, jax.Array]:
+    def chunk(key: Key, given: Any) -> dict[str, jax.Array]:
         z_key, x_key = jax.random.split(key)
-        codes = trained.prior(min(CHUNK, num)).sample(z_key, temperature)
-        likelihood = trained.decode(codes)
+        codes = trained.prior(min(CHUNK, num), given).sample(z_key, temperature)
+        likelihood = image_likelihood(trained.decode(codes, given))
         parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
         parts["mean"] = likelihood.mean
         if likelihood.normalized:
             parts["draw"] = likelihood.sample(x_key)
         return parts
 
-    return map_rows(
-        lambda rows: chunk(jax.random.fold_in(key, rows[0] // CHUNK)), num, CHUNK
-    )
+    def of_rows(rows: np.ndarray) -> dict[str, jax.Array]:
+        return chunk(jax.random.fold_in(key, rows[0] // CHUNK), take(given, rows))
+
+    draws = map_rows(of_rows, num, CHUNK)
+    return draws if given is None else draws | {"label": np.array(run.labels)[given]}
 
 
-def reconstruct(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
+def reconstruct(run: Run, images: Examples) -> dict[str, np.ndarray]:
     """Encodes and decodes images.
 
     Args:
         run: a trained run.
-        images: [N, H, W, C], uint8, or float32 in [0, 1].
+        images: as for `Run.preprocess`.
 
     Returns:
-        `x` the input as the model saw it, `mean` its reconstruction (both
+        `x` the images as the model saw it, `mean` its reconstruction (both
         [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
         and `std`, [N, D]; see `FirstLayer`, also about what is decoded.
     """
+    images = jax.tree.map(np.asarray, images)
     one_x = run.preprocess(take(images, np.zeros(1, int)))
     layer, draw = FirstLayer.of(run.trained, one_x), run._draw
 
     @jax.jit
-    def chunk(rows: jax.Array, images: jax.Array) -> dict[str, jax.Array]:
+    def chunk(rows: jax.Array, images: Any) -> dict[str, jax.Array]:
         x = draw(images, rows)
         code, variance = layer.moments(x)
         mean = layer.decode(layer.points(x)).mean
-        return {"x": x, "mean": mean, "code": code, "std": jnp.sqrt(variance)}
+        std = jnp.sqrt(variance)
+        return {"x": image_of(x), "mean": mean, "code": code, "std": std}
 
     return map_rows(
         lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK

@@ -6,8 +6,9 @@ import pathlib
 import numpy as np
 
 from vae_jax.data import image_folders
-from vae_jax.data.npz import read_arrays
-from vae_jax.errors import DataError
+from vae_jax.data.examples import Examples, image_of, inputs
+from vae_jax.data.npz import read_arrays, read_labels
+from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs.opened import Run
 
 
@@ -15,9 +16,16 @@ from vae_jax.runs.opened import Run
 class OwnImages:
     """Images of a user's own, of the shape that a run's model takes."""
 
-    images: np.ndarray  # [N, H, W, C], uint8, or float32 in [0, 1]
+    # [N, H, W, C], uint8, or float32 in [0, 1]; or, for a model that is given labels, a
+    # dict of them and the numbers of their classes.
+    examples: Examples
     files: np.ndarray | None = None  # [N], str: paths below the folder
     notes: tuple[str, ...] = ()  # what was skipped and cut off, a phrase each
+
+    @property
+    def images(self) -> np.ndarray:
+        """[N, H, W, C], uint8, or float32 in [0, 1]."""
+        return image_of(self.examples)
 
 
 def read_images(run: Run, path: pathlib.Path) -> OwnImages:
@@ -27,10 +35,12 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
         run: a trained run.
         path: a folder of image files, or one of them: they are cut and resized to the
             model's images, and turned grey where those are. Or an npz file with the
-            array `x_test`, or only one, of the model's own shape.
+            array `x_test`, or only one, of the model's own shape; for a conditional
+            model also their labels `y_test`.
 
     Raises:
-        DataError: there is no image, one can't be read, or has not the model's shape.
+        DataError: there is no image, one can't be read, has not the model's shape, or
+            has no label that a conditional model knows.
     """
     height, width, channels = run.spec.image_shape
     shape = f"{height}x{width}x{channels}"
@@ -41,7 +51,7 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
             raise DataError(
                 f"{path}: images are {other}, but {run.workdir} was trained on {shape}"
             )
-        return OwnImages(arrays)
+        return OwnImages(_with_labels(run, path, arrays))
     if channels not in (1, 3):
         raise DataError(
             f"{path}: image files are read as grey or RGB, but {run.workdir} was"
@@ -50,4 +60,35 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
         )
     found = image_folders.read_images(path, (height, width), channels == 1)
     pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.spec.image_shape))
-    return OwnImages(pixels, np.array([p.as_posix() for p in found.paths]), found.notes)
+    examples = _with_labels(run, path, pixels)
+    files = np.array([p.as_posix() for p in found.paths])
+    return OwnImages(examples, files, found.notes)
+
+
+def _with_labels(run: Run, path: pathlib.Path, images: np.ndarray) -> Examples:
+    """Images as the run's model is given them: with labels where it asks for those.
+
+    Only a conditional model needs them: for others -1 says that there are none.
+    """
+    names = inputs(run.model)
+    if "factors" in names:
+        raise DataError(
+            f"{path}: the model of {run.workdir} is given the factors of each image,"
+            " which images of your own do not have"
+        )
+    if "label" not in names:
+        return images
+    is_npz = path.suffix.lower() == ".npz"
+    labels = read_labels(path, len(images)) if is_npz else None
+    if labels is None:
+        if run.trained.conditions_on is not None:
+            raise DataError(
+                f"{path}: the model of {run.workdir} is given the label of each image:"
+                " give an npz file with images x_test and labels y_test"
+            )
+        return {"image": images, "label": np.full(len(images), -1, np.int32)}
+    try:
+        numbers = run.class_numbers(labels.tolist(), f"{path}: y_test holds a label")
+    except ConfigError as error:
+        raise DataError(str(error)) from error
+    return {"image": images, "label": numbers}

@@ -1,19 +1,24 @@
 """What the figures of a run show of its model, as arrays and one function."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.data.examples import image_of
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.evaluation.chunks import even_rows, row_chunks
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
 from vae_jax.outputs import flat_moments
 from vae_jax.report.latent_space import LatentSpace
-from vae_jax.trained import Trained
+from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Codes, Key, stream
 
 NUM_SAMPLES = 64
+MOST_LABELS = 16  # rows of the picture of samples of a conditional model
+PER_LABEL = 8  # draws in each
 MOST_LAYERS = 8  # rows of the picture of layers
 PER_LAYER = 10  # draws in each
 
@@ -46,56 +51,73 @@ def latent_space(
             sums = parts if sums is None else list(map(np.add, sums, parts))
     seen = data.heldout.x(np.arange(len(images)))
     kls = None if sums is None else [part / len(data.heldout) for part in sums]
+    num, given = NUM_SAMPLES, None
+    if layer.is_conditional:
+        given = np.repeat(even_rows(len(data.labels), MOST_LABELS), PER_LABEL)
+        num = len(given)
     return LatentSpace(
         codes=np.concatenate(means),
         shown=np.asarray(layer.points(seen)),
         kl=None if kls is None else np.concatenate(kls[: len(layer.shapes)]),
         layer_kl=None if kls is None else np.array([kl.sum() for kl in kls]),
-        prior_codes=np.asarray(layer.prior(NUM_SAMPLES).sample(draws_key)),
+        prior_codes=np.asarray(layer.prior(num, given).sample(draws_key)),
+        prior_labels=None if given is None else [data.labels[i] for i in given],
         decode=lambda z: np.asarray(layer.decode(jnp.asarray(z)).mean),
         images=images,
-        seen=np.asarray(seen),
-        layers=layer_samples(trained, stream(draws_key, "layers")),
+        seen=np.asarray(image_of(seen)),
+        layers=layer_samples(trained, stream(draws_key, "layers"), given),
         is_continuous=layer.is_continuous,
         has_standard_prior=bool(is_standard),
+        num_held=int(layer.is_conditional),
     )
 
 
-def layer_samples(trained: Trained, key: Key) -> dict[int, np.ndarray]:
+def layer_samples(
+    trained: Trained, key: Key, given: np.ndarray | None = None
+) -> dict[int, np.ndarray]:
     """Samples that share the codes of the upper layers, for one layer after the other.
 
     Args:
         trained: a model with its parameters.
         key: random key for the draws.
+        given: what a conditional model is given; its first entry counts.
 
     Returns:
         For some layers l, the top one first and the one next to the data last: means of
         p(x | z), [T, H, W, C], with z_{l+1}, ..., zL the same in all of them, and those
         below drawn anew for each. Empty for a model with one layer.
     """
-    codes = jax.jit(lambda trained, key: trained.prior(1).sample(key))(trained, key)
+    given = None if given is None else given[:1]
+    codes = _one_draw(trained, given, key)
     if len(codes) == 1:
         return {}
     numbers = len(codes) - even_rows(len(codes), MOST_LAYERS)
     return {
         int(number): np.asarray(
-            _below(trained, codes[number:], jax.random.fold_in(key, number))
+            _below(trained, codes[number:], given, jax.random.fold_in(key, number))
         )
         for number in numbers
     }
 
 
 @jax.jit
-def _below(trained: Trained, above: Codes, key: Key) -> Array:
+def _one_draw(trained: Trained, given: Any, key: Key) -> Codes:
+    return trained.prior(1, given).sample(key)
+
+
+@jax.jit
+def _below(trained: Trained, above: Codes, given: Any, key: Key) -> Array:
     """Images of draws of the layers below some codes, [T, H, W, C]."""
-    kept = tuple(jnp.repeat(z, PER_LAYER, axis=0) for z in above)
-    codes = trained.prior(PER_LAYER).sample(key, above=kept)
-    return trained.decode(codes).mean
+    kept, given = jax.tree.map(
+        lambda leaf: jnp.repeat(leaf, PER_LAYER, axis=0), (above, given)
+    )
+    codes = trained.prior(PER_LAYER, given).sample(key, above=kept)
+    return image_likelihood(trained.decode(codes, given)).mean
 
 
 @jax.jit
 def _mean_and_kls(
-    layer: FirstLayer, x: Array, key: Key
+    layer: FirstLayer, x: Any, key: Key
 ) -> tuple[Array, tuple[Array, ...] | None, Array]:
     """What the map and the bars need of a batch.
 
@@ -104,7 +126,7 @@ def _mean_and_kls(
 
     Args:
         layer: the first layer of a trained model.
-        x: a batch of images.
+        x: a batch, as the model takes it.
         key: random key for the draws.
 
     Returns:

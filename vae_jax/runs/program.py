@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.examples import Inputs, inputs
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.runs import identity
 from vae_jax.runs.announce import announce
@@ -60,6 +61,11 @@ class Program:
         return self.prepared.dataset
 
     @property
+    def inputs(self) -> Inputs:
+        """Names of the parts of the data that the model is given."""
+        return inputs(self.prepared.model)
+
+    @property
     def is_single(self) -> bool:
         """Whether it is one run, whose checkpoints lie in its own folder."""
         return self.store == self.folders[0]
@@ -67,7 +73,7 @@ class Program:
     @functools.cached_property
     def digests(self) -> list[str]:
         """The digest of each member, see `identity.digest`."""
-        data = identity.describe(self.dataset)
+        data = identity.describe(self.dataset, self.inputs)
         return [identity.digest(config.to_dict(), data) for config in self.configs]
 
     def keys(self, name: str) -> Key:

@@ -46,6 +46,7 @@ def run_data(
         heldout=measured if count is None else measured.some(count),
         num_classes=0 if classes is None else len(classes.values),
         classifier_key=stream(build.data_key(config), "classifier"),
+        labels=dataset.labels,
         dequantized=config.data.dequantize,
         labelled=dataset.labelled,
         measures_training=heldout == "train",
@@ -70,6 +71,8 @@ def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
         return preprocess(own, jnp.asarray(rows))
 
     factors = dataset.splits[name].factors
+    if factors is not None:
+        factors = factors.astype(np.int32)  # small numbers would overflow in sums
     return Split(draw, np.arange(num_examples(examples)), factors=factors)
 
 

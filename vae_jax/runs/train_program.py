@@ -88,10 +88,11 @@ def claim(program: Program, standings: Sequence[identity.Standing]) -> None:
     with processes.together():
         for folder, _, standing in members:
             if not standing.is_new:
-                identity.check_same_data(folder, program.dataset)
+                identity.check_same_data(folder, program.dataset, program.inputs)
+    data = identity.describe(program.dataset, program.inputs)
     with processes.together():
         for folder, config, standing in members if processes.is_first() else ():
-            identity.claim(folder, config, program.dataset, standing)
+            identity.claim(folder, config, data, standing)
     with processes.together():
         for folder in program.folders:
-            identity.check_same_data(folder, program.dataset)
+            identity.check_same_data(folder, program.dataset, program.inputs)

@@ -83,6 +83,24 @@ def check_output(output: Any, x: Any) -> None:
     _check_likelihood(_draw_of(output.likelihood), x, "x")
 
 
+def check_batch_size(least: int, x: Any) -> None:
+    """Raises if a batch is too small for an objective that compares its examples.
+
+    Args:
+        least: `Objective.min_batch_size`.
+        x: a batch, any pytree of arrays [B, ...].
+
+    Raises:
+        ContractError: says how many examples there are.
+    """
+    size = min(leaf.shape[0] for leaf in jax.tree.leaves(x)) if least > 1 else least
+    if size < least:
+        raise ContractError(
+            f"the objective compares the examples of a batch and needs {least} or more,"
+            f" and x has {size}"
+        )
+
+
 def check_objective(result: Any) -> tuple[Array, Metrics]:
     """Raises unless an objective returned `(loss, metrics)`, and passes it on.
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.ranges import NOT_NEGATIVE, require
+from vae_jax.training.state import Learned
 
 NUM_STAGES = 8
 
@@ -94,6 +95,22 @@ def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
         return tx.update(updates, state, params, **taken)
 
     return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
+def separately(
+    of_model: optax.GradientTransformation, of_objective: optax.GradientTransformation
+) -> optax.GradientTransformationExtraArgs:
+    """One optimiser for the model and another one for the objective's parameters.
+
+    Args:
+        of_model: the optax transformation of the model's parameters.
+        of_objective: that of the objective's.
+
+    Returns:
+        The optax transformation of `Learned(model, objective)`.
+    """
+    labels: Any = Learned(model="model", objective="objective")
+    return optax.partition({"model": of_model, "objective": of_objective}, labels)
 
 
 def adamw(

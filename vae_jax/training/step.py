@@ -11,10 +11,15 @@ from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.objectives.schedules import Schedule, unchanged
 from vae_jax.outputs import SplitOutput
 from vae_jax.training import arguments
-from vae_jax.training.checks import check_objective, check_output, check_support
+from vae_jax.training.checks import (
+    check_batch_size,
+    check_objective,
+    check_output,
+    check_support,
+)
 from vae_jax.training.functions import draw_samples, stateful_model
 from vae_jax.training.hparams import WatchedHparams, any_number, check_all_read, watch
-from vae_jax.training.optimizers import with_extra_arguments
+from vae_jax.training.optimizers import separately, with_extra_arguments
 from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import Learned, TrainState
 from vae_jax.types import Array, Hparams, Key, Metrics, ModelState, Params, stream
@@ -79,8 +84,9 @@ def vae_trainer(
         objective: a function (output, x, hparams) -> (loss, metrics), or an `Objective`
             that has parameters of its own; the output has a leading sample axis K, see
             `terms`.
-        tx: an optax transformation of `Learned(model, objective)`. It is given `value`,
-            `grad`, `value_fn` and `hparams` as far as it takes them.
+        tx: an optax transformation of `Learned(model, objective)`, or of its part
+            `model` where the objective has an optimiser of its own. It is given
+            `value`, `grad`, `value_fn` and `hparams` as far as it takes them.
         num_samples: K, draws of the latents per example.
         schedule: (step, hparams) -> hparams, see `objectives.schedules`.
         ema_decay: if given, the state also carries an exponential moving average of
@@ -112,6 +118,8 @@ def vae_trainer(
     if objective.splits_encoder and not functions.splits_encoder:
         functions = separate_encoder(functions)
     tx = with_extra_arguments(tx)
+    if objective.optimizer is not None:
+        tx = separately(tx, with_extra_arguments(objective.optimizer))
 
     def outputs(
         params: Any, model_state: ModelState, x: Any, key: Key, hparams: Hparams
@@ -151,6 +159,7 @@ def vae_trainer(
         hparams: WatchedHparams,
         model_state: ModelState,
     ) -> tuple[Array, tuple[Metrics, ModelState]]:
+        check_batch_size(objective.min_batch_size, x)
         read = hparams.reader("the model")
         output, model_state = outputs(params.model, model_state, x, key, read)
         loss, metrics = check_objective(

@@ -80,6 +80,7 @@ QUANTITIES = (
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """`ais.summarize` of some held-out images and of as many simulated ones."""
     split = data.heldout.some(effort.num_annealed)
+    x = split.x()
 
     def progress(done: int, before: int) -> None:
         if effort.progress is not None:
@@ -87,7 +88,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
     real = ais.annealed_likelihood(
         trained,
-        split.x(),
+        x,
         stream(key, "annealing"),
         effort.annealing,
         progress=lambda done, _: progress(done, 0),
@@ -97,6 +98,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
         len(split),
         stream(key, "annealing simulated"),
         effort.annealing,
+        given=trained.given(x),
         progress=lambda done, all_images: progress(done, all_images),
     )
     numbers = ais.summarize(real, simulated)
@@ -107,10 +109,10 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs a likelihood that is a density, and codes that can move."""
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
-    if not layer.is_continuous:
+    x = data.heldout.x(np.zeros(1, int))
+    if not FirstLayer.of(trained, x).is_continuous:
         return "needs codes that a chain can move little by little, not discrete ones"
-    return ais.why_not(trained)
+    return ais.why_not(trained, trained.given(x))
 
 
 MEASURE = Measure(run, QUANTITIES, why_not)

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import jax
-import numpy as np
 
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Data

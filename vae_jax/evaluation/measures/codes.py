@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.evaluation import aggregate
+from vae_jax.evaluation import aggregate, decomposition
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import FirstLayer, train_codes
 from vae_jax.evaluation.holes import hole_mass
@@ -27,6 +27,8 @@ PRIOR = Group(
     "Whether the codes of all images together fill the prior: where they do not, a draw"
     " from the prior decodes to something that training never saw.",
 )
+
+ESTIMATE = Group("The estimate of the total correlation", drawn=False)
 
 QUANTITIES = (
     Quantity(
@@ -100,14 +102,52 @@ QUANTITIES = (
         "not 0, which is a code that says nothing",
         "nats",
     ),
+    Quantity(
+        "Total correlation",
+        "What the dimensions of a code share: KL of all codes together to the product"
+        " of their dimensions, between two bounds; the number in the sum adds up with"
+        " information and KL by dimension to the rate. Where the bounds lie far apart,"
+        " the data are too few to tell. Narrow posteriors make the estimate from a"
+        " batch, which losses use, far too high.",
+        {
+            "total_correlation": "in the sum",
+            "total_correlation_low": LOWER,
+            "total_correlation_high": UPPER,
+            "batch_total_correlation": "from batches of 64 codes",
+        },
+        PRIOR,
+        "0 or more",
+        "near 0, with bounds that agree, where each dimension should have a meaning of"
+        " its own",
+        "nats",
+        error="total_correlation_standard_error",
+    ),
+    Quantity(
+        "KL by dimension",
+        "KL of each dimension of all codes to the prior's, summed over dimensions,"
+        " between two bounds. Not defined where the prior's dimensions depend on one"
+        " another.",
+        {"dimension_kl": UPPER, "dimension_kl_low": LOWER},
+        PRIOR,
+        "0 or more",
+        "near 0",
+        "nats",
+    ),
+    Quantity(
+        "Total correlation, standard error",
+        "Of the mean over draws.",
+        one("total_correlation_standard_error"),
+        ESTIMATE,
+        unit="nats",
+    ),
 )
 
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """The numbers of `aggregate` and `holes` for the layer next to the data.
 
-    Where there are layers above, p(z1) has no density that can be computed: the bounds
-    of KL and information and the share outside the prior are None.
+    Where there are layers above, p(z1) has no density that can be computed: the parts
+    of the rate and the share outside the prior are None.
     """
     del effort
     key = stream(key, "regularity")
@@ -144,7 +184,7 @@ def measure_codes(
     numbers |= aggregate.collapse(codes)
     if has_density:
         kl_key, outside_key = stream(key, "marginal_kl"), stream(key, "outside")
-        numbers |= aggregate.marginal_kl(codes, prior, kl_key)
+        numbers |= decomposition.decompose_rate(codes, prior, kl_key)
         numbers["outside_prior"] = aggregate.outside_prior(codes, prior, outside_key)
     holes_key = stream(key, "holes")
     numbers["hole_mass"] = hole_mass(codes, heldout_z, prior, holes_key)
@@ -152,8 +192,14 @@ def measure_codes(
 
 
 def why_not(trained: Trained, data: Data) -> str | None:
-    """It needs a normal or a point for q(z1 | x), and held-out examples."""
+    """It needs a normal or a point for q(z1 | x), and held-out examples.
+
+    With a label, it is the codes of each label by themselves that are to fill a prior.
+    """
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    if layer.is_conditional:
+        what = trained.conditions_on
+        return f"needs a decoder of the code alone, and this one is given the {what}"
     if layer.is_joined:
         return "needs a decoder of one layer's code, and this one needs all layers'"
     if not layer.is_normal:

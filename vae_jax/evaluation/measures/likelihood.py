@@ -5,13 +5,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.data.examples import image_of
 from vae_jax.evaluation.chunks import Progress
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.likelihood import evaluate_examples
 from vae_jax.evaluation.measures.base import NOISE, Effort, Measure, Numbers, always
 from vae_jax.quantities import Group, Quantity, one
-from vae_jax.trained import Trained
+from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Key, stream
 
 FIT = Group(
@@ -157,8 +158,8 @@ def measure_split(
     )
     return summarize(
         statistics,
-        num_pixels=int(np.prod(jax.tree.leaves(one_x)[0].shape[1:])),
-        support=output.likelihood.support,
+        num_pixels=int(np.prod(image_of(one_x).shape[1:])),
+        support=image_likelihood(output.likelihood).support,
         dequantized=dequantized,
         num_samples=num_samples,
     )

@@ -52,7 +52,8 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
     train, heldout = regularity.images_to_compare(data)
-    z = layer.prior(len(heldout)).sample(stream(key, "z"))
+    given = layer.given_as_in(data.train, len(heldout))
+    z = layer.prior(len(heldout), given).sample(stream(key, "z"))
     likelihood = jax.eval_shape(layer.decode, z)
     if likelihood.normalized:
         regularity.refuse_grey(likelihood, heldout)

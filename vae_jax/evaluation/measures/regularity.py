@@ -19,7 +19,7 @@ from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.classifier import label_numbers
 from vae_jax.evaluation.completeness import NEIGHBOURS
 from vae_jax.evaluation.data import MAX_TRAIN, Data, Split
-from vae_jax.evaluation.first_layer import FirstLayer, train_codes
+from vae_jax.evaluation.first_layer import FirstLayer, FirstPrior, train_codes
 from vae_jax.evaluation.measures.base import (
     Effort,
     Measure,
@@ -150,10 +150,12 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """All numbers of one trained model, at the layer next to the data.
 
     None stands for what needs draws from a likelihood without any (`normalized =
-    False`), codes between two others where codes are discrete, a region of a posterior
-    that is no normal, or labels without a classifier; and, where a decoder needs the
-    codes of all layers, for what needs the covariance of so many numbers, or codes that
-    do not depend on other draws (the round trip).
+    False`), codes between two others where codes are discrete or a label goes with
+    them, a region of a posterior that is no normal, or labels without a classifier;
+    where a decoder needs the codes of all layers, or a label, for what needs the
+    covariance of such rows, or codes that do not depend on other draws (the round
+    trip); and for the round trip of a model that encodes more than an image. Draws of
+    a conditional model have labels as often as the training images do.
     """
     del effort
     key = stream(key, "regularity")
@@ -161,17 +163,18 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     codes = train_codes(layer, data.train, key)
     numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
-    if layer.is_continuous:
+    if layer.is_continuous and not layer.is_conditional:
         drawable, continuity_key = likelihood.normalized, stream(key, "continuity")
         numbers |= measure_continuity(layer, drawable, codes, continuity_key)
     if likelihood.normalized:
         train, heldout = images_to_compare(data)
         refuse_grey(likelihood, heldout)
         real = completeness.real_images(heldout, train)
-        z, fake = draws_from(layer, codes, len(heldout), key)
+        given = layer.given_as_in(data.train, len(heldout))
+        z, fake = draws_from(layer, codes, layer.prior(len(heldout), given), key)
         for prefix, x in {**fake, "real_": train}.items():
             numbers |= prefixed(prefix, completeness.compare(real, x))
-        if not layer.is_joined:
+        if layer.takes_images and not layer.is_joined:
             trip = completeness.round_trip(layer.moments, z, fake[""])
             if not layer.is_normal:
                 del trip["round_trip_inside"]
@@ -189,13 +192,13 @@ def images_to_compare(data: Data) -> tuple[Array, Array]:
     count = min(NUM_DRAWS, len(train), len(heldout))
 
     def some(split: Split) -> Array:
-        return jnp.asarray(split.x(even_rows(len(split), count)))
+        return jnp.asarray(split.images(even_rows(len(split), count)))
 
     return some(train), some(heldout)
 
 
 def draws_from(
-    layer: FirstLayer, codes: Codes, num: int, key: Key
+    layer: FirstLayer, codes: Codes, prior: FirstPrior, key: Key
 ) -> tuple[Array, Mapping[str, Array]]:
     """Draws x ~ p(x | z) of codes from the prior, from q(z) and from a fitted normal.
 
@@ -204,14 +207,14 @@ def draws_from(
     Args:
         layer: the first latent layer of a trained model.
         codes: means and standard deviations of q(z | x) on its training split.
-        num: how many draws of each.
+        prior: p(z1) of as many rows as there are to be draws of each kind.
         key: random key for codes and draws.
 
     Returns:
         The codes from the prior, [num, D], and the draws by prefix, [num, ...].
     """
     z_key, x_key = stream(key, "z"), stream(key, "x")
-    z = layer.prior(num).sample(z_key)
+    num, z = prior.num, prior.sample(z_key)
     places = {
         "": z,
         "codes_": codes.sample(z_key, num),
