@@ -96,7 +96,8 @@ class M2(nn.Module):
     def decode(self, codes: Codes, given: Any = None) -> Distribution:
         """p(x | z, y) with fields [B, ...]; y are one-hot vectors or between such."""
         refuse_given(self, given)
-        return self._decoded(*codes)
+        z, y = codes
+        return self._decoded(z, y)
 
     def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
         """p(z) p(y) of `num` rows."""
