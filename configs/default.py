@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
     config.hparams.classification_weight = 0.0  # semi_supervised: of log q(y | x)
 
     config.data = ConfigDict()
-    # digits, mnist_5k, npz:PATH, folder:PATH or a TFDS name
+    # digits, mnist_5k, dsprites, xysquares, npz:PATH, folder:PATH or a TFDS name
     config.data.name = "digits"
     config.data.dir = ""  # where TFDS keeps its sets; empty: TFDS's default
     config.data.seed = 0  # splits, order of batches, binarisation draws
@@ -217,8 +217,9 @@ def get_config() -> ConfigDict:
 
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
-    # What is measured: likelihood, codes, regularity, codebook (of discrete codes),
-    # classification (of m2), misleading, annealing (slow).
+    # What is measured: likelihood, codes, regularity, conditional (of models that are
+    # given a label), codebook (of discrete codes), classification (of m2), misleading,
+    # annealing (slow).
     config.eval.measures = ("likelihood", "codes", "regularity")
     config.eval.figures = True
     return config.lock()  # a typo in another config is an error

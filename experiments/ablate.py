@@ -3,7 +3,16 @@
     python -m experiments.ablate --config=configs/mnist.py --workdir=runs/kl \
         --sweep=hparams.kl_weight=0,0.1,0.25,0.5,1,2,4,8 --seeds=3
 
-Several --sweep flags make a grid. KL weight, learning rate, warm-up, capacity, free
+Several --sweep flags make a grid. A --case sets several fields at once, and each case
+is combined with all swept values:
+
+    python -m experiments.ablate --config=configs/digits.py --workdir=runs/objectives \
+        --config.data.binarize=threshold --seeds=3 \
+        --case="objective.name=elbo hparams.kl_weight=4" \
+        --case="objective.name=beta_tc hparams.tc_weight=5" \
+        --case="objective.name=dip_ii hparams.covariance_weight=10"
+
+KL weight, learning rate, warm-up, capacity, free
 nats and the seed are members of one program; any other field (latent_dim, likelihood,
 network ...) splits the grid into several, trained in turn. Run again on the same
 workdir, it resumes where it was interrupted. Writes results.csv, summary.csv, figures/
@@ -21,7 +30,7 @@ from absl import flags
 
 from experiments import cli, launch
 from vae_jax.errors import ConfigError
-from vae_jax.runs import finish, grid, members, processes
+from vae_jax.runs import finish, grid, members, processes, sweep
 from vae_jax.runs.diagnosis import diagnose_run
 
 _CONFIG = cli.define_config()
@@ -31,6 +40,12 @@ _INIT_FROM = cli.define_path(
 )
 _SWEEP = flags.DEFINE_multi_string(
     "sweep", [], "FIELD=VALUE,VALUE,...: config field and its values; may be repeated."
+)
+_CASE = flags.DEFINE_multi_string(
+    "case",
+    [],
+    "'FIELD=VALUE FIELD=VALUE ...': values of several config fields that go together;"
+    " may be repeated.",
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds", 1, "Number of runs per combination, with seeds seed, seed + 1, ..."
@@ -64,6 +79,7 @@ def main() -> None:
         workdir,
         _SWEEP.value,
         _SEEDS.value,
+        cases=_CASE.value,
         mode=_MODE.value,
         members_per_program=_MEMBERS.value,
         mesh=launch.mesh(),
@@ -77,7 +93,7 @@ def main() -> None:
         rows,
         [members.folder(workdir, row["name"]) for row in rows],
         quantities=finish.quantities(),
-        swept=[text.partition("=")[0] for text in _SWEEP.value],
+        swept=sweep.swept_fields(config, _SWEEP.value, _CASE.value),
         config=config.to_dict(),
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
         title=workdir.name,

@@ -310,14 +310,16 @@ def test_an_objective_gets_the_numbers_it_declares_or_that_no_other_one_claims(
     assert names("elbo", free_nats=0.5) == common | {"free_nats"}
     assert names("capacity") == common | {"capacity"}
     loss = objectives.elbo.elbo_loss
-    declared = objective(loss, hparams=("kl_weight", "tc_weight"))
-    monkeypatch.setitem(objectives.BY_NAME, "tc", lambda: declared)
+    declared = objective(loss, hparams=("kl_weight", "push_weight"))
+    monkeypatch.setitem(objectives.BY_NAME, "push", lambda: declared)
     monkeypatch.setitem(objectives.BY_NAME, "own", lambda: loss)
-    assert names("tc", tc_weight=6.0) == common | {"tc_weight"}
+    assert names("push", push_weight=6.0) == common | {"push_weight"}
     assert names("own", other=0.0) == common | {"other"}
-    assert names("elbo", tc_weight=0.0) == common
-    with pytest.raises(ConfigError, match=r"tc_weight=6.0 has no effect .*choose tc"):
-        names("elbo", tc_weight=6.0)
+    assert names("elbo", push_weight=0.0) == common
+    with pytest.raises(
+        ConfigError, match="push_weight=6.0 has no effect .*choose push"
+    ):
+        names("elbo", push_weight=6.0)
     with pytest.raises(ConfigError, match="other=1.0 has no effect .* leave it at 0"):
         names("elbo", other=1.0)
 

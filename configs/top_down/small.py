@@ -6,11 +6,9 @@ sizes and schedule are our own.
 
 Command: `python -m experiments.train --config=configs/top_down/small.py --workdir=DIR
 --config.data.dir=DATA`
-Run time: a step takes 0.4 s of one core, so that the whole should take 7 minutes on
-two; not measured on a machine without other work.
-Expected: after one epoch (`--config.train.num_steps=390
---config.hparams.warmup_steps=200`) ELBO -117.1 with a rate of 36.4. The whole schedule
-has not been run.
+Run time: 15 minutes of training on two CPU cores shared with other work.
+Expected: after the first epoch a validation ELBO of -113.0; at the end a test ELBO of
+-102.1 with a rate of 36.3, and NLL 98.0 with K=100 (docs/results.md).
 """
 
 from ml_collections import ConfigDict

@@ -1,32 +1,16 @@
 """Information, total correlation and KL by dimension of codes with a known answer."""
 
-import math
-import time
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.total_correlation import paired_codes
 from vae_jax.distributions.mixtures import NormalMixture
 from vae_jax.evaluation.aggregate import Codes, standard_normal
 from vae_jax.evaluation.decomposition import KEYS, decompose_rate
 
 KEY = jax.random.key(0)
-
-
-def paired_codes(num, dim, std, correlation, seed=1):
-    """Codes of which q(z) is N(0, C), with variances 1 and correlated pairs.
-
-    Gives them with the total correlation and the information that they have.
-    """
-    first, second = jax.random.normal(jax.random.key(seed), (2, num, dim // 2))
-    other = correlation * first + math.sqrt(1 - correlation**2) * second
-    mean = math.sqrt(1 - std**2) * jnp.concatenate([first, other], axis=1)
-    shared = correlation * (1 - std**2)
-    total_correlation = -dim / 4 * math.log(1 - shared**2)
-    information = dim * -math.log(std) - total_correlation
-    return Codes(mean, jnp.full((num, dim), std)), total_correlation, information
 
 
 @pytest.mark.parametrize(
@@ -37,17 +21,15 @@ def paired_codes(num, dim, std, correlation, seed=1):
         (2, 0.3, 0.8, (0.38, 2.03), 0.41),
     ],
 )
-def test_known_codes_within_the_standard_error(dim, std, correlation, truth, claimed):
+def test_known_codes_lie_between_the_bounds(dim, std, correlation, truth, claimed):
     codes, total_correlation, information = paired_codes(30_000, dim, std, correlation)
     assert (total_correlation, information) == pytest.approx(truth, abs=5e-3)
     found = decompose_rate(codes, standard_normal(dim), KEY, num_queries=1000)
     error = found["total_correlation_standard_error"]
-    assert error < 0.1
-    # The codes themselves are a sample, of which 0.01 is left to chance.
-    band = pytest.approx(total_correlation, abs=4 * error + 0.01)
-    assert found["total_correlation"] == band
-    assert found["total_correlation_low"] <= total_correlation + 4 * error
-    assert found["total_correlation_high"] >= total_correlation - 4 * error
+    low, high = found["total_correlation_low"], found["total_correlation_high"]
+    assert error < 0.1 and high - low < 0.3
+    assert low - 4 * error < total_correlation < high + 4 * error
+    assert low <= found["total_correlation"] <= high
     assert found["mutual_information"] == pytest.approx(information, abs=0.3)
     assert found["dimension_kl"] == pytest.approx(0, abs=0.05)
     assert found["batch_total_correlation"] == pytest.approx(claimed, abs=0.25)
@@ -94,8 +76,7 @@ def test_the_three_numbers_add_up_to_the_rate_of_the_same_draws(std):
 def test_one_dimension_shares_nothing():
     codes = Codes(jax.random.normal(KEY, (500, 1)), jnp.full((500, 1), 0.4))
     found = numbers_of(codes, standard_normal(1))
-    for name in ("total_correlation", "total_correlation_high"):
-        assert found[name] == pytest.approx(0, abs=1e-4)
+    assert found["total_correlation"] == pytest.approx(0, abs=1e-4)
     assert found["dimension_kl"] == pytest.approx(found["marginal_kl"], abs=1e-4)
 
 
@@ -115,11 +96,3 @@ def test_a_prior_whose_dimensions_depend_on_one_another_has_no_kl_by_dimension()
         "dimension_kl_low",
     }
     assert found["total_correlation"] > 0.4
-
-
-def test_time_and_memory_grow_with_the_codes_only():
-    """600,000 codes are compared a few queries at a time: 8 in a test."""
-    codes, *_ = paired_codes(600_000, 10, 0.5, 0.8)
-    start = time.monotonic()
-    numbers_of(codes, standard_normal(10), num_queries=8)
-    assert time.monotonic() > start

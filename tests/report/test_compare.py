@@ -63,6 +63,21 @@ def test_without_a_swept_field_all_rows_are_one_setting():
     assert compare.setting_names([group], []) == ["kl_weight=0,seed=0 and 8 more"]
 
 
+def test_many_swept_fields_are_named_by_what_the_runs_names_share():
+    rows = [
+        {"name": f"name=beta_tc,tc_weight={w},seed={s}", "w": w, "seed": s}
+        for w in (5, 50)
+        for s in (0, 1)
+    ]
+    groups = compare.settings(rows, ["w"])
+    assert compare.setting_names(groups, ["a", "b", "c", "w"]) == [
+        "beta_tc, tc_weight=5",
+        "beta_tc, tc_weight=50",
+    ]
+    loose = compare.settings([{"name": "a", "w": 1}, {"name": "b", "w": 1}], ["w"])
+    assert compare.setting_names(loose, []) == ["a and 1 more"]
+
+
 def test_mean_and_standard_error():
     rows = rows_of()
     for n, group in enumerate(compare.settings(rows, [WEIGHT])):

@@ -75,6 +75,11 @@ def test_collapse_says_how_many_dimensions_are_used():
     assert f"1 of {16 * (2 + 49)} " in told(few, **blocks)[0]
     (sentence,) = told(COLLAPSED, objective__name="capacity")
     assert "larger hparams.capacity than 0" in sentence
+    assert "free_nats above 0" in told(COLLAPSED)[0]
+    critic = {"objective__name": "factor", "hparams__tc_weight": 35.0}
+    (sentence,) = told(COLLAPSED, **critic)
+    assert "kl_weight than 1 or hparams.tc_weight than 35, a warm-up" in sentence
+    assert "free_nats" not in sentence  # which factor does not read
 
 
 @pytest.mark.parametrize(
@@ -103,6 +108,8 @@ def test_weight_0_shows_what_it_costs():
     autoencoder = {"rate": None, "nll": None}
     assert told(autoencoder, hparams__kl_weight=0.0) == []
     assert told(hparams__kl_weight=0.0, objective__name="capacity") == []
+    info = {"objective__name": "mmd", "hparams__mmd_weight": 100.0}
+    assert told(hparams__kl_weight=0.0, **info) == []
 
 
 def with_gap(gap, best=-23.5):

@@ -132,6 +132,29 @@ def test_fields_of_shape_and_memory_split_programs(tmp_path):
     assert sizes[2] < sizes[3]
 
 
+@pytest.mark.slow
+def test_a_grid_of_cases_resumes_and_has_every_field_in_its_rows(tmp_path):
+    """Also an objective with parameters and an optimiser of its own."""
+    critic = {"factor.hidden_dim": 4, "factor.num_hidden": 1}
+    config = small_config(**critic)
+    cases = [
+        "objective.name=factor hparams.tc_weight=2",
+        "objective.name=factor hparams.tc_weight=20",
+    ]
+    with sigterm_after(2):
+        grid.train_grid(config, tmp_path / "cut", [], 1, cases=cases)
+    rows = grid.train_grid(config, tmp_path / "cut", [], 1, cases=cases)
+    grid.train_grid(config, tmp_path / "whole", [], 1, cases=cases)
+    assert [row["name"] for row in rows] == [
+        f"name=factor,tc_weight={weight},seed=0" for weight in (2, 20)
+    ]
+    assert [row["hparams.tc_weight"] for row in rows] == [2.0, 20.0]
+    for row in rows:
+        same_outcome(
+            *(members.folder(tmp_path / n, row["name"]) for n in ("cut", "whole"))
+        )
+
+
 def test_another_grid_is_refused(trained):
     folder, _, _ = trained
     before = (folder / "grid.json").read_bytes()

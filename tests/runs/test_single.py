@@ -21,6 +21,7 @@ from configs import (
     rae,
 )
 from configs.discrete import fsq, lfq, vq
+from configs.disentanglement import dsprites, xysquares
 from configs.iwae import cpu, one_layer, two_layers
 from configs.ladder import bottom_up, five_layers
 from configs.top_down import small
@@ -28,6 +29,7 @@ from configs.vampprior import standard, vamp
 from tests.forked_programs import Program, run_program
 from tests.runs_helpers import flags, sigterm_after, small_config
 from vae_jax import likelihoods
+from vae_jax.data import sources
 from vae_jax.errors import (
     CheckpointError,
     ConfigError,
@@ -258,6 +260,8 @@ def test_changed_data_are_refused(tmp_path):
         five_layers,
         bottom_up,
         small,
+        dsprites,
+        xysquares,
     ],
 )
 def test_every_config_takes_steps(config, tmp_path):
@@ -276,6 +280,9 @@ def test_every_config_takes_steps(config, tmp_path):
         "vamp.num_components": 5,
         "hparams.warmup_steps": min(original.hparams.warmup_steps, 20),
     }
+    if sources.find(original.data.name).render is not None:
+        few = {"data.validation_fraction": 2e-4, "data.test_fraction": 2e-4}
+        fields |= {"data.name": original.data.name, **few}
     own = small_config(original, **fields)
     results = single.train(own, tmp_path / "run")
     assert np.isfinite(results["distortion"])

@@ -5,7 +5,13 @@ import pytest
 from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError
-from vae_jax.runs.sweep import members, parse_sweep, programs
+from vae_jax.runs.sweep import (
+    members,
+    parse_case,
+    parse_sweep,
+    programs,
+    swept_fields,
+)
 
 KL = "hparams.kl_weight"
 
@@ -123,6 +129,73 @@ def test_names(sweeps, names):
 def test_grids_that_make_no_sense(sweeps, seeds, message):
     with pytest.raises(ConfigError, match=message):
         members(small_config(), sweeps, seeds)
+
+
+CASES = [
+    "objective.name=elbo hparams.kl_weight=4",
+    "objective.name=beta_tc  hparams.tc_weight=5",
+    "objective.name=beta_tc hparams.tc_weight=50",
+]
+
+
+def test_a_case_sets_fields_of_their_own_type():
+    assert parse_case(small_config(), CASES[0]) == {"objective.name": "elbo", KL: 4.0}
+    assert parse_case(small_config(), " data.dequantize=True ") == {
+        "data.dequantize": True
+    }
+
+
+def test_cases_are_combined_with_sweeps_and_seeds():
+    grid = members(small_config(), ["model.latent_dim=2,3"], 2, CASES)
+    assert [entry.name for entry in grid] == [
+        f"name={case},latent_dim={dim},seed={seed}"
+        for case in (
+            "elbo,kl_weight=4",
+            "beta_tc,tc_weight=5",
+            "beta_tc,tc_weight=50",
+        )
+        for dim in (2, 3)
+        for seed in (0, 1)
+    ]
+    fields = ["objective.name", KL, "hparams.tc_weight", "model.latent_dim"]
+    assert swept_fields(small_config(), ["model.latent_dim=2,3"], CASES) == fields
+    # What a case leaves out has the config's value: rows have all fields.
+    values = ["beta_tc", 1.0, 50.0, 3, 1]
+    assert dict(grid[-1].values) == dict(zip([*fields, "seed"], values, strict=True))
+    for entry in grid:
+        flat = build.flatten(entry.config.to_dict())
+        assert all(flat[field] == value for field, value in entry.values.items())
+    # Weights and seeds of an objective are one program.
+    assert [len(part) for part in programs(grid, 100)] == [2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("cases", "sweeps", "message"),
+    [
+        (["objective.nam=elbo"], [], "no field 'objective.nam'. Did you mean"),
+        (["hparams.kl_weight"], [], "expected FIELD=VALUE, found 'hparams.kl_weight'"),
+        (["hparams.kl_weight="], [], "expected FIELD=VALUE, found"),
+        ([" "], [], "expected FIELD=VALUE FIELD=VALUE"),
+        ([f"{KL}=one"], [], "'one' is not of type float"),
+        ([f"{KL}=1 {KL}=2"], [], f"{KL} is given twice"),
+        (["mlp.hidden_dims=1"], [], "is a list, which can't be swept"),
+        ([f"{KL}=2"], [f"{KL}=1,2"], f"--case and --sweep both set {KL}"),
+        ([f"{KL}=2", f"{KL}=2.0"], [], f"is the same as --case={KL}=2"),
+        # The same, because the other field is so by default.
+        (["objective.name=elbo", f"{KL}=1"], [], "is the same as --case=objective"),
+        (["hparams.tc_weight=5"], [], "has no effect with objective.name=elbo"),
+    ],
+)
+def test_cases_that_make_no_sense(cases, sweeps, message):
+    with pytest.raises(ConfigError, match=message):
+        members(small_config(), sweeps, 1, cases)
+
+
+def test_a_case_may_set_the_seed():
+    found = members(small_config(), [], 1, ["seed=3", f"seed=4 {KL}=2"])
+    assert [entry.name for entry in found] == ["seed=3", "seed=4,kl_weight=2"]
+    with pytest.raises(ConfigError, match="exclude each other"):
+        members(small_config(), [], 2, ["seed=3"])
 
 
 # A valid value that is not the default, for each traced field.

@@ -42,11 +42,12 @@ KEYS = (
     "dimension_kl",
     "dimension_kl_low",
 )
+MOST_QUERIES, MOST_PAIRS = 2_000, 300_000_000  # z, and pairs of one with a code
 BATCH_SIZE, NUM_BATCHES = 64, 100  # of what the estimator of a loss claims
 
 
 def decompose_rate(
-    codes: Codes, prior: Prior, key: Key, num_queries: int = 2000
+    codes: Codes, prior: Prior, key: Key, num_queries: int | None = None
 ) -> dict[str, float | None]:
     """Information, total correlation and KL by dimension, with bounds.
 
@@ -62,8 +63,8 @@ def decompose_rate(
             the training split.
         prior: p(z).
         key: random key for the draws.
-        num_queries: Q, how many z. The time grows with Q N D: 1.2e10 such terms take
-            about 15 s on two cores.
+        num_queries: Q, how many z, at most N; None: 2,000, or fewer for more than
+            150,000 codes, since the time grows with Q N D.
 
     Returns:
         In nats, with q(z) of all codes and so adding up to the rate of the same draws:
@@ -80,6 +81,8 @@ def decompose_rate(
     if not codes.has_density:
         return found
     num_codes = codes.mean.shape[0]
+    if num_queries is None:
+        num_queries = min(MOST_QUERIES, max(1, MOST_PAIRS // num_codes))
     rows = even_rows(num_codes, num_queries)
     p = prior(len(rows))
     terms = _log_densities(codes, p, rows, key)

@@ -107,18 +107,25 @@ def is_short(swept: Sequence[str]) -> bool:
 
 
 def setting_names(groups: Sequence[Setting], swept: Sequence[str]) -> list[str]:
-    """One name per setting: its values, or its first run where they are too many."""
+    """One name per setting: its values, or what its runs' names share if too many."""
     if not is_short(swept):
-        more = [len(group.rows) - 1 for group in groups]
-        return [
-            group.rows[0]["name"] + (f" and {n} more" if n else "")
-            for group, n in zip(groups, more, strict=True)
-        ]
+        return [_name_of_runs(group.rows) for group in groups]
     shorts = short_names(swept)
     return [
         ", ".join(f"{shorts[field]} {exact(group.values[field])}" for field in swept)
         for group in groups
     ]
+
+
+def _name_of_runs(rows: Sequence[Row]) -> str:
+    """The words that all names have, such as "elbo, kl_weight=4"; else the first."""
+    first, *others = (str(row["name"]).split(",") for row in rows)
+    shared = [word for word in first if all(word in other for other in others)]
+    # The name of a part says enough by itself, and a setting is over all its seeds.
+    shared = [word.removeprefix("name=") for word in shared if word[:5] != "seed="]
+    if shared:
+        return ", ".join(shared)
+    return ",".join(first) + (f" and {len(others)} more" if others else "")
 
 
 def is_numeric(values: Iterable[Any]) -> bool:

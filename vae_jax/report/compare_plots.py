@@ -31,6 +31,7 @@ MARKERS = "osD^vPX*<"
 NARROW, HEIGHT = 5.2, 3.7  # inches: two such figures stand side by side
 LOG_RATIO = 10  # a logarithmic axis with a shorter range has hardly any ticks
 LONG_TICKS = 34  # characters of all ticks together, above which they are turned
+LONG_TICKS_HEIGHT = 1.2  # inches for those
 TICK_WIDTH = 20  # characters of a line of such a tick
 # Points from a mark to its text: where it is tried, in turn.
 OFFSETS = [(7, 6), (-7, -15), (7, -15), (-7, 6), (0, 10), (0, -20), (11, -4), (-11, -4)]
@@ -96,7 +97,8 @@ def against_setting(quantity: Quantity, layout: Layout, path: PathLike) -> None:
     own = [key for key in keys if not is_reference(key)]
     # Several sources and several values of a second field: a panel for each source.
     panels = [keys] if layout.is_single or len(own) < 2 else [[key] for key in own]
-    figure = style.new_figure(HEIGHT + 2.6 * (len(panels) - 1))
+    height = HEIGHT + 2.6 * (len(panels) - 1)
+    figure = style.new_figure(height + LONG_TICKS_HEIGHT * _are_long(layout.ticks))
     figure.set_figwidth(NARROW)
     all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, drawn in zip(all_axes, panels, strict=True):
@@ -175,13 +177,18 @@ def _scale(
 
 
 def _draw_ticks(axes: Axes, ticks: Sequence[str]) -> None:
-    if sum(map(len, ticks)) <= LONG_TICKS:
+    if not _are_long(ticks):
         axes.set_xticks(range(len(ticks)), ticks)
         return
     wrapped = [textwrap.fill(tick, TICK_WIDTH) for tick in ticks]
     axes.set_xticks(
         range(len(ticks)), wrapped, rotation=35, ha="right", rotation_mode="anchor"
     )
+
+
+def _are_long(ticks: Sequence[str]) -> bool:
+    """Whether ticks are turned, because they do not fit side by side."""
+    return sum(map(len, ticks)) > LONG_TICKS
 
 
 def _draw_legend(figure: Figure, axes: Axes, quantity: Quantity) -> None:

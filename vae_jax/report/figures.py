@@ -10,7 +10,7 @@ from vae_jax.storage.records import read_metrics
 
 STEPS = 10  # pictures in a row
 ROWS = 8
-SHOWN = 16  # reconstructions
+SHOWN = 16  # images whose codes are decoded
 
 
 def draw_all(
@@ -33,10 +33,10 @@ def draw_all(
     )
     shown = space.shown
     plots.reconstructions(
-        space.images[:SHOWN],
-        space.decode(shown[:SHOWN]),
+        space.images,
+        space.decode(shown),
         folder / "reconstructions.png",
-        seen=space.seen[:SHOWN],
+        seen=space.seen,
     )
     plots.samples(
         space.decode(space.prior_codes), folder / "samples.png", space.prior_labels

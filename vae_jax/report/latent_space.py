@@ -18,7 +18,7 @@ class LatentSpace:
     layer_kl: np.ndarray | None  # its sums of each layer, next to the data first, [L]
     prior_codes: np.ndarray  # draws from p(z), [n, D]
     decode: Callable[[Any], np.ndarray]  # z [B, D] -> mean of p(x | z), [B, H, W, C]
-    images: np.ndarray  # the first images of the split, [m, H, W, C] in [0, 1]
+    images: np.ndarray  # images spread over the split, [m, H, W, C] in [0, 1]
     seen: np.ndarray  # what the model sees of them: binarised, or with noise
     is_continuous: bool = True  # False for discrete codes, which have none in between
     # By the number of a layer, the top one first: images that share the codes of the

@@ -21,6 +21,8 @@ LITTLE_RATE = 1.0
 # density or on pixels that are always black. Runs of the shipped configs lie below
 # 0.1 of it, small sets (4,000 digits of 28x28) that still improve at up to 0.35.
 LARGE_GAP = 0.5
+# Weights of further terms that a code which says nothing makes small.
+PENALTIES = ("tc_weight", "covariance_weight", "mmd_weight")
 STANDARD_ERRORS = 3  # a gap below is chance
 MANY_SKIPPED = 0.1  # share of steps that changed nothing
 
@@ -91,11 +93,17 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
     if config["objective.name"] == "capacity":
         less = f"a larger hparams.capacity than {config['hparams.capacity']:g}"
     else:
+        smaller = [
+            f"hparams.{name} than {weight:g}"
+            for name in ("kl_weight", *PENALTIES)
+            if (weight := config.get(f"hparams.{name}"))
+        ]
         less = (
-            f"a smaller hparams.kl_weight than {config['hparams.kl_weight']:g}, a"
-            " warm-up (objective.schedule=linear with hparams.warmup_steps) or"
-            " hparams.free_nats above 0"
+            f"a smaller {' or '.join(smaller)}, a warm-up (objective.schedule=linear"
+            " with hparams.warmup_steps)"
         )
+        if config["objective.name"] == "elbo":
+            less += " or hparams.free_nats above 0"
     return (
         f"Posterior collapse: {active} of {dims} latent dimensions are used and the"
         f" rate is {rate:.2g} nats, so the decoder ignores the code and all draws look"
@@ -115,6 +123,8 @@ def _num_dimensions(config: Mapping[str, Any]) -> int:
 def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
     rate = results.get("rate")
     if rate is None or config["objective.name"] == "capacity":
+        return None
+    if config.get("hparams.mmd_weight"):  # which only mmd may have
         return None
     if config["hparams.kl_weight"] > 0:
         return None

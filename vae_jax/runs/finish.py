@@ -11,7 +11,7 @@ from absl import logging
 from vae_jax import build
 from vae_jax.data.dataset import to_unit_floats
 from vae_jax.evaluation import measures
-from vae_jax.evaluation.chunks import Progress
+from vae_jax.evaluation.chunks import Progress, even_rows
 from vae_jax.evaluation.measures import Effort
 from vae_jax.files import writing
 from vae_jax.quantities import Group, Quantity, one
@@ -139,9 +139,11 @@ def finish(
         from vae_jax.report import figures  # matplotlib delays the start of training
 
         test = program.dataset.test
+        # Spread over the split, which may be in order of a class or of a factor.
+        some = even_rows(len(test), figures.SHOWN)
         with _DRAWING, writing(workdir / "figures"):
             space = latent_space(
-                trained, prepared.data, key, to_unit_floats(test.images[:64])
+                trained, prepared.data, key, to_unit_floats(test.images[some])
             )
             figures.draw_all(space, test.labels, workdir)
     write_json(workdir / "results.json", results)

@@ -31,11 +31,12 @@ def train_grid(
     sweeps: Sequence[str],
     seeds: int,
     *,
+    cases: Sequence[str] = (),
     mode: Mode = "vmap",
     members_per_program: int = 0,
     mesh: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains or resumes every combination of swept values and seeds.
+    """Trains or resumes every combination of cases, swept values and seeds.
 
     Each member ends as an ordinary run in workdir/members/NAME.
 
@@ -44,6 +45,7 @@ def train_grid(
         workdir: folder of the grid; it may hold the same grid, unfinished or done.
         sweeps: "field=value,value,...", see `sweep.parse_sweep`.
         seeds: runs per combination.
+        cases: "field=value field=value ...", see `sweep.parse_case`.
         mode: see `training.loop.over_members`.
         members_per_program: at most so many members side by side; 0 chooses from the
             size of the model.
@@ -61,6 +63,7 @@ def train_grid(
     flags = {
         "workdir": str(workdir),
         "sweep": list(sweeps),
+        "case": list(cases),
         "seeds": seeds,
         "mode": mode,
         "members_per_program": members_per_program,
@@ -68,7 +71,7 @@ def train_grid(
     }
     processes.agree_on_flags(config, flags)
     with processes.together():
-        grid = sweep.members(config, sweeps, seeds)
+        grid = sweep.members(config, sweeps, seeds, cases)
         folders = [members.folder(workdir, entry.name) for entry in grid]
         standings = members.compare(workdir, grid, mode)
     described = processes.agree_on_file(workdir / "grid.json")

@@ -32,7 +32,8 @@ def latent_space(
         trained: a model with its parameters.
         data: data of the run.
         key: random key, the root key of the run.
-        images: the first images of the held-out split, [n, H, W, C] in [0, 1].
+        images: n images of the held-out split, evenly spread over it, [n, H, W, C] in
+            [0, 1].
 
     Returns:
         The arrays that `figures.draw_all` draws.
@@ -49,7 +50,7 @@ def latent_space(
         if kls is not None:
             parts = [kl[:new].sum(axis=0, dtype=np.float64) for kl in kls]
             sums = parts if sums is None else list(map(np.add, sums, parts))
-    seen = data.heldout.x(np.arange(len(images)))
+    seen = data.heldout.some(len(images)).x()
     kls = None if sums is None else [part / len(data.heldout) for part in sums]
     num, given = NUM_SAMPLES, None
     if layer.is_conditional:

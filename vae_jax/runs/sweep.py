@@ -1,4 +1,4 @@
-"""From `field=1,2,3` flags to the configs of a grid."""
+"""From the flags `--sweep` and `--case` to the configs of a grid."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ class Member:
     """One run of a grid."""
 
     name: str  # of its folder, e.g. "kl_weight=4,seed=0"
-    values: Mapping[str, Any]  # swept field -> value, and the seed
+    values: Mapping[str, Any]  # field that differs -> value, and the seed
     config: ConfigDict
 
 
@@ -38,52 +38,89 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     Raises:
         ConfigError: unknown field, no value, a value of the wrong type, or one twice.
     """
+    flag = f"--sweep={text}"
     field, equals, listed = text.partition("=")
-    flat = build.flatten(config.to_dict())
-    if field not in flat:
-        raise ConfigError(
-            f"--sweep={text}: the config has no field {field!r}."
-            f"{did_you_mean(field, flat)}"
-        )
-    if isinstance(flat[field], (tuple, list)):
-        raise ConfigError(f"--sweep={text}: {field} is a list, which can't be swept")
+    kind = _kind(config, flag, field)
     words = [word.strip() for word in listed.split(",")]
     if not equals or not all(words):
-        raise ConfigError(f"--sweep={text}: expected {field}=VALUE,VALUE,...")
-    values = [_parse(text, word, type(flat[field])) for word in words]
+        raise ConfigError(f"{flag}: expected {field}=VALUE,VALUE,...")
+    values = [_parse(flag, word, kind) for word in words]
     seen = set()
     for value in values:
         if value in seen:
-            raise ConfigError(f"--sweep={text}: {value} is given twice")
+            raise ConfigError(f"{flag}: {value} is given twice")
         seen.add(value)
     return field, values
 
 
-def _parse(text: str, word: str, kind: type) -> Any:
+def parse_case(config: ConfigDict, text: str) -> dict[str, Any]:
+    """Reads "objective.name=beta_tc hparams.tc_weight=5" with the fields' own types.
+
+    Args:
+        config: says which fields there are and of what type.
+        text: the flag's value.
+
+    Returns:
+        The fields and their values.
+
+    Raises:
+        ConfigError: no field, an unknown one, one twice, no value, or a value of the
+            wrong type.
+    """
+    flag, values = f"--case={text}", {}
+    for word in text.split():
+        field, equals, value = word.partition("=")
+        kind = _kind(config, flag, field)
+        if not equals or not value:
+            raise ConfigError(f"{flag}: expected FIELD=VALUE, found {word!r}")
+        if field in values:
+            raise ConfigError(f"{flag}: {field} is given twice")
+        values[field] = _parse(flag, value, kind)
+    if not values:
+        raise ConfigError(f"{flag}: expected FIELD=VALUE FIELD=VALUE ...")
+    return values
+
+
+def _kind(config: ConfigDict, flag: str, field: str) -> type:
+    """The type of a field."""
+    flat = build.flatten(config.to_dict())
+    if field not in flat:
+        raise ConfigError(
+            f"{flag}: the config has no field {field!r}.{did_you_mean(field, flat)}"
+        )
+    if isinstance(flat[field], (tuple, list)):
+        raise ConfigError(f"{flag}: {field} is a list, which can't be swept")
+    return type(flat[field])
+
+
+def _parse(flag: str, word: str, kind: type) -> Any:
     try:
         if kind is bool:
             return {"true": True, "false": False}[word.lower()]
         return kind(word)
     except (ValueError, KeyError):
-        raise ConfigError(
-            f"--sweep={text}: {word!r} is not of type {kind.__name__}"
-        ) from None
+        raise ConfigError(f"{flag}: {word!r} is not of type {kind.__name__}") from None
 
 
-def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Member]:
-    """All combinations of the swept values and the seeds config.seed, + 1, ...
+def members(
+    config: ConfigDict, sweeps: Sequence[str], seeds: int, cases: Sequence[str] = ()
+) -> list[Member]:
+    """All combinations of cases, swept values and the seeds config.seed, + 1, ...
 
     Args:
         config: config with the values of all fields that are not swept.
         sweeps: texts for `parse_sweep`.
         seeds: how many, at least 1; must be 1 where the seed itself is swept.
+        cases: texts for `parse_case`; a field that only some of them set has the
+            config's value in the others.
 
     Returns:
-        The members, in the order of the flags; the seed varies fastest.
+        The members, in the order of the flags; cases come first, and the seed varies
+        fastest.
 
     Raises:
-        ConfigError: a text is wrong, a field is swept twice, there are more than
-            MAX_MEMBERS, or a member's config is wrong.
+        ConfigError: a text is wrong, a field is swept twice, two cases are the same,
+            there are more than MAX_MEMBERS, or a member's config is wrong.
     """
     if seeds < 1:
         raise ConfigError(f"--seeds={seeds}: must be at least 1")
@@ -92,30 +129,76 @@ def members(config: ConfigDict, sweeps: Sequence[str], seeds: int) -> list[Membe
         raise ConfigError(
             "--sweep: a field is swept twice; give all its values at once"
         )
-    if SEED in axes and seeds != 1:
-        raise ConfigError("--seeds and --sweep=seed=... exclude each other")
-    total = seeds * math.prod(map(len, axes.values()))
+    own, whole = _cases(config, cases)
+    for field in whole[0]:
+        if field in axes:
+            raise ConfigError(f"--case and --sweep both set {field}: leave it to one")
+    if SEED in (axes | whole[0]) and seeds != 1:
+        flag = "--sweep=seed=..." if SEED in axes else "--case"
+        raise ConfigError(f"--seeds and {flag} exclude each other: both set the seed")
+    total = len(whole) * seeds * math.prod(map(len, axes.values()))
     if total > MAX_MEMBERS:
         raise ConfigError(
-            f"--sweep and --seeds make {total} members: at most {MAX_MEMBERS} fit into"
-            " a grid; sweep fewer values at a time"
+            f"--case, --sweep and --seeds make {total} members: at most {MAX_MEMBERS}"
+            " fit into a grid; sweep fewer values at a time"
         )
-    axes.setdefault(SEED, [config.seed + i for i in range(seeds)])
-    last_parts = [field.rpartition(".")[2] for field in axes]
+    if SEED not in whole[0]:
+        axes.setdefault(SEED, [config.seed + i for i in range(seeds)])
+    shorts = _shorts([*whole[0], *axes])
     found = []
-    for combination in itertools.product(*axes.values()):
-        values = dict(zip(axes, combination, strict=True))
-        own = config.copy_and_resolve_references()
+    for number, *combination in itertools.product(range(len(whole)), *axes.values()):
+        swept = dict(zip(axes, combination, strict=True))
+        values = whole[number] | swept
+        member = config.copy_and_resolve_references()
         for field, value in values.items():
-            own.update_from_flattened_dict({field: value})
-        build.check(own)
-        labels = [
-            # The last part of a field names it, unless two fields share it.
-            f"{field if last_parts.count(short) > 1 else short}={_plain(value)}"
-            for (field, value), short in zip(values.items(), last_parts, strict=True)
-        ]
-        found.append(Member(",".join(labels), values, own))
+            member.update_from_flattened_dict({field: value})
+        build.check(member)
+        named = own[number] | swept
+        name = ",".join(f"{shorts[field]}={_plain(v)}" for field, v in named.items())
+        found.append(Member(name, values, member))
     return found
+
+
+def swept_fields(
+    config: ConfigDict, sweeps: Sequence[str], cases: Sequence[str]
+) -> list[str]:
+    """The fields that cases and sweeps set, in the order of the flags.
+
+    Args:
+        config: says which fields there are and of what type.
+        sweeps: texts for `parse_sweep`.
+        cases: texts for `parse_case`.
+    """
+    _, whole = _cases(config, cases)
+    return [*whole[0], *(text.partition("=")[0] for text in sweeps)]
+
+
+def _cases(
+    config: ConfigDict, texts: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """For each case, the fields that it sets, and those that any of them sets.
+
+    Without cases, one that sets nothing.
+    """
+    own = [parse_case(config, text) for text in texts] or [{}]
+    flat = build.flatten(config.to_dict())
+    usual = {field: flat[field] for case in own for field in case}
+    whole = [usual | case for case in own]
+    for i, (text, case) in enumerate(zip(texts, whole, strict=False)):
+        if case in whole[:i]:
+            raise ConfigError(
+                f"--case={text}: is the same as --case={texts[whole.index(case)]}"
+            )
+    return own, whole
+
+
+def _shorts(fields: Sequence[str]) -> dict[str, str]:
+    """Field -> its last part, or the whole where two fields share that."""
+    last = [field.rpartition(".")[2] for field in fields]
+    return {
+        field: field if last.count(part) > 1 else part
+        for field, part in zip(fields, last, strict=True)
+    }
 
 
 def _plain(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""Images with known factors of variation, for metrics of disentanglement."""

@@ -1,0 +1,127 @@
+"""A run on images that are drawn is that on the same images as pixels."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import encode
+from tests.runs.test_single import same_outcome
+from tests.runs_helpers import sigterm_after, small_config
+from vae_jax.data import sources
+from vae_jax.data.dataset import Split
+from vae_jax.data.rendered import RenderedImages, Rendering
+from vae_jax.data.source import Loaded, Source
+from vae_jax.runs import opened, own_images, single
+from vae_jax.storage.records import read_json
+
+SIZES = {"row": 8, "column": 8, "level": 4}
+
+
+def render(factors):
+    """A bright row and a bright column, in one of four greys."""
+    row, column, level = jnp.moveaxis(factors.astype(jnp.int32), -1, 0)
+    line = jnp.arange(8)
+    cross = (line[None, :, None] == row[:, None, None]) | (
+        line[None, None, :] == column[:, None, None]
+    )
+    return (cross * (level[:, None, None] + 1) * 60).astype(jnp.uint8)[..., None]
+
+
+CROSSES = Rendering(render, (8, 8, 1), "8bit", SIZES)
+FACTORS = CROSSES.combinations()
+
+
+def read(name, options):
+    """All crosses; their level is the label."""
+    split = Split(RenderedImages(FACTORS, CROSSES), FACTORS[:, 2], factors=FACTORS)
+    return Loaded({"train": split}, factor_names=tuple(SIZES))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known():
+    """The source `crosses`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sources.BY_NAME, "crosses", Source(read, render=render))
+        yield
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory):
+    """Folders of a run on crosses that are drawn, and of one on their pixels."""
+    folder = tmp_path_factory.mktemp("runs")
+    pixels = np.asarray(RenderedImages(FACTORS, CROSSES))
+    labels = FACTORS[:, 2].astype(int)
+    arrays = {"x_train": pixels, "y_train": labels, "factors_train": FACTORS}
+    np.savez(folder / "a.npz", **arrays, factor_names=list(SIZES))
+    train_both(folder)
+    return folder
+
+
+def train_both(folder, **fields):
+    """Trains `folder/drawn` and `folder/pixels`, alike but for the form of the data."""
+    names = {"drawn": "crosses", "pixels": f"npz:{folder / 'a.npz'}"}
+    for place, name in names.items():
+        single.train(small_config(**{"data.name": name, **fields}), folder / place)
+
+
+def test_drawn_equals_stored_bit_for_bit(workdirs):
+    """Parameters and results; of the data only the fingerprint is another."""
+    same_outcome(workdirs / "drawn", workdirs / "pixels")
+    data = [read_json(workdirs / name / "data.json") for name in ("drawn", "pixels")]
+    assert data[0]["factor_names"] == list(SIZES)
+    for own in data:
+        del own["name"], own["fingerprint"]
+    assert data[0] == data[1]
+
+
+def test_a_stream_and_a_stop_change_nothing(workdirs, tmp_path):
+    """The training set of 205 crosses has three bytes each, a batch 48."""
+    with sigterm_after(2):
+        streamed = {"data.name": "crosses", "data.device_budget_mb": 0.0005}
+        single.train(small_config(**streamed), tmp_path)
+    single.train(small_config(**{"data.name": "crosses"}), tmp_path)
+    same_outcome(workdirs / "drawn", tmp_path)
+
+
+def test_an_opened_run_takes_pixels(workdirs, tmp_path):
+    """Of the set and of a user's own: both are images, and neither is drawn again."""
+    run, stored = (opened.open_run(workdirs / name) for name in ("drawn", "pixels"))
+    images = run.dataset().test.images
+    pixels = np.asarray(images)
+    for given in (images, pixels):
+        np.testing.assert_array_equal(run.preprocess(given), run.preprocess(pixels))
+        np.testing.assert_array_equal(
+            run.encode(given).mean, stored.encode(pixels).mean
+        )
+        codes = opened.reconstruct(run, given)
+        np.testing.assert_array_equal(codes["x"], run.preprocess(pixels))
+    np.savez(tmp_path / "own.npz", x_test=pixels)
+    own = own_images.read_images(run, tmp_path / "own.npz")
+    again = opened.reconstruct(run, own.images)
+    np.testing.assert_array_equal(again["code"], codes["code"])
+    np.testing.assert_array_equal(run.sample(4), stored.sample(4))
+
+
+def test_codes_come_with_their_factors(workdirs, monkeypatch):
+    for flag, value in (("_SPLIT", "test"), ("_DATA_DIR", None)):
+        monkeypatch.setattr(encode, flag, type("Flag", (), {"value": value}))
+    run = opened.open_run(workdirs / "drawn")
+    codes = encode.encode_split(run)
+    split = run.dataset().test
+    np.testing.assert_array_equal(codes["factors"], split.factors)
+    np.testing.assert_array_equal(codes["factors"], FACTORS[codes["rows"]])
+    np.testing.assert_array_equal(codes["labels"], codes["factors"][:, 2])
+    assert codes["factor_names"].tolist() == list(SIZES)
+
+
+@pytest.mark.slow
+def test_measures_and_pictures_are_the_same(workdirs):
+    """The finished runs are evaluated again, with all that looks at images."""
+    measures = ("likelihood", "codes", "regularity")
+    train_both(workdirs, **{"eval.measures": measures, "eval.figures": True})
+    same_outcome(workdirs / "drawn", workdirs / "pixels")
+    drawn, stored = (
+        {path.name: path.read_bytes() for path in (workdirs / name).rglob("*.png")}
+        for name in ("drawn", "pixels")
+    )
+    assert drawn == stored and len(drawn) > 3

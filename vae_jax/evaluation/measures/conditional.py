@@ -1,0 +1,82 @@
+"""Whether a conditional model draws what it is asked for."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.evaluation import completeness
+from vae_jax.evaluation.data import Data
+from vae_jax.evaluation.first_layer import FirstLayer
+from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
+from vae_jax.quantities import SHARE, Group, Quantity, at, one
+from vae_jax.trained import Trained
+from vae_jax.types import Key, stream
+
+NUM_DRAWS = 2000  # or one for each label, where there are more of them
+
+CONDITION = Group(
+    "The label",
+    "Whether a conditional model draws images of the label that it is asked for.",
+)
+
+QUANTITIES = (
+    Quantity(
+        "Label agreement",
+        "Share of draws of p(x | z), all labels in turn, to which a small classifier"
+        " gives the label that was asked for; of real images its accuracy on held-out"
+        " ones. Misleads: it says nothing about diversity, so that a model with one"
+        " image for each label has all of it.",
+        at("label_agreement", "", "real_"),
+        CONDITION,
+        SHARE,
+        "near that of real images; above it draws may be too typical",
+        scale="share",
+        error="label_agreement_standard_error",
+    ),
+    Quantity(
+        "Label agreement, standard error",
+        "Over the draws.",
+        one("label_agreement_standard_error"),
+        CONDITION,
+    ),
+)
+
+
+def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
+    """The agreement of the run's classifier of real images with the labels asked for.
+
+    Binomial standard error, sqrt(p (1 - p) / n).
+    """
+    del effort
+    key, classifier = stream(key, "conditional"), data.classifier
+    assert classifier is not None
+    num = max(NUM_DRAWS, classifier.num_classes)
+    given = jnp.arange(num) % classifier.num_classes
+    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    z = layer.prior(num, given).sample(stream(key, "z"))
+    x = completeness.draw(layer.decode, z, stream(key, "x"))
+    guesses = classifier.probabilities(x).argmax(axis=1)
+    agreement = float((guesses == given).mean())
+    return {
+        "label_agreement": agreement,
+        "real_label_agreement": float(classifier.accuracy),
+        "label_agreement_standard_error": math.sqrt(agreement * (1 - agreement) / num),
+    }
+
+
+def why_not(trained: Trained, data: Data) -> str | None:
+    """It needs a model that is given a label, draws of it, and a classifier."""
+    if trained.conditions_on is None:
+        return "needs a model that is given a label (model.condition=label)"
+    if not data.num_classes:
+        return "needs labels of training and test images that a classifier can know"
+    x = data.heldout.x(np.zeros(1, int))
+    layer = FirstLayer.of(trained, x)
+    if not jax.eval_shape(layer.decode, layer.points(x)).normalized:
+        return "needs a likelihood that can be drawn from"
+    return None
+
+
+MEASURE = Measure(run, QUANTITIES, why_not)
