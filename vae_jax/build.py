@@ -12,7 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from vae_jax import compatibility, fields, networks, objectives
-from vae_jax.data.batches import Preprocess, preprocessor
+from vae_jax.data.batches import Preprocess, groups_of, preprocessor
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
@@ -249,6 +249,9 @@ def make_dataset(config: ConfigDict) -> Dataset:
         )
     if data.num_labelled:
         dataset = with_few_labels(dataset, data.num_labelled, data.seed)
+    if data.labelled_batch_size:  # refused here, before anything is written
+        given = dataset.examples("train", ("image", "label"))
+        groups_of(given, data.batch_size, data.labelled_batch_size)
     check_support(config, dataset.levels)
     if config.model.condition != "none":
         dataset.check_labelled(f"model.condition={config.model.condition}")
