@@ -130,7 +130,11 @@ BESIDE = {
     "lfq": {"model.prior": "uniform"},
     "uniform": {"model.posterior": "fsq"},
     "label_normal": {"model.condition": "label"},
-    "m2": {"objective.name": "semi_supervised", "data.labelled_batch_size": 4},
+    "m2": {
+        "objective.name": "semi_supervised",
+        "hparams.classification_weight": 10.0,
+        "data.labelled_batch_size": 4,
+    },
     "semi_supervised": {
         "model.name": "m2",
         "hparams.classification_weight": 10.0,
