@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
     # penalty that keeps all codes in use.
     config.hparams.commitment_weight = 0.0
     config.hparams.entropy_weight = 0.0
+    config.hparams.classification_weight = 0.0  # semi_supervised: of log q(y | x)
 
     config.data = ConfigDict()
     # digits, mnist_5k, dsprites, xysquares, npz:PATH, folder:PATH or a TFDS name
@@ -45,6 +46,12 @@ def get_config() -> ConfigDict:
     config.data.dir = ""  # where TFDS keeps its sets; empty: TFDS's default
     config.data.seed = 0  # splits, order of batches, binarisation draws
     config.data.batch_size = 128
+    # Of a model that is given labels: so many training images keep theirs, as many of
+    # each class, drawn with data.seed; 0: all that have one.
+    config.data.num_labelled = 0
+    # So many rows of each batch are labelled ones, which come first, and the others
+    # unlabelled ones; 0: batches are drawn from all images alike.
+    config.data.labelled_batch_size = 0
     config.data.binarize = "dynamic"  # none, threshold or dynamic
     config.data.dequantize = False  # add uniform noise of one 8-bit level
     config.data.validation_fraction = 0.1  # where the source has no such split
@@ -57,7 +64,8 @@ def get_config() -> ConfigDict:
     config.data.device_budget_mb = 4096.0
 
     config.model = ConfigDict()
-    # vae, rae; with several latent layers: hierarchical, ladder, top_down
+    # vae, rae; with several latent layers: hierarchical, ladder, top_down; with the
+    # class as a latent variable: m2
     config.model.name = "vae"
     config.model.network = "mlp"  # mlp, gated, conv or residual
     # diagonal_normal, coupling_flow, or deterministic: an autoencoder; discrete codes:
@@ -92,6 +100,9 @@ def get_config() -> ConfigDict:
     config.top_down.blocks = "1x1,2x1,4x1"
     config.top_down.width = 32  # channels of the features
     config.top_down.bottleneck = 0.25  # channels inside a block, share of the width
+
+    config.m2 = ConfigDict()
+    config.m2.hidden_dims = (256,)  # widths from features and class to the code
 
     config.mlp = ConfigDict()
     config.mlp.hidden_dims = (256, 128)  # widths, data to code
@@ -145,8 +156,8 @@ def get_config() -> ConfigDict:
 
     config.objective = ConfigDict()
     # elbo, capacity, elbo_mc, stl, iwae, dreg, miwae, piwae, ciwae, renyi, beta_tc,
-    # factor, dip_i, dip_ii, mmd, regularized (with model.name=rae) or quantized (with
-    # discrete codes)
+    # factor, dip_i, dip_ii, mmd, regularized (with model.name=rae), quantized (with
+    # discrete codes) or semi_supervised (with model.name=m2)
     config.objective.name = "elbo"
     config.objective.num_samples = 1  # draws of the code per image, K
     # Schedule of the KL weight, or of the capacity: constant, linear, sigmoid or
@@ -207,7 +218,8 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
     # What is measured: likelihood, codes, regularity, conditional (of models that are
-    # given a label), codebook (of discrete codes), misleading, annealing (slow).
+    # given a label), codebook (of discrete codes), classification (of m2), misleading,
+    # annealing (slow).
     config.eval.measures = ("likelihood", "codes", "regularity")
     config.eval.figures = True
     return config.lock()  # a typo in another config is an error

@@ -19,7 +19,7 @@ from jax.tree_util import keystr
 from ml_collections import ConfigDict
 
 from configs import default
-from vae_jax import build, models, objectives, parts, posteriors
+from vae_jax import build, objectives, parts, posteriors
 from vae_jax.data.examples import inputs, join, with_image
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal
@@ -77,6 +77,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "lfq": _DISCRETE,
     "uniform": {"model.posterior": "fsq"},
     "label_normal": {"model.condition": "label"},
+    "m2": {"objective.name": "semi_supervised"},
 }
 DEFAULT = "default"
 # Every line of the tables that make a model, and what is no line of a table.
@@ -116,7 +117,8 @@ for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
 
 USUAL = ("elbo", "iwae")
 # Parameters that only the rate depends on: what lies above the code that is decoded.
-RATE_ONLY = ("prior", "encoders_1", "decoders_1")
+# A class is drawn, and draws of it pass on no gradient.
+RATE_ONLY = ("prior", "encoders_1", "decoders_1", "classifier")
 HPARAMS = make_hparams(
     kl_weight=2.0,
     capacity=0.1,
@@ -127,6 +129,7 @@ HPARAMS = make_hparams(
     gradient_weight=0.5,
     commitment_weight=0.5,
     entropy_weight=0.2,
+    classification_weight=2.0,
 )
 
 
@@ -158,7 +161,9 @@ def objectives_of(model: str) -> dict[str, Objective]:
     """
     chosen = config_of(model).model
     posterior = posteriors.BY_NAME[chosen.posterior].distribution
-    extras = set(getattr(models.BY_NAME[chosen.name], "gives_extras", ()))
+    made = build.make_model(config_of(model), spec_of(model))
+    extras = set(getattr(made, "gives_extras", ()))
+    needs_extras = getattr(made, "draws_without_gradient", False)
     return {
         name: own
         for name, make in objectives.BY_NAME.items()
@@ -171,6 +176,7 @@ def objectives_of(model: str) -> dict[str, Objective]:
         )
         and issubclass(posterior, own.needs_posterior)
         and extras >= set(own.needs_extras)
+        and (own.needs_extras or not needs_extras)
         and (posterior.has_density or not own.needs_density)
         and not own.splits_encoder
     }

@@ -15,6 +15,7 @@ from configs import default
 from tests.battery import FAST_COMPILE
 from tests.runs_helpers import REPOSITORY, spec_of
 from vae_jax import build, likelihoods, networks, objectives, parts
+from vae_jax.data.examples import inputs
 from vae_jax.errors import ConfigError
 from vae_jax.fields import RANGES
 from vae_jax.objectives import schedules
@@ -95,7 +96,7 @@ def two_steps(config: ConfigDict) -> tuple[Any, dict[str, Any], Any]:
     shape = (6, *SPEC.image_shape)
     pixels = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
     x = pixels
-    if config.model.condition == "label":
+    if "label" in inputs(build.make_model(config, SPEC)):
         x = {"image": pixels, "label": jnp.arange(6) % SPEC.num_classes}
     init = jax.jit(trainer.init, compiler_options=FAST_COMPILE)
     step = jax.jit(trainer.step, compiler_options=FAST_COMPILE)
@@ -129,6 +130,15 @@ BESIDE = {
     "lfq": {"model.prior": "uniform"},
     "uniform": {"model.posterior": "fsq"},
     "label_normal": {"model.condition": "label"},
+    "m2": {
+        "objective.name": "semi_supervised",
+        "hparams.classification_weight": 10.0,
+        "data.labelled_batch_size": 4,
+    },
+    "semi_supervised": {
+        "model.name": "m2",
+        "hparams.classification_weight": 10.0,
+    },
     "quantized": {
         "model.posterior": "lfq",
         "model.prior": "uniform",
@@ -173,6 +183,12 @@ CLASHES = [
     {"model.condition": "label", "model.name": "ladder"},
     {"model.condition": "label", "model.prior": "vamp"},
     {"model.prior": "label_normal"},
+    {"model.name": "m2", "objective.name": "elbo"},
+    {"model.name": "m2", "model.posterior": "deterministic"},
+    {"objective.name": "semi_supervised", "model.name": "vae"},
+    {"data.num_labelled": 100, "model.name": "vae"},
+    {"data.labelled_batch_size": 10, "model.name": "vae"},
+    {"data.labelled_batch_size": 128, "data.batch_size": 128},
     {"objective.name": "quantized"},
     {"hparams.commitment_weight": 0.25},
     {"objective.name": "dreg", "model.name": "hierarchical"},

@@ -12,9 +12,11 @@ import optax
 from ml_collections import ConfigDict
 
 from vae_jax import compatibility, fields, networks, objectives
-from vae_jax.data.batches import Preprocess, preprocessor
+from vae_jax.data.batches import Preprocess, groups_of, preprocessor
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
+from vae_jax.data.labelled import with_few_labels
 from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.sources import find, load_dataset
 from vae_jax.data.spec import DataSpec
@@ -57,6 +59,7 @@ def check(config: ConfigDict) -> None:
     parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)
     posterior, names = parts["posterior"], names_of(config)
     compatibility.check_parts(names, parts, objective)
+    compatibility.check_labels(config.model.name, inputs(parts["model"]), config.data)
     if config.data.batch_size < objective.min_batch_size:
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: must be at least"
@@ -83,6 +86,7 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
     """A model, its parts, and the arguments that its parts may take, all by name."""
     model = config.model
     parts = {**vars(spec), **model}
+    parts["labelled_batch_size"] = config.data.labelled_batch_size
     parts["activation"] = choose(
         networks.ACTIVATIONS, "model.activation", model.activation
     )
@@ -244,6 +248,11 @@ def make_dataset(config: ConfigDict) -> Dataset:
             f"data.batch_size={data.batch_size} is larger than the training split of"
             f" {data.name} with {size} images"
         )
+    if data.num_labelled:
+        dataset = with_few_labels(dataset, data.num_labelled, data.seed)
+    if data.labelled_batch_size:  # refused here, before anything is written
+        given = dataset.examples("train", ("image", "label"))
+        groups_of(given, data.batch_size, data.labelled_batch_size)
     check_support(config, dataset.levels)
     check_condition(config, dataset)
     compatibility.check_figures(config.eval.figures, dataset.spec)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_jax import likelihoods, models, posteriors, priors
+from vae_jax.data.examples import Inputs
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal, Quantized
 from vae_jax.errors import ConfigError
@@ -71,6 +72,12 @@ def check_parts(
                 f"{given[field]} needs model.posterior={' or '.join(_giving(needed))},"
                 f" not {names['model.posterior']}"
             )
+    if getattr(model, "draws_without_gradient", False) and not objective.needs_extras:
+        raise ConfigError(
+            f"{given['objective.name']} would not train all of"
+            f" {given['model.name']}, whose draws of a class pass on no gradient: set"
+            " objective.name=semi_supervised"
+        )
     if missing := set(objective.needs_extras) - _extras(model):
         giving = [n for n, part in models.BY_NAME.items() if missing <= _extras(part)]
         raise ConfigError(
@@ -93,6 +100,25 @@ def check_parts(
             raise ConfigError(
                 f"{given['objective.name']} keeps the encoder apart from the prior, and"
                 f" {given['model.prior']} contains it: set objective.name=iwae"
+            )
+
+
+def check_labels(name: str, inputs: Inputs, data: Mapping[str, Any]) -> None:
+    """Refuses settings of labels for a model that is given none.
+
+    Args:
+        name: name of the model, for messages.
+        inputs: the parts of x for the model, from `examples.inputs`.
+        data: the part `data` of a config.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    for field in ("num_labelled", "labelled_batch_size"):
+        if data[field] and "label" not in inputs:
+            raise ConfigError(
+                f"data.{field}={data[field]} has no effect with model.name={name},"
+                " which is given no labels: leave it at 0, or set model.name=m2"
             )
 
 

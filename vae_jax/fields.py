@@ -37,8 +37,11 @@ RANGES: Mapping[str, Range] = {
     "hparams.gradient_weight": NOT_NEGATIVE,
     "hparams.commitment_weight": NOT_NEGATIVE,
     "hparams.entropy_weight": NOT_NEGATIVE,
+    "hparams.classification_weight": NOT_NEGATIVE,
     "data.seed": SEED,
     "data.batch_size": COUNT,
+    "data.num_labelled": COUNT_OR_0,
+    "data.labelled_batch_size": COUNT_OR_0,
     "data.validation_fraction": FRACTION,
     "data.test_fraction": FRACTION,
     "data.device_budget_mb": POSITIVE,
@@ -76,6 +79,7 @@ def check(fields: Mapping[str, Any]) -> None:
     for field, value in fields.items():
         if field.startswith("hparams."):
             require(FINITE, **{field: value})
+    _check_labelled(fields)
     _check_free_nats(fields)
     _check_warmup(fields)
     _check_groups(fields)
@@ -100,6 +104,17 @@ def keeps_best(fields: Mapping[str, Any]) -> str | None:
         if fields[field]:
             return f"{field}={fields[field]}"
     return None
+
+
+def _check_labelled(fields: Mapping[str, Any]) -> None:
+    """A batch with a share of labelled rows has unlabelled ones, too."""
+    field = "data.labelled_batch_size"
+    if fields[field] >= fields["data.batch_size"]:
+        raise ConfigError(
+            f"{field}={fields[field]}: must be below"
+            f" data.batch_size={fields['data.batch_size']}, since the other rows of a"
+            " batch are unlabelled"
+        )
 
 
 def _check_free_nats(fields: Mapping[str, Any]) -> None:

@@ -86,6 +86,14 @@ class Trained:
         """
         return self._with_fitted(self._call("encode", x, key))
 
+    def classify(self, x: Any) -> Array:
+        """log q(y | x) of each class, nats, [B, C], of a model that has a classifier.
+
+        Args:
+            x: a batch as the model takes it.
+        """
+        return self._call("classify", x)
+
     def decode(self, codes: Codes | Array, given: Any = None) -> Distribution:
         """p(x | z).
 

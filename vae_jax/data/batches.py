@@ -4,8 +4,9 @@ Both are pure functions of (seed, step): there is no iterator whose state could 
 """
 
 import functools
-from collections.abc import Callable
-from typing import Literal
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,12 @@ from jax.sharding import Sharding
 from vae_jax.data import examples as ex
 from vae_jax.data.dataset import to_unit_floats
 from vae_jax.data.rendered import Images, Render, drawn
+from vae_jax.errors import ConfigError
 from vae_jax.types import Array, Key
 
 Binarize = Literal["none", "threshold", "dynamic"]
 Preprocess = Callable[[ex.Examples, Key], ex.Examples]
+_GROUP_STREAM = zlib.crc32(b"vae_jax.data.groups")
 
 
 def batch_indices(
@@ -39,19 +42,80 @@ def batch_indices(
     Returns:
         Array [num_steps, batch_size] of int32.
     """
-    per_epoch = num_examples // batch_size
+    everything = Group(np.arange(num_examples), batch_size)
+    return grouped_indices(seed, start, num_steps, [everything])
+
+
+class Group(NamedTuple):
+    """Rows of the training set of which each batch has a fixed number."""
+
+    rows: np.ndarray  # [n], whole numbers
+    batch_size: int  # how many of them a batch has, at most n
+
+
+def grouped_indices(
+    seed: int, start: int, num_steps: int, groups: Sequence[Group]
+) -> np.ndarray:
+    """`batch_indices` of batches that have a part from each group, in their order.
+
+    Each group has epochs of its own, so that the rows of a small one come more often.
+
+    Args:
+        seed: seed of the shuffled orders.
+        start: first step.
+        num_steps: how many steps.
+        groups: the groups.
+
+    Returns:
+        Array [num_steps, B] of int32, with B the sum of the groups' batch sizes.
+    """
     steps = np.arange(start, start + num_steps)
-    indices = np.empty((num_steps, batch_size), np.int32)
-    for epoch in np.unique(steps // per_epoch):
-        order = _epoch_order(seed, int(epoch), num_examples)[: per_epoch * batch_size]
-        here = steps // per_epoch == epoch
-        indices[here] = order.reshape(per_epoch, batch_size)[steps[here] % per_epoch]
-    return indices
+    parts = []
+    for number, (rows, batch_size) in enumerate(groups):
+        # The first group has the order of a training set without groups.
+        own_seed = (seed, _GROUP_STREAM, number) if number else (seed,)
+        per_epoch = len(rows) // batch_size
+        part = np.empty((num_steps, batch_size), np.int32)
+        for epoch in np.unique(steps // per_epoch):
+            order = _epoch_order((*own_seed, int(epoch)), len(rows))
+            order = order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+            here = steps // per_epoch == epoch
+            part[here] = rows[order[steps[here] % per_epoch]]
+        parts.append(part)
+    return np.concatenate(parts, axis=1)
 
 
-@functools.lru_cache(maxsize=2)  # an epoch is used many times, and then the next
-def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(num_examples)
+@functools.lru_cache(maxsize=4)  # an epoch is used many times, and then the next
+def _epoch_order(seed: tuple[int, ...], num_examples: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(num_examples)
+
+
+def groups_of(examples: ex.Examples, batch_size: int, num_labelled: int) -> list[Group]:
+    """The groups of a training set: one of all rows, or labelled rows and then others.
+
+    Args:
+        examples: arrays [N, ...].
+        batch_size: B, rows of a batch.
+        num_labelled: how many of them are labelled; 0: one group of all rows.
+
+    Raises:
+        ConfigError: there are too few labelled rows, or too few others.
+    """
+    if not num_labelled:
+        return [Group(np.arange(ex.num_examples(examples)), batch_size)]
+    is_labelled = np.asarray(examples["label"]) >= 0
+    groups = [
+        Group(np.flatnonzero(is_labelled), num_labelled),
+        Group(np.flatnonzero(~is_labelled), batch_size - num_labelled),
+    ]
+    for group, kind in zip(groups, ("labelled", "unlabelled"), strict=True):
+        if len(group.rows) < group.batch_size:
+            raise ConfigError(
+                f"data.labelled_batch_size={num_labelled} of"
+                f" data.batch_size={batch_size}: a batch takes {group.batch_size}"
+                f" {kind} training images, and there are {len(group.rows)}"
+            )
+    return groups
 
 
 def preprocessor(
@@ -150,6 +214,7 @@ class InMemoryBatches:
         *,
         seed: int,
         batch_size: int,
+        labelled_batch_size: int = 0,
         sharding: Sharding | None = None,
         rows_sharding: Sharding | None = None,
     ) -> None:
@@ -159,11 +224,12 @@ class InMemoryBatches:
             examples: arrays [N, ...].
             seed: seed of the shuffled order, see `batch_indices`.
             batch_size: rows per step.
+            labelled_batch_size: how many of them are labelled, see `groups_of`.
             sharding: where the examples go; the default device if None.
             rows_sharding: where tables of rows [n, B] go, likewise.
         """
         self._examples = jax.tree.map(lambda leaf: put(leaf, sharding), examples)
-        self._num_examples = ex.num_examples(examples)
+        self._groups = groups_of(examples, batch_size, labelled_batch_size)
         self._seed = seed
         self._batch_size = batch_size
         self._rows_sharding = rows_sharding
@@ -173,9 +239,7 @@ class InMemoryBatches:
     ) -> tuple[ex.Examples, Array]:
         """The examples and rows [padded, B] of steps start, ..., start + length - 1."""
         rows = np.zeros((padded, self._batch_size), np.int32)
-        rows[:length] = batch_indices(
-            self._seed, start, length, self._num_examples, self._batch_size
-        )
+        rows[:length] = grouped_indices(self._seed, start, length, self._groups)
         return self._examples, put(rows, self._rows_sharding)
 
 

@@ -70,6 +70,9 @@ class Dataset:
     # were skipped, parts that were cut off.
     notes: tuple[str, ...] = ()
     factor_names: tuple[str, ...] | None = None  # of the columns of `Split.factors`
+    # Rows of the training images whose label a model is given; None: of all that have
+    # one. Measures see all labels.
+    labelled: np.ndarray | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -146,8 +149,9 @@ class Dataset:
 
         Returns:
             The images [N, H, W, C], or a dict of these and the other parts: "label"
-            [N], int32, numbered as in `classes`; "factors" [N, F], int32. In the place
-            of images that are drawn stand the factors [N, F] that they are drawn from.
+            [N], int32, numbered as in `classes`, -1 for training images that are not
+            among the `labelled`; "factors" [N, F], int32. In the place of images that
+            are drawn stand the factors [N, F] that they are drawn from.
 
         Raises:
             DataError: there is no such part.
@@ -164,6 +168,9 @@ class Dataset:
                         f" {self.why_no_classes}"
                     )
                 parts[name] = self.classes.numbers[split]
+                if split == "train" and self.labelled is not None:
+                    known = np.isin(np.arange(len(own)), self.labelled)
+                    parts[name] = np.where(known, parts[name], np.int32(-1))
             elif own.factors is None:
                 raise DataError(
                     f"{self.name}: the model is given the factors of each image, but"

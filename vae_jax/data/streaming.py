@@ -1,6 +1,6 @@
 """Batches of a training set that is too large for the device, read ahead by grain.
 
-The order is that of `batches.batch_indices`, so the batch of step t is a function of
+The order is that of `batches.grouped_indices`, so the batch of step t is a function of
 (seed, t): no iterator has to be saved, and a run can resume at any step.
 """
 
@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import Sharding
 
-from vae_jax.data.batches import batch_indices
-from vae_jax.data.examples import Examples, num_examples, take
+from vae_jax.data.batches import Group, grouped_indices, groups_of
+from vae_jax.data.examples import Examples, take
 
 THREADS = 4  # threads that gather examples
 
@@ -29,6 +29,7 @@ class StreamedBatches:
         batch_size: int,
         num_steps: int,
         read_ahead: int,
+        labelled_batch_size: int = 0,
         sharding: Sharding,
     ) -> None:
         """Prepares the stream without reading.
@@ -39,6 +40,8 @@ class StreamedBatches:
             batch_size: B, rows per step.
             num_steps: length of the training.
             read_ahead: number of steps whose batches are gathered in advance.
+            labelled_batch_size: how many rows of a batch are labelled, see
+                `batches.groups_of`.
             sharding: sharding of the batches [n, B, ...], along B only; each process
                 gathers what its devices need.
         """
@@ -47,7 +50,8 @@ class StreamedBatches:
         indices = sharding.addressable_devices_indices_map((1, batch_size))
         ranges = [index[1].indices(batch_size) for index in indices.values() if index]
         self._columns = slice(min(r[0] for r in ranges), max(r[1] for r in ranges))
-        self._steps = _Steps(examples, seed, batch_size, num_steps, self._columns)
+        groups = groups_of(examples, batch_size, labelled_batch_size)
+        self._steps = _Steps(examples, seed, groups, num_steps, self._columns)
         self._options = grain.ReadOptions(
             num_threads=THREADS, prefetch_buffer_size=max(read_ahead, THREADS)
         )
@@ -89,20 +93,19 @@ class _Steps(Sequence[Examples]):
         self,
         examples: Examples,
         seed: int,
-        batch_size: int,
+        groups: Sequence[Group],
         num_steps: int,
         columns: slice,
     ) -> None:
         self._examples, self._columns = examples, columns
-        self._order = (seed, num_examples(examples), batch_size)
+        self._seed, self._groups = seed, groups
         self._num_steps = num_steps
 
     def __len__(self) -> int:
         return self._num_steps
 
     def __getitem__(self, step: Any) -> Any:
-        seed, total, batch_size = self._order
-        (rows,) = batch_indices(seed, int(step), 1, total, batch_size)
+        (rows,) = grouped_indices(self._seed, int(step), 1, self._groups)
         return take(self._examples, rows[self._columns])
 
 

@@ -69,26 +69,44 @@ class Data:
     dequantized: bool = False
     """Whether x is (v + u) / 256 with v an 8-bit level and noise u in [0, 1)."""
 
+    labelled: np.ndarray | None = None
+    """Rows of the training split whose labels the model was given; None: of all that
+    have one."""
+
     measures_training: bool = False
     """Whether the held-out examples are those of the training split."""
 
     @functools.cached_property
     def classifier(self) -> Classifier | None:
         """A classifier of the labels, trained once for all models, or None."""
-        return self._fit_classifier(MAX_TRAIN)
+        return self._fit(self._labelled, MAX_TRAIN)
 
     @functools.cached_property
     def better_classifier(self) -> Classifier | None:
         """One of more images and units, for what depends on each single label."""
-        return self._fit_classifier(MANY_TRAIN, hidden_dims=(256,), num_steps=2000)
+        return self._fit(self._labelled, MANY_TRAIN, hidden_dims=(256,), num_steps=2000)
 
-    def _fit_classifier(self, max_train: int, **sizes: Any) -> Classifier | None:
-        """A classifier of at most so many training images; None where there is none."""
+    @functools.cached_property
+    def plain_classifier(self) -> Classifier | None:
+        """The same classifier trained on the `labelled` images only, or None."""
+        if self.labelled is None:
+            return self.classifier
+        return self._fit(self.labelled, MAX_TRAIN)
+
+    @property
+    def _labelled(self) -> np.ndarray | None:
+        """The training images that have a label, whether the model sees it or not."""
+        train = self.train.classes
+        return None if train is None else np.flatnonzero(train >= 0)
+
+    def _fit(
+        self, labelled: np.ndarray | None, most: int, **sizes: Any
+    ) -> Classifier | None:
+        """A classifier of the labels of these training images; None without labels."""
         train, heldout = self.train.classes, self.heldout.classes
-        if not self.num_classes or train is None or heldout is None:
+        if not self.num_classes or heldout is None or train is None or labelled is None:
             return None
-        labelled = np.flatnonzero(train >= 0)
-        rows = labelled[even_rows(len(labelled), max_train)]
+        rows = labelled[even_rows(len(labelled), most)]
         heldout_rows = np.flatnonzero(heldout >= 0)
         assert self.classifier_key is not None
         return fit_classifier(

@@ -43,6 +43,7 @@ class FirstLayer:
     trained: Trained
     posterior: type[Posterior] = struct.field(pytree_node=False)  # of q(z1 | x)
     shapes: Shapes = struct.field(pytree_node=False)  # of the codes in a row
+    supports: tuple[str, ...] = struct.field(pytree_node=False)  # likewise
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
     takes_images: bool = struct.field(pytree_node=False)  # whether x is no dict
 
@@ -56,6 +57,7 @@ class FirstLayer:
             trained,
             type(latents[0].posterior),
             shapes_of([latent.z for latent in read]),
+            tuple(latent.posterior.support for latent in read),
             is_only=len(read) == len(latents),
             takes_images=not isinstance(x, Mapping),
         )
@@ -81,8 +83,8 @@ class FirstLayer:
 
     @property
     def is_continuous(self) -> bool:
-        """Whether there are codes between any two: not where they are discrete."""
-        return self.posterior.support != Quantized.support
+        """Whether there are codes between any two: not where one is discrete."""
+        return Quantized.support not in self.supports
 
     @property
     def decode(self) -> Partial:

@@ -9,6 +9,7 @@ from typing import Any
 from vae_jax.models.conditional import vae
 from vae_jax.models.hierarchical import hierarchical_vae
 from vae_jax.models.ladder import ladder_vae
+from vae_jax.models.m2 import m2
 from vae_jax.models.rae import RAE
 from vae_jax.models.top_down import TopDownVAE
 
@@ -18,5 +19,6 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     "ladder": ladder_vae,
     "rae": RAE,
     "top_down": TopDownVAE,
+    "m2": m2,
 }
 """The models by the names that a config calls them."""

@@ -14,6 +14,7 @@ from vae_jax.objectives import (
     moments,
     quantized,
     regularized,
+    semi_supervised,
     total_correlation,
 )
 from vae_jax.objectives.base import Objective, objective
@@ -40,5 +41,6 @@ BY_NAME: dict[str, Callable[..., Objective]] = {
     "mmd": lambda: mmd.mmd,
     "regularized": lambda: regularized.regularized,
     "quantized": quantized.quantized,
+    "semi_supervised": lambda: semi_supervised.semi_supervised,
 }
 """Constructors of the objectives by the names that a config calls them."""

@@ -184,10 +184,12 @@ def make_batches(
         The batches, the same either way, and a bound on the steps of a chunk.
 
     Raises:
-        ConfigError: not even two batches fit.
+        ConfigError: not even two batches fit, or there are too few labelled images for
+            a batch, or unlabelled ones.
     """
     data, budget = config.data, config.data.device_budget_mb * 1e6
-    order = {"seed": data.seed, "batch_size": data.batch_size}
+    names = ("seed", "batch_size", "labelled_batch_size")
+    order = {name: data[name] for name in names}
     total = num_bytes(examples)
     if total <= budget:
         in_memory = InMemoryBatches(

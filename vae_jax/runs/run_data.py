@@ -48,6 +48,7 @@ def run_data(
         classifier_key=stream(build.data_key(config), "classifier"),
         labels=dataset.labels,
         dequantized=config.data.dequantize,
+        labelled=dataset.labelled,
         measures_training=heldout == "train",
     )
 

@@ -10,6 +10,7 @@ from vae_jax.errors import choose
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.measures import (
     annealing,
+    classification,
     codebook,
     codes,
     conditional,
@@ -30,6 +31,7 @@ BY_NAME: dict[str, Measure] = {
     "conditional": conditional.MEASURE,
     "codebook": codebook.MEASURE,
     "disentanglement": disentanglement.MEASURE,
+    "classification": classification.MEASURE,
     "misleading": misleading.MEASURE,
     "annealing": annealing.MEASURE,
 }

@@ -1,0 +1,64 @@
+"""M2 on scikit-learn's digits, the whole way."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import semi_supervised
+from tests.runs_helpers import sigterm_after, small_config
+from vae_jax.errors import ConfigError
+from vae_jax.runs import opened, single
+from vae_jax.storage.records import read_metrics
+
+FIELDS = {
+    "data.name": "digits",
+    "data.num_labelled": 40,
+    "data.batch_size": 20,
+    "data.labelled_batch_size": 8,
+    "m2.hidden_dims": (16,),
+    "eval.measures": ("likelihood", "codes", "regularity", "classification"),
+}
+
+
+def config_of(**changes):
+    return small_config(semi_supervised.get_config(), **{**FIELDS, **changes})
+
+
+@pytest.mark.slow
+def test_a_run_is_measured_resumed_and_opened(tmp_path):
+    results = single.train(config_of(**{"eval.figures": True}), tmp_path / "run")
+    assert 0 < results["class_error"] < 1 and 0 < results["plain_class_error"] < 1
+    assert results["elbo"] <= -results["nll"] <= 0
+    assert results["rate"] == pytest.approx(
+        results["rate_layer1"] + results["rate_layer2"], rel=1e-5
+    )
+    assert results["coverage"] is not None  # draws of the prior, of all classes
+    assert results["length_ratio"] is None  # there is nothing between two classes
+    assert results["mutual_information"] is None
+    assert list((tmp_path / "run" / "figures").glob("*.png"))
+    metrics = set().union(*read_metrics(tmp_path / "run" / "metrics.jsonl"))
+    assert {"train/elbo", "train/labelled_elbo", "train/class_accuracy"} <= metrics
+
+    run = opened.open_run(tmp_path / "run")
+    images = run.dataset().test.images[:5]
+    unlabelled = {"image": images, "label": np.full(5, -1, np.int32)}
+    labelled = {"image": images, "label": np.arange(5, dtype=np.int32)}
+    for own in (unlabelled, labelled):
+        np.testing.assert_array_equal(run.encode(own).mean, run.encode(unlabelled).mean)
+    assert run.sample(3).shape == (3, 8, 8, 1)
+
+    with sigterm_after(3):
+        single.train(config_of(), tmp_path / "again")
+    single.train(config_of(), tmp_path / "again")
+    params = [opened.open_run(tmp_path / name).params for name in ("run", "again")]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_numbers_that_do_not_fit_the_data_are_one_line(tmp_path):
+    for changes, message in (
+        ({"data.num_labelled": 45}, "must be a multiple of 10, the number of classes"),
+        ({"data.num_labelled": 100_000}, "takes 10000 training images of each class"),
+        ({"data.labelled_batch_size": 41, "data.batch_size": 60}, "there are 40"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            single.train(config_of(**changes), tmp_path / "run")
