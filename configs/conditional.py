@@ -8,8 +8,9 @@ Command: `python -m experiments.train --config=configs/conditional.py --workdir=
 --config.data.dir=DATA`, and then `python -m experiments.sample --workdir=DIR
 --label=3 --out=threes.png`
 Run time: 7 minutes of training on two CPU cores shared with much other work.
-Expected: NLL of an image given its label 90.0 +- 0.3, below the 95.8 of configs/mnist.py
-without labels; label agreement 0.954 +- 0.005, of real images 0.971 (docs/results.md).
+Expected: NLL of an image given its label 90.0 +- 0.3, below the 95.8 of
+configs/mnist.py without labels; label agreement 0.954 +- 0.005, of real images
+0.971 (docs/results.md).
 """
 
 from ml_collections import ConfigDict
