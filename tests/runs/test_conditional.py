@@ -84,12 +84,12 @@ def test_a_run_ends_with_numbers_and_pictures(folder):
 
 def test_draws_are_of_the_labels_that_are_asked_for(run):
     key = jax.random.key(0)
-    samples = opened.sample(run, key, 7)
+    samples = run.draws(key, 7)
     np.testing.assert_array_equal(samples["label"], [*LABELS, *LABELS, 10])
     assert samples["mean"].shape == samples["draw"].shape == (7, *SHAPE, 1)
     same = run.decode(samples["z"], samples["label"].tolist()).mean
     np.testing.assert_allclose(samples["mean"], same, rtol=1e-5)
-    of_one = opened.sample(run, key, 7, label=20)
+    of_one = run.draws(key, 7, label=20)
     assert set(of_one["label"]) == {20}
     # The second draw was of 20 before, too, and has the same code.
     np.testing.assert_allclose(of_one["mean"][1], samples["mean"][1], rtol=1e-5)
@@ -112,7 +112,7 @@ def test_images_of_ones_own_come_with_their_labels(run, tmp_path):
     np.savez(tmp_path / "own.npz", x_test=images, y_test=[30, 10, 30])
     own = own_images.read_images(run, tmp_path / "own.npz")
     np.testing.assert_array_equal(own.examples["label"], [2, 0, 2])
-    result = opened.reconstruct(run, own.examples)
+    result = run.reconstruct(own.examples)
     assert result["x"].shape == result["mean"].shape == (3, *SHAPE, 1)
     assert result["code"].shape == result["std"].shape == (3, 3)
     # Binarised alike, 200 being rarely black: the labels make the difference.

@@ -99,11 +99,11 @@ def test_an_opened_run_takes_pixels(workdirs, tmp_path):
         np.testing.assert_array_equal(
             run.encode(given).mean, stored.encode(pixels).mean
         )
-        codes = opened.reconstruct(run, given)
+        codes = run.reconstruct(given)
         np.testing.assert_array_equal(codes["x"], run.preprocess(pixels))
     np.savez(tmp_path / "own.npz", x_test=pixels)
     own = own_images.read_images(run, tmp_path / "own.npz")
-    again = opened.reconstruct(run, own.images)
+    again = run.reconstruct(own.images)
     np.testing.assert_array_equal(again["code"], codes["code"])
     np.testing.assert_array_equal(run.sample(4), stored.sample(4))
 

@@ -14,22 +14,13 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import (
-    Examples,
-    abstract_x,
-    image_of,
-    inputs,
-    num_examples,
-    take,
-)
+from vae_jax.data.examples import Examples, abstract_x, inputs, num_examples
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.errors import CheckpointError, ConfigError
-from vae_jax.evaluation.chunks import map_rows
-from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.paths import local_path
-from vae_jax.runs import identity, prior_files
+from vae_jax.runs import decoded, identity, prior_files
 from vae_jax.runs.asked_labels import Labels, in_turn
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
@@ -43,8 +34,6 @@ from vae_jax.trained import (
 from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
-
-CHUNK = 500  # images decoded at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +142,37 @@ class Run:
             temperature: multiplies the prior's standard deviations.
             label: what a conditional model is to decode or draw, see `given`.
         """
-        return sample(self, jax.random.key(seed), num, temperature, label)["mean"]
+        return self.draws(jax.random.key(seed), num, temperature, label)["mean"]
+
+    def draws(
+        self, key: Key, num: int, temperature: float = 1.0, label: Labels = None
+    ) -> dict[str, np.ndarray]:
+        """Draws of the prior, decoded.
+
+        Args:
+            key: random key for the draws.
+            num: how many.
+            temperature: multiplies the prior's standard deviations.
+            label: what a conditional model is to draw, see `given`.
+
+        Returns:
+            The arrays of `decoded.draws`; of a conditional model also `label` [num], as
+            the data have it.
+
+        Raises:
+            ConfigError: see `given`.
+        """
+        given = self.given(num, label)
+        drawn = decoded.draws(self.trained, key, num, temperature, given)
+        return drawn if given is None else drawn | {"label": self.labels_of(given)}
+
+    def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
+        """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
+        return decoded.reconstruct(self.trained, self._draw, images)
+
+    def labels_of(self, classes: np.ndarray) -> np.ndarray:
+        """The labels as the data have them, of the numbers of their classes."""
+        return np.array(self.labels)[classes]
 
     @functools.cached_property
     def labels(self) -> tuple[int, ...]:
@@ -265,73 +284,3 @@ def abstract_saved(
         return Saved.new(init(key, x), build.keeps_best(config))
 
     return jax.eval_shape(begin, build.run_key(config), x)
-
-
-def sample(
-    run: Run, key: Key, num: int, temperature: float = 1.0, label: Labels = None
-) -> dict[str, np.ndarray]:
-    """Draws from the prior and decodes.
-
-    Args:
-        run: a trained run.
-        key: random key for the draws.
-        num: how many.
-        temperature: multiplies the prior's standard deviation.
-        label: what a conditional model is to draw, see `Run.given`.
-
-    Returns:
-        `z` [num, ...] of the layer next to the data, with several layers also those
-        above, `z2`, ...; `mean` [num, H, W, C] of p(x | z) and, where the likelihood
-        can be drawn from, `draw` [num, H, W, C]; of a conditional model also `label`
-        [num], as the data have it.
-
-    Raises:
-        ConfigError: see `Run.given`.
-    """
-    trained, given = run.trained, run.given(num, label)
-
-    @jax.jit
-    def chunk(key: Key, given: Any) -> dict[str, jax.Array]:
-        z_key, x_key = jax.random.split(key)
-        codes = trained.prior(min(CHUNK, num), given).sample(z_key, temperature)
-        likelihood = image_likelihood(trained.decode(codes, given))
-        parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
-        parts["mean"] = likelihood.mean
-        if likelihood.normalized:
-            parts["draw"] = likelihood.sample(x_key)
-        return parts
-
-    def of_rows(rows: np.ndarray) -> dict[str, jax.Array]:
-        return chunk(jax.random.fold_in(key, rows[0] // CHUNK), take(given, rows))
-
-    draws = map_rows(of_rows, num, CHUNK)
-    return draws if given is None else draws | {"label": np.array(run.labels)[given]}
-
-
-def reconstruct(run: Run, images: Examples) -> dict[str, np.ndarray]:
-    """Encodes and decodes images.
-
-    Args:
-        run: a trained run.
-        images: as for `Run.preprocess`.
-
-    Returns:
-        `x` the images as the model saw it, `mean` its reconstruction (both
-        [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
-        and `std`, [N, D]; see `FirstLayer`, also about what is decoded.
-    """
-    images = jax.tree.map(np.asarray, images)
-    one_x = run.preprocess(take(images, np.zeros(1, int)))
-    layer, draw = FirstLayer.of(run.trained, one_x), run._draw
-
-    @jax.jit
-    def chunk(rows: jax.Array, images: Any) -> dict[str, jax.Array]:
-        x = draw(images, rows)
-        code, variance = layer.moments(x)
-        mean = layer.decode(layer.points(x)).mean
-        std = jnp.sqrt(variance)
-        return {"x": image_of(x), "mean": mean, "code": code, "std": std}
-
-    return map_rows(
-        lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK
-    )
