@@ -48,6 +48,7 @@ QUANTITIES = (
         " matters more where they are few: train with other values of data.seed.",
         one("class_error_standard_error"),
         CLASSES,
+        "0 or more",
     ),
 )
 
