@@ -81,7 +81,7 @@ class VAEOutput:
 
     likelihood: Distribution  # p(x | z), fields [B, ...]
     latents: tuple[Latent, ...]  # L of them
-    # What else a model measures for an objective of its own, each [B].
+    # What else a model measures for an objective of its own, each [B] or [B, ...].
     extras: Mapping[str, Array] = struct.field(default_factory=dict)
 
     @property

@@ -54,6 +54,7 @@ def test_what_is_measured_on_keeps_all_labels():
     for split in ("validation", "test"):
         assert (few.examples(split, BOTH)["label"] >= 0).all()
     assert few.fingerprint == dataset().fingerprint
+    assert few.notes == ("3 training images keep their label",)
 
 
 def test_numbers_of_labels_that_can_not_be_had_are_one_line():

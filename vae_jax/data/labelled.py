@@ -50,4 +50,9 @@ def with_few_labels(dataset: Dataset, num_labelled: int, seed: int) -> Dataset:
         )
     random = np.random.default_rng((seed, _STREAM))
     chosen = [random.choice(own, each, replace=False) for own in rows]
-    return dataclasses.replace(dataset, labelled=np.sort(np.concatenate(chosen)))
+    note = f"{num_labelled:,} training images keep their label"
+    return dataclasses.replace(
+        dataset,
+        labelled=np.sort(np.concatenate(chosen)),
+        notes=(*dataset.notes, note),
+    )
