@@ -1,7 +1,7 @@
 """MNIST with 100 labels: M2, the class of an image as a latent variable.
 
-Source: Kingma et al. 2014, arXiv:1406.5298. Unlike there: the KL weight is 3, since at 1
-a code of the image makes the class superfluous and the error rises above that of the
+Source: Kingma et al. 2014, arXiv:1406.5298. Unlike there, the KL weight is 3, since at
+1 a code of the image makes the class superfluous and the error rises above that of the
 labels alone; the code has 5 dimensions; a sixth of each batch is labelled.
 
 Command: `python -m experiments.train --config=configs/semi_supervised.py --workdir=DIR
