@@ -15,7 +15,7 @@ from tests.runs_helpers import REPOSITORY, flags, small_config, spec_of
 from tests.test_bad_input import on_disk
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
-from vae_jax.export import bundle, formats
+from vae_jax.export import bundle, description, formats
 from vae_jax.runs import opened, single
 
 pytest.importorskip("flatbuffers", reason="needs the extra export")
@@ -243,8 +243,8 @@ def test_codes_of_the_files_are_vectors_of_the_codebook(trained, name, tmp_path)
 def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     config = small_config(**fields)
     run = opened.Run(tmp_path, config, spec_of(8, 8, 1), 0, {}, {})
-    assert values in bundle.VALUES[bundle.levels(run)]
-    assert recipe in bundle.describe_data(run)["preprocessing"]
+    assert values in description.VALUES[description.levels(run)]
+    assert recipe in description.describe_data(run)["preprocessing"]
 
 
 @pytest.mark.parametrize(

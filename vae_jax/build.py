@@ -3,7 +3,7 @@
 Everything else takes plain typed arguments. `configs/default.py` lists the fields.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,17 +11,17 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
-from vae_jax import compatibility, fields, networks, objectives
+from vae_jax import compatibility, fields, networks, objectives, suitability
 from vae_jax.data.batches import Preprocess, groups_of, preprocessor
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
 from vae_jax.data.labelled import with_few_labels
-from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.sources import find, load_dataset
 from vae_jax.data.spec import DataSpec
-from vae_jax.errors import ConfigError, DataError, choose
+from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
+from vae_jax.fields import flatten
 from vae_jax.models.base import Chain
 from vae_jax.models.conditional import CONDITIONS
 from vae_jax.networks.mlp import MLPEncoder
@@ -55,7 +55,7 @@ def check(config: ConfigDict) -> None:
     choose(BINARIZE, "data.binarize", config.data.binarize)
     measures.selected(config.eval.measures)
     # The images' levels are not known yet: `check_support` asks again.
-    compatibility.values_of(config.data.binarize, config.data.dequantize, "8bit")
+    suitability.values_of(config.data.binarize, config.data.dequantize, "8bit")
     parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)
     posterior, names = parts["posterior"], names_of(config)
     compatibility.check_parts(names, parts, objective)
@@ -254,8 +254,8 @@ def make_dataset(config: ConfigDict) -> Dataset:
         given = dataset.examples("train", ("image", "label"))
         groups_of(given, data.batch_size, data.labelled_batch_size)
     check_support(config, dataset.levels)
-    check_condition(config, dataset)
-    compatibility.check_figures(config.eval.figures, dataset.spec)
+    suitability.check_condition(config.model.condition, dataset)
+    suitability.check_figures(config.eval.figures, dataset.spec)
     return dataset
 
 
@@ -270,29 +270,7 @@ def check_support(config: ConfigDict, levels: str) -> None:
         ConfigError: says what to set.
     """
     support = getattr(make_likelihood(config), "support", None)
-    compatibility.check_values(config.model.likelihood, support, config.data, levels)
-
-
-def check_condition(config: ConfigDict, dataset: Dataset) -> None:
-    """Refuses data that lack what the model is to be given with each image.
-
-    Args:
-        config: its model part is read.
-        dataset: the data.
-
-    Raises:
-        DataError: says what is missing.
-    """
-    if config.model.condition == "none":
-        return
-    why_not = dataset.why_no_classes
-    if why_not is None and dataset.classes is not None:
-        why_not = why_not_all_labelled(dataset.classes)
-    if why_not:
-        raise DataError(
-            f"{dataset.name}: model.condition={config.model.condition} needs a label of"
-            f" every image, but {why_not}"
-        )
+    suitability.check_values(config.model.likelihood, support, config.data, levels)
 
 
 def keeps_best(config: ConfigDict) -> bool:
@@ -308,17 +286,6 @@ def run_key(config: ConfigDict) -> jax.Array:
 def data_key(config: ConfigDict) -> jax.Array:
     """The root key of everything drawn for the data."""
     return jax.random.key(config.data.seed)
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _for_objective(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:

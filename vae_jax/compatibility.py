@@ -1,4 +1,4 @@
-"""Which parts and data go together: rules over what the parts say of themselves.
+"""Which parts go together: rules over what the parts say of themselves.
 
 A part without such attributes counts as the usual kind: a diagonal normal posterior, a
 model with a single latent layer, a likelihood of any values.
@@ -7,9 +7,8 @@ model with a single latent layer, a likelihood of any values.
 from collections.abc import Mapping
 from typing import Any
 
-from vae_jax import likelihoods, models, posteriors, priors
+from vae_jax import models, posteriors, priors
 from vae_jax.data.examples import Inputs
-from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal, Quantized
 from vae_jax.errors import ConfigError
 from vae_jax.models.base import takes
@@ -171,106 +170,6 @@ def is_discrete(part: Any) -> bool:
 def num_layers(model: Any) -> int:
     """How many latent layers a model has."""
     return getattr(model, "num_layers", 1)
-
-
-def values_of(binarize: str, dequantize: bool, levels: str) -> str:
-    """The values that the model is given: "binary", "8bit" or "unit" (any in [0, 1]).
-
-    Args:
-        binarize: `data.binarize` of a config.
-        dequantize: `data.dequantize`: x = (v + u) / 256 with noise u in [0, 1) spreads
-            each of 256 levels v over a bin of its own, so there must be such levels.
-        levels: values of the stored images: "binary", "8bit" or "float".
-
-    Raises:
-        ConfigError: noise is to be added to values other than 8-bit levels.
-    """
-    if dequantize and binarize != "none":
-        raise ConfigError(
-            f"data.dequantize=True with data.binarize={binarize}: binary values have no"
-            " levels to dequantise; set data.dequantize=False, or data.binarize=none"
-        )
-    if dequantize and levels != "8bit":
-        raise ConfigError(
-            f"data.dequantize=True needs 8-bit levels, but the images are {levels}: set"
-            " data.dequantize=False"
-        )
-    if binarize != "none":
-        return "binary"
-    return "unit" if dequantize or levels == "float" else levels
-
-
-def suits(support: str | None, values: str) -> bool:
-    """Whether a likelihood is a distribution over such values.
-
-    A density of binary values would be infinite, so those have likelihoods of their
-    own; 8-bit levels may be taken for real numbers.
-
-    Args:
-        support: support of the likelihood; None if it does not say.
-        values: "binary", "8bit" or "unit", as `values_of` gives.
-    """
-    if support in ("unit", "real"):
-        return values in ("8bit", "unit")
-    return support is None or support == values
-
-
-def check_values(
-    name: str, support: str | None, data: Mapping[str, Any], levels: str
-) -> None:
-    """Refuses a likelihood that is not a distribution over the data's values.
-
-    Args:
-        name: name of the likelihood, for messages.
-        support: support of the likelihood; None if it does not say.
-        data: the part `data` of a config: `name`, `binarize` and `dequantize`.
-        levels: values of the stored images: "binary", "8bit" or "float".
-
-    Raises:
-        ConfigError: says what to set.
-    """
-    binarize, dequantize = data["binarize"], data["dequantize"]
-    values = values_of(binarize, dequantize, levels)
-    if suits(support, values):
-        return
-    others = [
-        other
-        for other, part in likelihoods.BY_NAME.items()
-        if (own := getattr(part, "support", None)) and suits(own, values)
-    ]
-    ways = [f"model.likelihood={' or '.join(others)}"]
-    if values == "binary":
-        because = f"data.binarize={binarize}"
-        if binarize != "none" and levels != "binary":
-            ways.append("data.binarize=none for grey images")
-    else:
-        because = f"{levels} images, data.dequantize={dequantize}"
-        if support == "binary":
-            ways.insert(0, "data.binarize=dynamic (or threshold)")
-        elif dequantize:
-            ways.insert(0, "data.dequantize=False")
-    raise ConfigError(
-        f"model.likelihood={name} is for {support} values, but those of"
-        f" {data['name']} are {values} ({because}): set {', or '.join(ways)}"
-    )
-
-
-def check_figures(draws: bool, spec: DataSpec) -> None:
-    """Refuses, before training, images that could not be drawn after it.
-
-    Args:
-        draws: `eval.figures` of a config.
-        spec: the form of the images.
-
-    Raises:
-        ConfigError: says what to change.
-    """
-    channels = spec.image_shape[-1]
-    if draws and channels not in (1, 3):
-        raise ConfigError(
-            f"eval.figures=True draws images of 1 or 3 channels, and these have"
-            f" {channels}: set eval.figures=False"
-        )
 
 
 def _distribution(posterior: Any) -> Any:

@@ -148,3 +148,14 @@ def _check_groups(fields: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"{field}={groups}: must divide objective.num_samples={num_samples}"
         )
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.data.image_bytes import COLOUR, GREY, encoded, image_of
 from vae_jax.data import image_files, image_folders
-from vae_jax.data.dataset import describe
+from vae_jax.data.description import describe
 from vae_jax.data.sources import load_dataset
 from vae_jax.errors import DataError
 

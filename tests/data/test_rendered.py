@@ -17,7 +17,8 @@ from vae_jax.data.batches import (
     fixed_draw,
     preprocessor,
 )
-from vae_jax.data.dataset import Dataset, Split, describe, to_unit_floats
+from vae_jax.data.dataset import Dataset, Split, to_unit_floats
+from vae_jax.data.description import describe
 from vae_jax.data.dsprites import SPRITES
 from vae_jax.data.rendered import RenderedImages, Rendering, drawn
 from vae_jax.data.source import Loaded, Source

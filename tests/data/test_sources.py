@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from vae_jax.data import array_cache, prepare, tfds_sources
-from vae_jax.data.dataset import Dataset, Split, describe
+from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.description import describe
 from vae_jax.data.npz import read_arrays
 from vae_jax.data.sources import load_dataset, moved
 from vae_jax.errors import ConfigError, DataError

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from vae_jax.data.examples import IMAGE, Examples, Inputs, join
-from vae_jax.data.factors import check_factors, listed, sizes_of
+from vae_jax.data.factors import check_factors, sizes_of
 from vae_jax.data.labels import Classes, number_labels, why_not_classes
 from vae_jax.data.rendered import Images, RenderedImages, stored
 from vae_jax.data.spec import DataSpec, Levels
-from vae_jax.errors import DataError, one_line
+from vae_jax.errors import DataError
 
 # Keeps the draw of the splits apart from every other use of the same seed.
 _SPLIT_STREAM = zlib.crc32(b"vae_jax.data.splits")
 SPLITS = ("train", "validation", "test")
-_NAMES_SHOWN = 8  # classes that a line lists by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,42 +267,6 @@ def complete(
         found["test"],
         factor_names=factor_names,
     )
-
-
-def describe(dataset: Dataset) -> str:
-    """One line that says what a data set holds, for a user to see before training.
-
-    For example `folder:PETS: 90 images 16x16x3 in 3 classes (bird, cat, dog): train 72,
-    validation 9, test 9; 12 files skipped: 8 .txt, 4 hidden`.
-    """
-    splits = dataset.splits
-    total = sum(map(len, splits.values()))
-    shape = "x".join(map(str, dataset.image_shape))
-    sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
-    known = _classes(dataset)
-    known += listed(dataset.spec.factor_sizes, dataset.factor_names)
-    line = f"{total:,} images {shape}{known}: {sizes}"
-    return one_line("; ".join([f"{dataset.name}: {line}", *dataset.notes]))
-
-
-def _classes(dataset: Dataset) -> str:
-    """` in 3 classes (bird, cat, dog)`, as far as that is known."""
-    names = dataset.class_names
-    if names is not None:
-        shown = ", ".join(names[:_NAMES_SHOWN])
-        more = len(names) - _NAMES_SHOWN
-        shown += f", and {more} more" if more > 0 else ""
-        return f" in {counted(len(names), 'class', 'classes')} ({shown})"
-    labels = dataset.train.labels
-    if labels is None:
-        return ""
-    count = len(np.unique(labels[labels >= 0]))  # negative: unlabelled
-    return f" in {counted(count, 'class', 'classes')}"
-
-
-def counted(count: int, one: str, several: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count:,} {one if count == 1 else several}"
 
 
 def to_unit_floats(images: Images) -> np.ndarray:

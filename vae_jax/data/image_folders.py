@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_jax.data.dataset import Split, counted
+from vae_jax.data.dataset import Split
+from vae_jax.data.description import counted
 from vae_jax.data.image_files import SUFFIXES, Size, read_image
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError

@@ -58,9 +58,8 @@ def read_set(
 
     Returns:
         Splits of uint8 images. Labels are the feature `label`, where it is a class;
-        factors of variation are the features `label_*` that are classes of more than
-        one value, as those of dsprites, shapes3d and smallnorb. None where there is no
-        set of this name, and TFDS has no recipe for one.
+        factors of variation are features `label_*` of more than one class, as dsprites
+        has. None where there is no set of this name, and TFDS has no recipe for one.
 
     Raises:
         DataError: the set is to be built first, or it is incomplete, damaged, in a

@@ -4,7 +4,8 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax.data.batches import binarization_noise
-from vae_jax.data.dataset import Dataset, describe
+from vae_jax.data.dataset import Dataset
+from vae_jax.data.description import describe
 from vae_jax.errors import one_line
 from vae_jax.runs import processes
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax import build, likelihoods
-from vae_jax.compatibility import values_of
 from vae_jax.errors import DataError
 from vae_jax.models.stack import parse_blocks
 from vae_jax.runs.identity import read_results
 from vae_jax.storage.records import read_json, read_metrics
+from vae_jax.suitability import values_of
 
 # A code in which so few dimensions vary, or none, and that tells less than a nat about
 # its image, is collapsed. Unused dimensions alone are not: 11 of 20 are what Fashion

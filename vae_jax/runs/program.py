@@ -19,6 +19,7 @@ from vae_jax.runs.announce import announce
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
+from vae_jax.suitability import check_condition
 from vae_jax.training.loop import Mode
 from vae_jax.training.mesh import Layout
 from vae_jax.training.step import Trainer
@@ -119,7 +120,7 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
         announce(config, datasets[name])
     dataset = datasets[name]
     build.check_support(config, dataset.levels)
-    build.check_condition(config, dataset)
+    check_condition(config.model.condition, dataset)
     trainer = build.make_trainer(config, dataset.spec)
     return Prepared(
         dataset=dataset,

@@ -1,0 +1,45 @@
+"""A data set in one line, for a user to see before training."""
+
+import numpy as np
+
+from vae_jax.data.dataset import Dataset
+from vae_jax.data.factors import listed
+from vae_jax.errors import one_line
+
+_NAMES_SHOWN = 8  # classes that a line lists by name
+
+
+def describe(dataset: Dataset) -> str:
+    """One line that says what a data set holds, for a user to see before training.
+
+    For example `folder:PETS: 90 images 16x16x3 in 3 classes (bird, cat, dog): train 72,
+    validation 9, test 9; 12 files skipped: 8 .txt, 4 hidden`.
+    """
+    splits = dataset.splits
+    total = sum(map(len, splits.values()))
+    shape = "x".join(map(str, dataset.image_shape))
+    sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
+    known = _classes(dataset)
+    known += listed(dataset.spec.factor_sizes, dataset.factor_names)
+    line = f"{total:,} images {shape}{known}: {sizes}"
+    return one_line("; ".join([f"{dataset.name}: {line}", *dataset.notes]))
+
+
+def _classes(dataset: Dataset) -> str:
+    """` in 3 classes (bird, cat, dog)`, as far as that is known."""
+    names = dataset.class_names
+    if names is not None:
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        more = len(names) - _NAMES_SHOWN
+        shown += f", and {more} more" if more > 0 else ""
+        return f" in {counted(len(names), 'class', 'classes')} ({shown})"
+    labels = dataset.train.labels
+    if labels is None:
+        return ""
+    count = len(np.unique(labels[labels >= 0]))  # negative: unlabelled
+    return f" in {counted(count, 'class', 'classes')}"
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {one if count == 1 else several}"
