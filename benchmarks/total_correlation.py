@@ -34,7 +34,7 @@ def paired_codes(
     shared = correlation * (1 - std**2)
     total_correlation = -dim / 4 * math.log(1 - shared**2)
     information = dim * -math.log(std) - total_correlation
-    return Codes(mean, jnp.full((num, dim), std)), total_correlation, information
+    return Codes(mean, jnp.full((num, dim), std)), abs(total_correlation), information
 
 
 def main() -> None:
@@ -43,13 +43,13 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=60_000, help="how many codes")
     num = parser.parse_args().num
     heads = ("D, std, correlation", "true, of a rate of", "all codes", "bounds")
-    print(f"| {' | '.join(heads)} | batches of 64 | s |")
+    print(f"| {' | '.join(heads)} | batches of 64 | CPU s |")
     print("|---|---|---|---|---|---|")
     for case in CASES:
         codes, tc, information = paired_codes(num, *case)
-        start = time.perf_counter()
+        start = time.process_time()
         found = decompose_rate(codes, standard_normal(case[0]), jax.random.key(0))
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         value, error = (
             found[f"total_correlation{end}"] for end in ("", "_standard_error")
         )

@@ -89,7 +89,7 @@ def encode_images(
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Codes of --images, and what was skipped or cut off."""
     own = own_images.read_images(run, path)
-    result = opened.reconstruct(run, own.examples)
+    result = run.reconstruct(own.examples)
     codes = {
         "mean": result["code"],
         "std": result["std"],

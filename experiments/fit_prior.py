@@ -72,7 +72,7 @@ def main() -> None:
     with writing(folder):
         (folder / "figures").mkdir(exist_ok=True)
         key = jax.random.key(_SEED.value)
-        samples = opened.sample(run.with_prior(_PRIOR.value), key, NUM_SAMPLES)
+        samples = run.with_prior(_PRIOR.value).draws(key, NUM_SAMPLES)
         plots.samples(samples["mean"], folder / "figures" / "samples.png")
     nats = few_digits(record.train_nats), few_digits(record.validation_nats)
     print(

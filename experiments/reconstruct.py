@@ -37,7 +37,7 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
     run = opened.open_run(_WORKDIR.value)
     own = own_images.read_images(run, pathlib.Path(_IMAGES.value))
-    result = opened.reconstruct(run, own.examples)
+    result = run.reconstruct(own.examples)
     files = {} if own.files is None else {"files": own.files}
     out = pathlib.Path(_OUT.value)
     with writing(f"--out={out}"):

@@ -55,8 +55,8 @@ def main() -> None:
     asked = None if _LABEL.value is None else list(map(whole_number, _LABEL.value))
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
-    samples = opened.sample(
-        run, jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked
+    samples = run.draws(
+        jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked
     )
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,10 @@ from tests.runs_helpers import REPOSITORY
 from vae_jax.quantities import Quantity, Section, sections
 from vae_jax.runs import finish
 
-PAGES = [REPOSITORY / "docs" / name for name in ("regularity.md", "architecture.md")]
+PAGES = [
+    REPOSITORY / "docs" / name
+    for name in ("regularity.md", "disentanglement.md", "architecture.md")
+]
 ALL = finish.quantities()
 SECTIONS = {
     section.group.title: section

@@ -17,9 +17,10 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
 from vae_jax.data.labelled import with_few_labels
+from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.sources import find, load_dataset
 from vae_jax.data.spec import DataSpec
-from vae_jax.errors import ConfigError, choose
+from vae_jax.errors import ConfigError, DataError, choose
 from vae_jax.evaluation import measures
 from vae_jax.models.base import Chain
 from vae_jax.models.conditional import CONDITIONS
@@ -253,8 +254,7 @@ def make_dataset(config: ConfigDict) -> Dataset:
         given = dataset.examples("train", ("image", "label"))
         groups_of(given, data.batch_size, data.labelled_batch_size)
     check_support(config, dataset.levels)
-    if config.model.condition != "none":
-        dataset.check_labelled(f"model.condition={config.model.condition}")
+    check_condition(config, dataset)
     compatibility.check_figures(config.eval.figures, dataset.spec)
     return dataset
 
@@ -271,6 +271,28 @@ def check_support(config: ConfigDict, levels: str) -> None:
     """
     support = getattr(make_likelihood(config), "support", None)
     compatibility.check_values(config.model.likelihood, support, config.data, levels)
+
+
+def check_condition(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuses data that lack what the model is to be given with each image.
+
+    Args:
+        config: its model part is read.
+        dataset: the data.
+
+    Raises:
+        DataError: says what is missing.
+    """
+    if config.model.condition == "none":
+        return
+    why_not = dataset.why_no_classes
+    if why_not is None and dataset.classes is not None:
+        why_not = why_not_all_labelled(dataset.classes)
+    if why_not:
+        raise DataError(
+            f"{dataset.name}: model.condition={config.model.condition} needs a label of"
+            f" every image, but {why_not}"
+        )
 
 
 def keeps_best(config: ConfigDict) -> bool:

@@ -26,6 +26,7 @@ class Group:
     title: str
     text: str = ""
     drawn: bool = True  # False: in tables only
+    ranks: bool = False  # whether a report compares how its numbers order runs
 
 
 @dataclasses.dataclass(frozen=True)

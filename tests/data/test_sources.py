@@ -236,6 +236,10 @@ BAD_NPZ = {
     "the factors of train are int64 (19, 2), from 0 to 0; they must be whole numbers"
     " from 0, [20, F]": dict(x_train=X, factors_train=F[1:]),
     "the factors of train are int64 (20,)": dict(x_train=X, factors_train=F[:, 0]),
+    "the factors of train are int64 (20, 0)": dict(x_train=X, factors_train=F[:, :0]),
+    "2 factors have the names a, b, b: each": dict(
+        x_train=X, factors_train=F, factor_names=["a", "b", "b"]
+    ),
     "the factors of train are float64": dict(x_train=X, factors_train=F / 2),
     "of train are int64 (20, 2), from -1 to -1": dict(x_train=X, factors_train=F - 1),
     "from 2.14748e+09 to": dict(x_train=X, factors_train=F + 2**31),

@@ -1,5 +1,6 @@
 """The pictures of a trained model, where there is little to draw."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -42,6 +43,28 @@ def test_there_are_pictures_of_what_there_is(tmp_path):
     assert drawn_of(1, True, tmp_path / "one") == one
     assert drawn_of(2, True, tmp_path / "two") == one | {"interpolations"}
     assert drawn_of(2, False, tmp_path / "discrete") == always
+
+
+def test_lines_of_a_conditional_model_keep_the_label_of_the_first_image():
+    """They go to the next image of the same label, or else to any other."""
+    nothing = np.zeros((1, 1))
+    codes, label = np.array([1.0, 2, 3, 4, 5]), np.array([7, 8, 9, 8, 7])
+    space = LatentSpace(
+        codes=nothing,
+        shown=np.c_[codes, label],
+        kl=None,
+        layer_kl=None,
+        prior_codes=nothing,
+        decode=np.asarray,
+        images=nothing,
+        seen=nothing,
+        num_held=1,
+    )
+    lines = space.lines(2, 3)
+    np.testing.assert_array_equal(lines[0], [[1, 7], [3, 7], [5, 7]])
+    np.testing.assert_array_equal(lines[1], [[2, 8], [3, 8], [4, 8]])
+    alone = dataclasses.replace(space, shown=space.shown[:4]).lines(2, 2)
+    np.testing.assert_array_equal(alone[0], [[1, 7], [3, 7]])
 
 
 def test_principal_plane_of_few_points():

@@ -8,10 +8,13 @@ from experiments import encode
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.data import sources
-from vae_jax.data.dataset import Split
+from vae_jax.data.dataset import Split, to_unit_floats
 from vae_jax.data.rendered import RenderedImages, Rendering
 from vae_jax.data.source import Loaded, Source
+from vae_jax.evaluation.chunks import even_rows
+from vae_jax.report import figures
 from vae_jax.runs import opened, own_images, single
+from vae_jax.runs.run_data import split_of
 from vae_jax.storage.records import read_json
 
 SIZES = {"row": 8, "column": 8, "level": 4}
@@ -19,7 +22,7 @@ SIZES = {"row": 8, "column": 8, "level": 4}
 
 def render(factors):
     """A bright row and a bright column, in one of four greys."""
-    row, column, level = jnp.moveaxis(factors.astype(jnp.int32), -1, 0)
+    row, column, level = jnp.moveaxis(factors, -1, 0)
     line = jnp.arange(8)
     cross = (line[None, :, None] == row[:, None, None]) | (
         line[None, None, :] == column[:, None, None]
@@ -27,6 +30,7 @@ def render(factors):
     return (cross * (level[:, None, None] + 1) * 60).astype(jnp.uint8)[..., None]
 
 
+SHORT = {"train.num_steps": 20, "train.eval_every": 0}
 CROSSES = Rendering(render, (8, 8, 1), "8bit", SIZES)
 FACTORS = CROSSES.combinations()
 
@@ -61,7 +65,8 @@ def train_both(folder, **fields):
     """Trains `folder/drawn` and `folder/pixels`, alike but for the form of the data."""
     names = {"drawn": "crosses", "pixels": f"npz:{folder / 'a.npz'}"}
     for place, name in names.items():
-        single.train(small_config(**{"data.name": name, **fields}), folder / place)
+        config = small_config(**{"data.name": name, **SHORT, **fields})
+        single.train(config, folder / place)
 
 
 def test_drawn_equals_stored_bit_for_bit(workdirs):
@@ -76,10 +81,11 @@ def test_drawn_equals_stored_bit_for_bit(workdirs):
 
 def test_a_stream_and_a_stop_change_nothing(workdirs, tmp_path):
     """The training set of 205 crosses has three bytes each, a batch 48."""
-    with sigterm_after(2):
-        streamed = {"data.name": "crosses", "data.device_budget_mb": 0.0005}
+    fields = {"data.name": "crosses", **SHORT}
+    with sigterm_after(1):
+        streamed = {**fields, "data.device_budget_mb": 0.0005}
         single.train(small_config(**streamed), tmp_path)
-    single.train(small_config(**{"data.name": "crosses"}), tmp_path)
+    single.train(small_config(**fields), tmp_path)
     same_outcome(workdirs / "drawn", tmp_path)
 
 
@@ -93,11 +99,11 @@ def test_an_opened_run_takes_pixels(workdirs, tmp_path):
         np.testing.assert_array_equal(
             run.encode(given).mean, stored.encode(pixels).mean
         )
-        codes = opened.reconstruct(run, given)
+        codes = run.reconstruct(given)
         np.testing.assert_array_equal(codes["x"], run.preprocess(pixels))
     np.savez(tmp_path / "own.npz", x_test=pixels)
     own = own_images.read_images(run, tmp_path / "own.npz")
-    again = opened.reconstruct(run, own.images)
+    again = run.reconstruct(own.images)
     np.testing.assert_array_equal(again["code"], codes["code"])
     np.testing.assert_array_equal(run.sample(4), stored.sample(4))
 
@@ -115,8 +121,18 @@ def test_codes_come_with_their_factors(workdirs, monkeypatch):
 
 
 @pytest.mark.slow
-def test_measures_and_pictures_are_the_same(workdirs):
-    """The finished runs are evaluated again, with all that looks at images."""
+def test_measures_and_pictures_are_the_same(workdirs, monkeypatch):
+    """The finished runs are evaluated again, with all that looks at images.
+
+    The pictures are of images spread over the test split, whose rows are in order.
+    """
+    spaces, draw_all = [], figures.draw_all
+
+    def draw(space, *rest):
+        spaces.append(space)
+        draw_all(space, *rest)
+
+    monkeypatch.setattr(figures, "draw_all", draw)
     measures = ("likelihood", "codes", "regularity")
     train_both(workdirs, **{"eval.measures": measures, "eval.figures": True})
     same_outcome(workdirs / "drawn", workdirs / "pixels")
@@ -125,3 +141,9 @@ def test_measures_and_pictures_are_the_same(workdirs):
         for name in ("drawn", "pixels")
     )
     assert drawn == stored and len(drawn) > 3
+    run, space = opened.open_run(workdirs / "drawn"), spaces[0]
+    test, rows = run.dataset().test, even_rows(26, 16)
+    assert test.factors[rows, 0].max() == test.factors[:, 0].max()
+    np.testing.assert_array_equal(space.images, to_unit_floats(test.images[rows]))
+    seen = split_of(run.config, run.dataset(), "test").x(rows)
+    np.testing.assert_array_equal(space.seen, seen)

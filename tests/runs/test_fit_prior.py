@@ -97,7 +97,7 @@ def test_evaluation_has_the_same_keys_and_says_which_prior(gaussian):
     assert results["gaussian"]["rate"] != results[None]["rate"]
     found = {path.name for path in (gaussian.workdir / "evaluation").iterdir()}
     assert "test_likelihood_prior-gaussian_k2.json" in found
-    drawn = opened.sample(gaussian, KEY, 3)
+    drawn = gaussian.draws(KEY, 3)
     assert drawn["mean"].shape == (3, 6, 5, 1)
 
 

@@ -80,7 +80,7 @@ def test_members_are_ordinary_runs(trained):
         run = opened.open_run(members.folder(folder, row["name"]))
         assert run.config.hparams.kl_weight == row["hparams.kl_weight"]
         assert run.step == 40
-        drawn = opened.sample(run, jax.random.key(0), 2)
+        drawn = run.draws(jax.random.key(0), 2)
         assert drawn["mean"].shape == (2, 8, 8, 1)
 
 

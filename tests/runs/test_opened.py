@@ -81,7 +81,7 @@ def test_images_of_a_users_own(runs, tmp_path):
     assert list(file.files) == ["a.png"]
     for own, count in ((folder, 3), (arrays, 3), (file, 1)):
         np.testing.assert_array_equal(own.images, images[:count, ..., None])
-    codes = opened.reconstruct(run, arrays.images)
+    codes = run.reconstruct(arrays.images)
     assert {name: value.shape for name, value in codes.items()} == {
         "x": (3, 6, 5, 1),
         "mean": (3, 6, 5, 1),

@@ -309,7 +309,7 @@ def test_all_likelihoods_and_shapes(tmp_path):
         results = single.train(own, tmp_path / likelihood)
         assert np.isfinite(results["nll"])
         run = opened.open_run(tmp_path / likelihood)
-        drawn = opened.sample(run, jax.random.key(0), 3)
+        drawn = run.draws(jax.random.key(0), 3)
         assert drawn["draw"].shape == (3, 20, 28, 1)
 
 

@@ -125,27 +125,6 @@ class Dataset:
             return "no image has a label"
         return why_not_classes(self.classes, len(self.train))
 
-    def check_labelled(self, reader: str) -> None:
-        """Refuses data in which some image has no label.
-
-        Args:
-            reader: what needs a label of each image, for the message.
-
-        Raises:
-            DataError: says how many have none, and in which split.
-        """
-        if self.classes is None or self.why_no_classes:
-            raise DataError(
-                f"{self.name}: {reader} needs the labels of the images, but"
-                f" {self.why_no_classes}"
-            )
-        for split, numbers in self.classes.numbers.items():
-            if missing := int((numbers < 0).sum()):
-                raise DataError(
-                    f"{self.name}: {reader} needs a label of every image, but {missing}"
-                    f" of {len(numbers)} images of the {split} split have none"
-                )
-
     @functools.cached_property
     def spec(self) -> DataSpec:
         """The form of the data, all that a model is built from."""

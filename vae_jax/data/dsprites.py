@@ -2,7 +2,7 @@
 
 Matthey et al. 2017 published 64x64 images of a square, an ellipse and a heart in six
 sizes, 40 angles and 32x32 places (https://github.com/google-deepmind/dsprites-dataset),
-737,280 in all, black and white, without smoothed edges. Their generator is not public.
+737,280 in all, black and white, without smoothed edges, and without their generator.
 The geometry here is fitted to 320 published frames: of the 254 different ones among
 them, 253 are drawn pixel for pixel as published, and two pixels of the other one
 differ.

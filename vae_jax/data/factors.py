@@ -41,18 +41,20 @@ def check_factors(
             or first is None
             or own.ndim != 2
             or own.shape != (rows, first.shape[-1])
+            or not own.size
             or own.dtype.kind not in "iu"
-            or own.min(initial=0) < 0
-            or own.max(initial=0) >= _MOST
+            or own.min() < 0
+            or own.max() >= _MOST
         ):
             raise DataError(
                 f"{name}: the factors of {split} are {_found(own)}; they must be whole"
-                f" numbers from 0, [{rows}, F], with one F for all splits"
+                f" numbers from 0, [{rows}, F], with one F of at least 1 for all splits"
             )
     assert first is not None
-    if names is not None and len(set(names)) != first.shape[1]:
+    count = first.shape[1]
+    if names is not None and not len(names) == len(set(names)) == count:
         raise DataError(
-            f"{name}: {first.shape[1]} factors have the names {', '.join(names)}: each"
+            f"{name}: {count} factors have the names {', '.join(names)}: each"
             " needs one of its own"
         )
 

@@ -36,6 +36,18 @@ def number_labels(labels: Mapping[str, np.ndarray]) -> Classes:
     return Classes(values, dict(zip(labels, np.split(numbered, ends), strict=True)))
 
 
+def why_not_all_labelled(classes: Classes) -> str | None:
+    """Which images have no label, in one line; None if all have one.
+
+    Args:
+        classes: class numbers of each split.
+    """
+    for split, numbers in classes.numbers.items():
+        if missing := int((numbers < 0).sum()):
+            return f"{missing} of {len(numbers)} images of the {split} split have none"
+    return None
+
+
 def why_not_classes(classes: Classes, max_train: int) -> str | None:
     """Why a classifier of these labels would be meaningless.
 

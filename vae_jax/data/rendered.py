@@ -24,23 +24,24 @@ Render = Callable[[Array], Array]
 class Rendering(NamedTuple):
     """A family of images, one for each combination of some factors."""
 
-    # factors [B, F], whole numbers -> images [B, H, W, C], uint8. In whole numbers
-    # throughout, so that pixels on an edge are the same in every compiled program.
+    # factors [B, F], int32 -> images [B, H, W, C], uint8. In whole numbers throughout,
+    # so that pixels on an edge are the same in every compiled program.
     render: Render
     image_shape: tuple[int, int, int]  # (H, W, C)
     levels: Levels  # values of the pixels, see `Dataset.levels`
-    factors: Mapping[str, int]  # how many values each factor takes, at most 256
+    factors: Mapping[str, int]  # how many values each factor takes, by its name
 
     def combinations(self) -> np.ndarray:
         """Every combination of the factors once, the last one changing fastest.
 
         Returns:
-            Array [N, F] of uint8.
+            Array [N, F] of the smallest type that holds the values, such as uint8.
         """
         sizes = tuple(self.factors.values())
-        rows = np.empty((math.prod(sizes), len(sizes)), np.uint8)
+        small = np.min_scalar_type(max(sizes) - 1)
+        rows = np.empty((math.prod(sizes), len(sizes)), small)
         grid = rows.reshape(*sizes, len(sizes))
-        for factor, values in enumerate(np.indices(sizes, np.uint8, sparse=True)):
+        for factor, values in enumerate(np.indices(sizes, sparse=True)):
             grid[..., factor] = values
         return rows
 
@@ -115,10 +116,10 @@ def render_of(images: Images) -> Render | None:
 
 def drawn(render: Render, factors: Array) -> Array:
     """Images of factors with any axes in front, [..., F] -> [..., H, W, C]."""
-    images = render(factors.reshape(-1, factors.shape[-1]))
+    images = render(factors.reshape(-1, factors.shape[-1]).astype(jnp.int32))
     return images.reshape(*factors.shape[:-1], *images.shape[1:])
 
 
 @functools.cache
 def _compiled(render: Render) -> Callable[[np.ndarray], Array]:
-    return jax.jit(lambda factors: render(jnp.asarray(factors)))
+    return jax.jit(functools.partial(drawn, render))

@@ -47,8 +47,8 @@ class OneHot(BaseDistribution):
 
         Args:
             key: random key for the draws.
-            temperature: the factor on standard deviations; without effect here, since
-                a class has none.
+            temperature: number without effect; it multiplies standard deviations of
+                other priors, and a class has none.
         """
         del temperature
         index = jax.random.categorical(key, self.logits)

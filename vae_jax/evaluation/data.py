@@ -13,6 +13,7 @@ from vae_jax.evaluation.classifier import Classifier, fit_classifier
 from vae_jax.types import Key
 
 MAX_TRAIN = 20_000  # training images that the classifier and the comparisons see
+MANY_TRAIN = 60_000  # that the better classifier sees
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,20 +79,34 @@ class Data:
     @functools.cached_property
     def classifier(self) -> Classifier | None:
         """A classifier of the labels, trained once for all models, or None."""
-        train = self.train.classes
-        return None if train is None else self._fit(np.flatnonzero(train >= 0))
+        return self._fit(self._labelled, MAX_TRAIN)
+
+    @functools.cached_property
+    def better_classifier(self) -> Classifier | None:
+        """One of more images and units, for what depends on each single label."""
+        return self._fit(self._labelled, MANY_TRAIN, hidden_dims=(256,), num_steps=2000)
 
     @functools.cached_property
     def plain_classifier(self) -> Classifier | None:
         """The same classifier trained on the `labelled` images only, or None."""
-        return self.classifier if self.labelled is None else self._fit(self.labelled)
+        if self.labelled is None:
+            return self.classifier
+        return self._fit(self.labelled, MAX_TRAIN)
 
-    def _fit(self, labelled: np.ndarray) -> Classifier | None:
+    @property
+    def _labelled(self) -> np.ndarray | None:
+        """The training images that have a label, whether the model sees it or not."""
+        train = self.train.classes
+        return None if train is None else np.flatnonzero(train >= 0)
+
+    def _fit(
+        self, labelled: np.ndarray | None, most: int, **sizes: Any
+    ) -> Classifier | None:
         """A classifier of the labels of these training images; None without labels."""
         train, heldout = self.train.classes, self.heldout.classes
-        if not self.num_classes or train is None or heldout is None:
+        if not self.num_classes or heldout is None or train is None or labelled is None:
             return None
-        rows = labelled[even_rows(len(labelled), MAX_TRAIN)]
+        rows = labelled[even_rows(len(labelled), most)]
         heldout_rows = np.flatnonzero(heldout >= 0)
         assert self.classifier_key is not None
         return fit_classifier(
@@ -101,4 +116,5 @@ class Data:
             heldout[heldout_rows],
             self.classifier_key,
             num_classes=self.num_classes,
+            **sizes,
         )

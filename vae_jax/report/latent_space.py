@@ -36,10 +36,20 @@ class LatentSpace:
     def lines(self, num: int, steps: int) -> np.ndarray:
         """Rows from the codes of `num` images to those of as many others.
 
-        What is no code stays that of the first image: [num, steps, D].
+        With a label, the other is the next image of the same label, if there is one;
+        the label stays that of the first.
+
+        Returns:
+            As `decode_grid` takes them, [num, steps, D].
         """
-        start, end = self.shown[:num].copy(), self.shown[num : 2 * num].copy()
-        end[:, self.shown_size :] = start[:, self.shown_size :]
+        ends = np.arange(num, 2 * num)
+        held = self.shown[:, self.shown_size :]
+        for first in range(num) if self.num_held else ():
+            alike = (held[first + 1 :] == held[first]).all(axis=1)
+            if alike.any():
+                ends[first] = first + 1 + alike.argmax()
+        start, end = self.shown[:num], self.shown[ends].copy()
+        end[:, self.shown_size :] = held[:num]
         return np.linspace(start, end, steps, axis=1)
 
     def decode_grid(self, z: np.ndarray) -> np.ndarray:

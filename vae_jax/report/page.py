@@ -14,7 +14,7 @@ from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import replace_file, writing
 from vae_jax.quantities import Quantity, Section, sections
-from vae_jax.report import compare, compare_plots, page_tables
+from vae_jax.report import compare, compare_plots, correlations, page_tables
 from vae_jax.report.compare import FAILED, Row, Setting
 
 TEMPLATE = pathlib.Path(__file__).parent / "template"
@@ -86,6 +86,7 @@ def write_report(
         swept=swept,
         headline=page_tables.headline(groups, swept, names, found),
         charts=charts,
+        num_finished=sum(len(group.finished) for group in groups),
         sections=[_section(section, groups, charts) for section in found],
         corner=layout.label if layout.is_single else "",
         columns=layout.ticks if layout.is_single else names,
@@ -136,6 +137,10 @@ def _draw_charts(
                 drawn.append(quantity.name)
                 path = folder / f"{quantity.name}.png"
                 compare_plots.against_setting(quantity, layout, path)
+    finished = [row for group in groups for row in group.finished]
+    if names := correlations.ranked(finished, found):
+        drawn.append("rank_correlations")
+        correlations.draw(finished, names, folder / "rank_correlations.png")
     return {name: _data_uri(folder / f"{name}.png") for name in drawn}
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,22 +14,14 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import (
-    Examples,
-    abstract_x,
-    image_of,
-    inputs,
-    num_examples,
-    take,
-)
+from vae_jax.data.examples import Examples, abstract_x, inputs, num_examples
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
-from vae_jax.errors import CheckpointError, ConfigError, one_line
-from vae_jax.evaluation.chunks import map_rows
-from vae_jax.evaluation.first_layer import FirstLayer
+from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import local_path
-from vae_jax.runs import identity, prior_files
+from vae_jax.runs import decoded, identity, prior_files
+from vae_jax.runs.asked_labels import Labels, in_turn
 from vae_jax.runs.best import Saved
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.trained import (
@@ -42,9 +34,6 @@ from vae_jax.trained import (
 from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
 from vae_jax.types import Key, Params, stream
-
-CHUNK = 500  # images decoded at once
-Labels = int | Sequence[int] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +100,7 @@ class Run:
         Args:
             images: [N, H, W, C], uint8, or float32 in [0, 1]; or, for a model that is
                 given more than images, a dict of arrays with them as "image", and as
-                "label" the numbers of their classes, see `class_numbers`.
+                "label" the numbers of their classes, in the order of `labels`.
 
         Returns:
             x, with the same draw of binarisation or noise at each call.
@@ -132,7 +121,7 @@ class Run:
 
         Args:
             codes: [N, D] or, of a model with several layers, a tuple.
-            label: for a conditional model, see `given`.
+            label: what a conditional model is to decode or draw, see `given`.
         """
         codes = as_codes(codes)
         given = self.given(len(codes[0]), label)
@@ -151,9 +140,39 @@ class Run:
             num: how many draws.
             seed: seed of the draws.
             temperature: multiplies the prior's standard deviations.
-            label: for a conditional model, see `given`.
+            label: what a conditional model is to decode or draw, see `given`.
         """
-        return sample(self, jax.random.key(seed), num, temperature, label)["mean"]
+        return self.draws(jax.random.key(seed), num, temperature, label)["mean"]
+
+    def draws(
+        self, key: Key, num: int, temperature: float = 1.0, label: Labels = None
+    ) -> dict[str, np.ndarray]:
+        """Draws of the prior, decoded.
+
+        Args:
+            key: random key for the draws.
+            num: how many.
+            temperature: multiplies the prior's standard deviations.
+            label: what a conditional model is to draw, see `given`.
+
+        Returns:
+            The arrays of `decoded.draws`; of a conditional model also `label` [num], as
+            the data have it.
+
+        Raises:
+            ConfigError: see `given`.
+        """
+        given = self.given(num, label)
+        drawn = decoded.draws(self.trained, key, num, temperature, given)
+        return drawn if given is None else drawn | {"label": self.labels_of(given)}
+
+    def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
+        """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
+        return decoded.reconstruct(self.trained, self._draw, images)
+
+    def labels_of(self, classes: np.ndarray) -> np.ndarray:
+        """The labels as the data have them, of the numbers of their classes."""
+        return np.array(self.labels)[classes]
 
     @functools.cached_property
     def labels(self) -> tuple[int, ...]:
@@ -181,25 +200,7 @@ class Run:
                     " model.condition=label would make it"
                 )
             return None
-        asked = self.labels if label is None else np.atleast_1d(label).tolist()
-        return np.resize(self.class_numbers(asked, "label"), num)
-
-    def class_numbers(self, labels: Iterable[int], name: str) -> np.ndarray:
-        """The numbers of the classes of labels as the data have them, int32 [n].
-
-        Args:
-            labels: the labels.
-            name: what they are called in the message.
-
-        Raises:
-            ConfigError: the data of the run have no such label.
-        """
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        for label in labels:
-            if label not in numbers:
-                known = one_line(", ".join(map(str, self.labels)))
-                raise ConfigError(f"{name}={label}: must be one of {known}")
-        return np.array([numbers[label] for label in labels], np.int32)
+        return in_turn(self.labels, label, num)
 
     @property
     def code_size(self) -> int:
@@ -283,73 +284,3 @@ def abstract_saved(
         return Saved.new(init(key, x), build.keeps_best(config))
 
     return jax.eval_shape(begin, build.run_key(config), x)
-
-
-def sample(
-    run: Run, key: Key, num: int, temperature: float = 1.0, label: Labels = None
-) -> dict[str, np.ndarray]:
-    """Draws from the prior and decodes.
-
-    Args:
-        run: a trained run.
-        key: random key for the draws.
-        num: how many.
-        temperature: multiplies the prior's standard deviation.
-        label: for a conditional model, see `Run.given`.
-
-    Returns:
-        `z` [num, ...] of the layer next to the data, with several layers also those
-        above, `z2`, ...; `mean` [num, H, W, C] of p(x | z) and, where the likelihood
-        can be drawn from, `draw` [num, H, W, C]; of a conditional model also `label`
-        [num], as the data have it.
-
-    Raises:
-        ConfigError: see `Run.given`.
-    """
-    trained, given = run.trained, run.given(num, label)
-
-    @jax.jit
-    def chunk(key: Key, given: Any) -> dict[str, jax.Array]:
-        z_key, x_key = jax.random.split(key)
-        codes = trained.prior(min(CHUNK, num), given).sample(z_key, temperature)
-        likelihood = image_likelihood(trained.decode(codes, given))
-        parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
-        parts["mean"] = likelihood.mean
-        if likelihood.normalized:
-            parts["draw"] = likelihood.sample(x_key)
-        return parts
-
-    def of_rows(rows: np.ndarray) -> dict[str, jax.Array]:
-        return chunk(jax.random.fold_in(key, rows[0] // CHUNK), take(given, rows))
-
-    draws = map_rows(of_rows, num, CHUNK)
-    return draws if given is None else draws | {"label": np.array(run.labels)[given]}
-
-
-def reconstruct(run: Run, images: Examples) -> dict[str, np.ndarray]:
-    """Encodes and decodes images.
-
-    Args:
-        run: a trained run.
-        images: as for `Run.preprocess`.
-
-    Returns:
-        `x` the images as the model saw it, `mean` its reconstruction (both
-        [N, H, W, C]), and the mean and the standard deviation of the posterior, `code`
-        and `std`, [N, D]; see `FirstLayer`, also about what is decoded.
-    """
-    images = jax.tree.map(np.asarray, images)
-    one_x = run.preprocess(take(images, np.zeros(1, int)))
-    layer, draw = FirstLayer.of(run.trained, one_x), run._draw
-
-    @jax.jit
-    def chunk(rows: jax.Array, images: Any) -> dict[str, jax.Array]:
-        x = draw(images, rows)
-        code, variance = layer.moments(x)
-        mean = layer.decode(layer.points(x)).mean
-        std = jnp.sqrt(variance)
-        return {"x": image_of(x), "mean": mean, "code": code, "std": std}
-
-    return map_rows(
-        lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK
-    )

@@ -9,6 +9,7 @@ from vae_jax.data import image_folders
 from vae_jax.data.examples import Examples, image_of, inputs
 from vae_jax.data.npz import read_arrays, read_labels
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs.asked_labels import class_numbers
 from vae_jax.runs.opened import Run
 
 
@@ -88,7 +89,8 @@ def _with_labels(run: Run, path: pathlib.Path, images: np.ndarray) -> Examples:
             )
         return {"image": images, "label": np.full(len(images), -1, np.int32)}
     try:
-        numbers = run.class_numbers(labels.tolist(), f"{path}: y_test holds a label")
+        name = f"{path}: y_test holds a label"
+        numbers = class_numbers(run.labels, labels.tolist(), name)
     except ConfigError as error:
         raise DataError(str(error)) from error
     return {"image": images, "label": numbers}

@@ -119,6 +119,7 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
         announce(config, datasets[name])
     dataset = datasets[name]
     build.check_support(config, dataset.levels)
+    build.check_condition(config, dataset)
     trainer = build.make_trainer(config, dataset.spec)
     return Prepared(
         dataset=dataset,

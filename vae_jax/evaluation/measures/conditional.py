@@ -24,10 +24,10 @@ CONDITION = Group(
 QUANTITIES = (
     Quantity(
         "Label agreement",
-        "Share of draws of p(x | z), all labels in turn, to which a small classifier"
-        " gives the label that was asked for; of real images its accuracy on held-out"
-        " ones. Misleads: it says nothing about diversity, so that a model with one"
-        " image for each label has all of it.",
+        "Share of draws of p(x | z), all labels in turn, to which a classifier gives"
+        " the label that was asked for; of real images, its accuracy on held-out ones."
+        " It is a larger one than that behind the confident labels. Misleads: it says"
+        " nothing about diversity, so that one good image for each label is enough.",
         at("label_agreement", "", "real_"),
         CONDITION,
         SHARE,
@@ -40,17 +40,18 @@ QUANTITIES = (
         "Over the draws.",
         one("label_agreement_standard_error"),
         CONDITION,
+        "0 or more",
     ),
 )
 
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
-    """The agreement of the run's classifier of real images with the labels asked for.
+    """The agreement of `Data.better_classifier` with the labels that were asked for.
 
-    Binomial standard error, sqrt(p (1 - p) / n).
+    Its standard error is the binomial one, sqrt(p (1 - p) / n).
     """
     del effort
-    key, classifier = stream(key, "conditional"), data.classifier
+    key, classifier = stream(key, "conditional"), data.better_classifier
     assert classifier is not None
     num = max(NUM_DRAWS, classifier.num_classes)
     given = jnp.arange(num) % classifier.num_classes

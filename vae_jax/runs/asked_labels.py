@@ -1,0 +1,53 @@
+"""The labels that a user asks a run for, as the numbers that its model is given."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from vae_jax.errors import ConfigError
+
+Labels = int | Sequence[int] | None
+MOST_SHOWN = 20  # labels that a line lists
+
+
+def in_turn(known: Sequence[int], label: Labels, num: int) -> np.ndarray:
+    """The numbers of the classes of some labels, which are taken in turn.
+
+    Args:
+        known: the labels of a run's data, by the number of their class.
+        label: a label, or several; None: all.
+        num: how many numbers.
+
+    Returns:
+        Int32 [num].
+
+    Raises:
+        ConfigError: there is no such label.
+    """
+    asked = known if label is None else np.atleast_1d(label).tolist()
+    return np.resize(class_numbers(known, asked, "label"), num)
+
+
+def class_numbers(known: Sequence[int], asked: Iterable[int], name: str) -> np.ndarray:
+    """The numbers of the classes of labels.
+
+    Args:
+        known: the labels of a run's data, by the number of their class.
+        asked: labels among them.
+        name: what one of them is called in the message.
+
+    Returns:
+        Int32 [n].
+
+    Raises:
+        ConfigError: there is no such label.
+    """
+    numbers = {label: number for number, label in enumerate(known)}
+    found = []
+    for label in asked:
+        if label not in numbers:
+            shown = ", ".join(map(str, known[:MOST_SHOWN]))
+            more = f", ..., {known[-1]}" if len(known) > MOST_SHOWN else ""
+            raise ConfigError(f"{name}={label}: must be one of {shown}{more}")
+        found.append(numbers[label])
+    return np.array(found, np.int32)
