@@ -1,8 +1,8 @@
 """MNIST with 100 labels: M2, the class of an image as a latent variable.
 
-Source: Kingma et al. 2014, arXiv:1406.5298. Other than there, the KL weight is 3 (at 1 a
-code of the image makes the class superfluous, and unlabelled images teach nothing about
-it), the code has 5 dimensions, and a sixth of each batch is labelled.
+Source: Kingma et al. 2014, arXiv:1406.5298. Other than there, the KL weight is 3 (at 1
+a code of the image makes the class superfluous, and unlabelled images teach nothing
+about it), the code has 5 dimensions, and a sixth of each batch is labelled.
 
 Command: `python -m experiments.train --config=configs/semi_supervised.py --workdir=DIR
 --config.data.dir=DATA`; with `--config.data.num_labelled=1000` for 1,000 labels.
