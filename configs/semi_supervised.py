@@ -1,11 +1,14 @@
 """MNIST with 100 labels: M2, the class of an image as a latent variable.
 
-Source: Kingma et al. 2014, arXiv:1406.5298. Unlike there, the KL weight is 3, since at
-1 a code of the image makes the class superfluous and the error rises above that of the
-labels alone; the code has 5 dimensions; a sixth of each batch is labelled.
+Source: Kingma et al. 2014, arXiv:1406.5298. Other than there, the KL weight is 3 (at 1
+a code of the image makes the class superfluous, and unlabelled images teach nothing
+about it), the code has 5 dimensions, and a sixth of each batch is labelled.
 
 Command: `python -m experiments.train --config=configs/semi_supervised.py --workdir=DIR
 --config.data.dir=DATA`; with `--config.data.num_labelled=1000` for 1,000 labels.
+Run time: 3 to 5 minutes of training on two CPU cores shared with other work.
+Expected: test error 9.0 %, the mean of three seeds, where a plain classifier with the
+same labels has 26 %; with 1,000 labels 6.7 % (docs/results.md).
 """
 
 from ml_collections import ConfigDict

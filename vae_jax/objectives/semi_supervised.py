@@ -29,8 +29,8 @@ def semi_supervised_loss(
     alike, so `data.labelled_batch_size` sets how labelled rows weigh against unlabelled
     ones. Where batches are drawn from all images alike (0), the loss is 1/N times the
     paper's with alpha = classification_weight * N for N images; there alpha = 0.1 N.
-    With 100 labelled rows of 200 the bound of the labelled ones counts for half of the
-    loss, and classification_weight is best far above that (configs/semi_supervised.py).
+    A larger kl_weight makes the class worth more to the decoder, since the code then
+    costs more; configs/semi_supervised.py has what was found to work on MNIST.
 
     Source: Kingma et al. 2014, arXiv:1406.5298, equations 6 to 9.
 
