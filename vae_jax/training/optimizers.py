@@ -110,7 +110,8 @@ def separately(
         The optax transformation of `Learned(model, objective)`.
     """
     labels: Any = Learned(model="model", objective="objective")
-    return optax.partition({"model": of_model, "objective": of_objective}, labels)
+    both = {"model": of_model, "objective": of_objective}
+    return optax.multi_transform(both, labels)  # `partition` from optax 0.2.5 on
 
 
 def adamw(
