@@ -212,6 +212,7 @@ TRACED = {
     "hparams.gradient_weight": "0.5",
     "hparams.commitment_weight": "0.5",
     "hparams.entropy_weight": "0.5",
+    "hparams.classification_weight": "50",
     "hparams.learning_rate": "0.01",
 }
 REGULARIZED = {
@@ -234,6 +235,10 @@ BESIDE = {
     "hparams.gradient_weight": REGULARIZED,
     "hparams.commitment_weight": QUANTIZED,
     "hparams.entropy_weight": QUANTIZED,
+    "hparams.classification_weight": {
+        "objective.name": "semi_supervised",
+        "model.name": "m2",
+    },
 }
 
 
