@@ -26,10 +26,9 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
-from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.files import writing
-from vae_jax.runs import opened, own_images
-from vae_jax.runs.run_data import split_of
+from vae_jax.runs import opened
+from vae_jax.runs.codes import codes_of_images, codes_of_split
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -53,51 +52,14 @@ def main() -> None:
             raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
     run = opened.open_run(_WORKDIR.value)
     if _IMAGES.value:
-        codes, notes = encode_images(run, pathlib.Path(_IMAGES.value))
+        codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))
     else:
-        codes, notes = encode_split(run), ()
+        codes, notes = codes_of_split(run, _SPLIT.value, _DATA_DIR.value), ()
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(out, **codes)
     line = f"{len(codes['mean'])} codes of {codes['mean'].shape[1]} dimensions in {out}"
     print(one_line("; ".join([line, *notes])))
-
-
-def encode_split(run: opened.Run) -> dict[str, np.ndarray]:
-    """Codes of --split, with what leads back to its images."""
-    dataset = run.dataset(_DATA_DIR.value)
-    images = split_of(run.config, dataset, _SPLIT.value)
-    layer = FirstLayer.of(run.trained, images.x(np.zeros(1, int)))
-    mean, std = layer.means_and_stds(images)
-    split = getattr(dataset, _SPLIT.value)
-    codes = {"mean": mean, "std": std, "rows": split.rows}
-    if split.labels is not None:
-        codes["labels"] = split.labels
-    if split.factors is not None:
-        codes["factors"] = split.factors
-    if dataset.factor_names is not None:
-        codes["factor_names"] = np.array(dataset.factor_names)
-    if split.files is not None:
-        codes["files"] = split.files
-    if dataset.class_names is not None:
-        codes["class_names"] = np.array(dataset.class_names)
-    return codes
-
-
-def encode_images(
-    run: opened.Run, path: pathlib.Path
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Codes of --images, and what was skipped or cut off."""
-    own = own_images.read_images(run, path)
-    result = run.reconstruct(own.examples)
-    codes = {
-        "mean": result["code"],
-        "std": result["std"],
-        "rows": np.arange(len(own.images)),
-    }
-    if own.files is not None:
-        codes["files"] = own.files
-    return codes, own.notes
 
 
 if __name__ == "__main__":

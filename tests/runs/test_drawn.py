@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import encode
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.data import sources
@@ -14,6 +13,7 @@ from vae_jax.data.source import Loaded, Source
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.report import figures
 from vae_jax.runs import opened, own_images, single
+from vae_jax.runs.codes import codes_of_split
 from vae_jax.runs.run_data import split_of
 from vae_jax.storage.records import read_json
 
@@ -108,11 +108,9 @@ def test_an_opened_run_takes_pixels(workdirs, tmp_path):
     np.testing.assert_array_equal(run.sample(4), stored.sample(4))
 
 
-def test_codes_come_with_their_factors(workdirs, monkeypatch):
-    for flag, value in (("_SPLIT", "test"), ("_DATA_DIR", None)):
-        monkeypatch.setattr(encode, flag, type("Flag", (), {"value": value}))
+def test_codes_come_with_their_factors(workdirs):
     run = opened.open_run(workdirs / "drawn")
-    codes = encode.encode_split(run)
+    codes = codes_of_split(run, "test")
     split = run.dataset().test
     np.testing.assert_array_equal(codes["factors"], split.factors)
     np.testing.assert_array_equal(codes["factors"], FACTORS[codes["rows"]])
