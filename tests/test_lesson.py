@@ -152,7 +152,7 @@ def test_lesson_runs_on_small_images_and_again(
     config.data.name = "digits"
     lesson.teach(config, workdir, out)
     numbers = json.loads((out / "lesson.json").read_text("utf-8"))
-    assert numbers.keys() == NUMBERS.keys()
+    assert numbers.keys() >= NUMBERS.keys()  # a newer measure adds some
     assert numbers["data"] == "scikit-learn's digits"
     assert {path.name for path in out.glob("*.png")} == {
         path.name for path in DOCS.glob("lesson/*.png")
