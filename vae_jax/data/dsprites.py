@@ -48,8 +48,8 @@ def render(factors: Array) -> Array:
     """Draws images, the same bits in every program.
 
     A pixel is white where its centre lies in the shape. In the coordinates (u, v) of
-    the shape, turned and scaled, each of the three is symmetric in u and has, at every
-    |u|, one interval of v inside: its ends are read from a table.
+    the shape, turned and scaled, each of the three is symmetric in u and has one
+    interval of v inside at every |u|: its ends are read from a table.
 
     Args:
         factors: [B, 5], whole numbers: shape (as in `SHAPES`), scale (0 to 5: half to

@@ -33,8 +33,8 @@ class M2(nn.Module):
     vector, both drawn: ELBO and NLL bound log p(image), whatever the label is.
 
     What `objectives.semi_supervised` trains are the `extras`, for every class without
-    a draw of it: `class_log_lik` and `class_rate`, log p(x | z, y) and KL(q(z | x, y)
-    || p(z)), and `class_log_prob`, log q(y | x); nats, [B, C]. All classes of an image
+    a draw of it: `class_log_lik`, log p(x | z, y); `class_rate`, the KL of q(z | x, y)
+    to p(z); and `class_log_prob`, log q(y | x); nats, [B, C]. All classes of an image
     share the noise of z, so that differences between them have less of it. A draw of y
     passes on no gradient, hence another objective would not train the classifier.
 
