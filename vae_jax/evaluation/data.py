@@ -79,12 +79,14 @@ class Data:
     @functools.cached_property
     def classifier(self) -> Classifier | None:
         """A classifier of the labels, trained once for all models, or None."""
-        return self._fit(self._labelled, MAX_TRAIN)
+        return self._fit(self._with_label, MAX_TRAIN)
 
     @functools.cached_property
     def better_classifier(self) -> Classifier | None:
         """One of more images and units, for what depends on each single label."""
-        return self._fit(self._labelled, MANY_TRAIN, hidden_dims=(256,), num_steps=2000)
+        return self._fit(
+            self._with_label, MANY_TRAIN, hidden_dims=(256,), num_steps=2000
+        )
 
     @functools.cached_property
     def plain_classifier(self) -> Classifier | None:
@@ -94,7 +96,7 @@ class Data:
         return self._fit(self.labelled, MAX_TRAIN)
 
     @property
-    def _labelled(self) -> np.ndarray | None:
+    def _with_label(self) -> np.ndarray | None:
         """The training images that have a label, whether the model sees it or not."""
         train = self.train.classes
         return None if train is None else np.flatnonzero(train >= 0)

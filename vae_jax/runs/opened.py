@@ -164,15 +164,13 @@ class Run:
         """
         given = self.given(num, label)
         drawn = decoded.draws(self.trained, key, num, temperature, given)
-        return drawn if given is None else drawn | {"label": self.labels_of(given)}
+        return (
+            drawn if given is None else drawn | {"label": np.array(self.labels)[given]}
+        )
 
     def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
         """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
         return decoded.reconstruct(self.trained, self._draw, images)
-
-    def labels_of(self, classes: np.ndarray) -> np.ndarray:
-        """The labels as the data have them, of the numbers of their classes."""
-        return np.array(self.labels)[classes]
 
     @functools.cached_property
     def labels(self) -> tuple[int, ...]:
