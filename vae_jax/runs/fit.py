@@ -25,6 +25,7 @@ from vae_jax.training.loop import (
     Batches,
     Chunk,
     Span,
+    block_length,
     compile_chunk,
     spans,
     train_chunks,
@@ -74,9 +75,22 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
         )
-        preprocess = build.make_preprocess(program.config)
+        block = block_length(
+            start,
+            train.num_steps,
+            train.log_every,
+            train.eval_every,
+            train.checkpoint_every,
+            max_chunk,
+        )
         chunks = train_chunks(
-            compile_chunk(program.prepared.trainer, preprocess, program.mode, layout),
+            compile_chunk(
+                program.prepared.trainer,
+                build.make_preprocess(program.config),
+                program.mode,
+                layout,
+                block,
+            ),
             batches,
             saved.state,
             _until_stopped(to_come, asked, course),
