@@ -14,9 +14,7 @@ from absl import flags
 
 from configs import default
 from experiments import cli
-from vae_jax import build
 from vae_jax.errors import ConfigError
-from vae_jax.runs import finish, finished
 
 _WORKDIRS = flags.DEFINE_string(
     "workdirs", None, "DIR,DIR,...: workdirs of finished runs."
@@ -33,6 +31,9 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out={out} is a file: give a folder for the report")
+    from vae_jax import build
+    from vae_jax.runs import finish, finished
+
     runs = finished.read_finished(finished.split_workdirs(_WORKDIRS.value))
     from vae_jax.report.page import write_report  # matplotlib is slow to import
 

@@ -5,6 +5,7 @@ for them. A line that reached stderr by another way would land inside the bar.
 """
 
 import functools
+import io
 import logging
 
 from rich.console import Console
@@ -17,15 +18,13 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-class LogStream:
+class LogStream(io.TextIOBase):
     """The shared console as the stream of a `logging.StreamHandler`."""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         """Prints lines as they are; the terminal wraps those that are too long."""
         stderr().print(Text(text), end="", soft_wrap=True)
-
-    def flush(self) -> None:
-        """Does nothing: what is printed is written at once."""
+        return len(text)
 
 
 class PlainFormatter(logging.Formatter):
