@@ -25,7 +25,7 @@ import pathlib
 import shlex
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from experiments import cli, launch
 from vae_jax.errors import ConfigError
@@ -86,14 +86,17 @@ def main() -> None:
     )
     if not processes.is_first():
         return
+    logging.info("drawing the report of %d runs", len(rows))
     from vae_jax.report.page import write_report  # matplotlib is slow to import
+    from vae_jax.report.summary import print_summary
 
+    swept = sweep.swept_fields(config, _SWEEP.value, _CASE.value)
     report = write_report(
         workdir,
         rows,
         [members.folder(workdir, row["name"]) for row in rows],
         quantities=finish.quantities(),
-        swept=sweep.swept_fields(config, _SWEEP.value, _CASE.value),
+        swept=swept,
         config=config.to_dict(),
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
         title=workdir.name,
@@ -103,7 +106,7 @@ def main() -> None:
         if (folder / "results.json").is_file():  # not of a member that failed
             for sentence in diagnose_run(folder):
                 print(f"{row['name']}: {sentence}")
-    print(f"report: {report}")
+    print_summary(rows, swept, report)
 
 
 def _a_device_per_core() -> None:

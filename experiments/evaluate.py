@@ -29,7 +29,9 @@ _MEASURES = flags.DEFINE_list(
 _PRIOR = flags.DEFINE_string(
     "prior", None, "Name of a fitted prior to measure with; default: that of training."
 )
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which images.")
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "validation", "test"], "Which images."
+)
 _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", None, "Of the split; by default all, and 50 for annealing."

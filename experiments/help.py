@@ -44,15 +44,13 @@ def text(takes: str) -> str:
     """
     width = min(shutil.get_terminal_size().columns, 100)
     config = flags.FLAGS["config"] if "config" in flags.FLAGS else None
-    name = sys.argv[0]
-    command = name if name.startswith("vae-jax ") else f"python -m {_module()}"
     of_config = [] if config is None else ["--config=CONFIG [--config.FIELD=VALUE ...]"]
-    usage = [f"usage: {command}", takes, *of_config, "[--FLAG=VALUE ...]"]
+    usage = [f"usage: {_command()}", takes, *of_config, "[--FLAG=VALUE ...]"]
     parts = [
         textwrap.fill(" ".join(filter(None, usage)), width, subsequent_indent="    "),
         "\n\n".join(_reflowed(sys.modules["__main__"].__doc__ or "", width)),
     ]
-    own = flags.FLAGS.get_key_flags_for_module(name)
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     by_module = flags.FLAGS.flags_by_module_dict()
     groups = {"Flags": own} | {
         title: by_module[module]
@@ -71,10 +69,12 @@ def text(takes: str) -> str:
     return "\n\n".join(parts)
 
 
-def _module() -> str:
-    """The name of the program's module, as `python -m` takes it."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name if spec else f"experiments.{pathlib.Path(sys.argv[0]).stem}"
+def _command() -> str:
+    """What starts this program: the command `vae-jax NAME`, or Python and a module."""
+    program = pathlib.PurePath(sys.argv[0]).stem
+    started = {pathlib.PurePath(word).name for word in sys.orig_argv[1:3]}
+    by_command = started & {"vae-jax", "vae_jax"}
+    return f"vae-jax {program}" if by_command else f"python -m experiments.{program}"
 
 
 def _form(flag: flags.Flag) -> str:
@@ -98,7 +98,7 @@ def _meaning(flag: flags.Flag) -> str:
 
 
 def _fields(path: str, config: Any, width: int) -> str:
-    """The fields of a config with their values and comments, in the order of default.py.
+    """Fields of a config with their values and comments, in the order of default.py.
 
     Sections are listed where they have a comment.
     """

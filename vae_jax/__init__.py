@@ -48,7 +48,12 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time see __getattr__
         model_functions,
     )
     from vae_jax.training.split import separate_encoder
-    from vae_jax.training.state import Learned, TrainState, make_hparams, scale_by_hparam
+    from vae_jax.training.state import (
+        Learned,
+        TrainState,
+        make_hparams,
+        scale_by_hparam,
+    )
     from vae_jax.training.step import Trainer, vae_trainer
 
 __version__ = "0.1.0"

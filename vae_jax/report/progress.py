@@ -68,6 +68,7 @@ class ProgressBar:
         """
         self._title, self._total, self._unit = title, total, unit
         self._start, self._began = start, time.monotonic()
+        self._first: tuple[float, float] | None = None  # what was done first, and when
         self._pause, self._last_line = seconds_between_lines, time.monotonic()
         self._silent, self._note = silent, ""
         self._interactive = console.stderr().is_terminal and not silent
@@ -104,8 +105,11 @@ class ProgressBar:
                 below the bar, evenly chosen if they are many; elsewhere the range of
                 each metric is shown.
         """
-        seconds = time.monotonic() - self._began
-        speed = pace(done - self._start, seconds, self._unit) if self._total > 1 else ""
+        now = time.monotonic()
+        if self._first is None and done > self._start:
+            self._first = done, now  # what is compiled is compiled by then
+        first, since = self._first or (done, now)
+        speed = pace(done - first, now - since, self._unit) if self._total > 1 else ""
         numbers = [f"{name} {_number(v)}" for name, v in (metrics or {}).items()]
         if members and not self._interactive:
             numbers += _ranges(members.values())
@@ -114,14 +118,14 @@ class ProgressBar:
         self._progress.update(self._task, completed=done, note="  ".join(words))
         is_last, is_new = done >= self._total, self._total == 1 and note != self._note
         self._note = note
-        due = time.monotonic() - self._last_line >= self._pause or is_last or is_new
+        due = now - self._last_line >= self._pause or is_last or is_new
         if self._interactive or self._silent or not due:
             return
-        self._last_line = time.monotonic()
+        self._last_line = now
         if is_last:
-            words.append(f"in {_clock(seconds)}")
-        elif done > self._start:
-            left = seconds * (self._total - done) / (done - self._start)
+            words.append(f"in {_clock(now - self._began)}")
+        elif done > first:
+            left = (now - since) * (self._total - done) / (done - first)
             words.append(f"{_clock(left)} left")
         count = _count(done, self._total)
         print(f"{self._title} {count}  {'  '.join(words)}", file=sys.stderr, flush=True)

@@ -82,19 +82,18 @@ def print_results(
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table of texts, of which the first column takes two lines if it must.
+    """Prints a table of texts. Where stdout is no terminal every row is one line.
 
     Args:
         heads: titles of the columns.
-        rows: as many texts each. Where stdout is no terminal every row is one line.
+        rows: as many texts each. The first two of a row are folded if they must.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=10_000)
     table = _columns()
-    table.add_column(heads[0], overflow="fold")
-    for head in heads[1:]:
-        table.add_column(head, no_wrap=True)
+    for number, head in enumerate(heads):
+        table.add_column(head, no_wrap=number > 1, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
@@ -145,7 +144,7 @@ def _value(quantity: Quantity, results: Mapping[str, Any], everything: bool) -> 
 
     def number(key: str) -> str:
         value, error = results[key], results.get(quantity.error)
-        if key != quantity.name or None in (value, error):
+        if key != quantity.name or value is None or error is None:
             return few_digits(value)
         return " ± ".join(with_error(value, error))
 

@@ -41,6 +41,7 @@ class MemberReports:
                 ProgressBar(title, num_steps, start, silent=not writes)
             )
             self._stack = stack.pop_all()
+        self._bar.update(start, note="compiling")
         self._names = [folder.name for folder in folders]
 
     def __enter__(self) -> "MemberReports":
