@@ -106,12 +106,11 @@ def run(main: Callable[..., None], takes: str = "") -> None:
             if (rest := help.asked(argv)) is None:
                 return flags.FLAGS(argv)
             flags.FLAGS(rest)
-            text = help.text(takes)
         except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
             fail(_one_line(error))
         except Exception as error:  # a config file is code
             fail(f"the config file fails with {type(error).__name__}: {error}")
-        _show(text)
+        _show(help.text(takes))
         sys.exit(0)
 
     app.run(_ending(stoppable), flags_parser=parse)

@@ -8,11 +8,10 @@ called `experiments` and `configs`; only here are they put on the path.
 """
 
 import ast
+import importlib
 import pathlib
 import runpy
 import sys
-
-import vae_jax
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 EXTRA = "experiments"
@@ -46,7 +45,7 @@ def main() -> None:
         print("\n".join([usage, *lines]))
         return
     if name == "--version":
-        print(f"vae_jax {vae_jax.__version__}")
+        print(f"vae_jax {importlib.import_module('vae_jax').__version__}")
         return
     if name not in known:
         sys.exit(f"error: {name!r}: must be one of {', '.join(known)}")

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import pathlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -42,41 +42,28 @@ def print_results(
         quantities: what the numbers mean.
         everything: print all numbers, group by group, in place of the short form.
     """
-    console = Console(highlight=False)
-    console.print(Text(str(workdir), style="bold"), soft_wrap=True)
     words = {k: v for k, v in results.items() if isinstance(v, str)}
+    groups = _groups(results.keys() - words.keys(), results, quantities)
+    title = Text(str(workdir), style="bold")
+    if not everything:
+        total = sum(map(len, groups.values()))
+        groups = _brief(groups)
+        if left_out := total - sum(map(len, groups.values())):
+            title += Text(f"   ({left_out} more numbers with --all)")
+    console = Console(highlight=False)
+    console.print(title, soft_wrap=True)
     for name, word in words.items():
         console.print(Text(f"{name}: {word}"), soft_wrap=True)
-    keys = [key for key in results if key not in words]
-    errors = {quantity.error for quantity in quantities} - {""}
-    groups = [
-        (section.group.title, [q for q in section.quantities if q.name not in errors])
-        for section in sections(quantities, keys)
-    ]
-    left_out = 0
-    if not everything:
-        found = [q for _, group in groups for q in group]
-        groups = [
-            (title, [q for q in found if q.brief == name])
-            for name, title in BRIEF.items()
-        ]
-        left_out = len(found) - sum(len(group) for _, group in groups)
-    groups = [(title, group) for title, group in groups if group]
-    width = max((len(q.label) for _, group in groups for q in group), default=0)
-    for title, group in groups:
-        console.print(_table(title, group, results, width, everything))
-    shown = {key for _, group in groups for q in group for key in q.lines}
-    notes = []
-    if any(results[key] is None for key in shown):
-        notes.append(
+    shown = [quantity for group in groups.values() for quantity in group]
+    width = max((len(quantity.label) for quantity in shown), default=0)
+    for name, group in groups.items():
+        console.print(_table(name, group, results, width, everything))
+    if any(results[key] is None for quantity in shown for key in quantity.lines):
+        console.print(
             f"{MISSING} stands for what is not defined for this model and these data"
         )
-    if everything and any(_sources(group) for _, group in groups):
-        notes.append(LEGEND)
-    if left_out:
-        notes.append(f"{left_out} more numbers: the same command with --all")
-    for note in notes:
-        console.print(note)
+    if everything and _sources(shown):
+        console.print(LEGEND)
     for line in _places(pathlib.Path(workdir)):
         console.print(Text(line), soft_wrap=True)
 
@@ -97,6 +84,29 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _groups(
+    keys: Collection[str], results: Mapping[str, Any], quantities: Sequence[Quantity]
+) -> dict[str, list[Quantity]]:
+    """The quantities of some keys by the title of their group, without their errors."""
+    errors = {quantity.error for quantity in quantities}
+    found = sections(quantities, [key for key in results if key in keys])
+    by_title = {
+        section.group.title: [q for q in section.quantities if q.name not in errors]
+        for section in found
+    }
+    return {title: group for title, group in by_title.items() if group}
+
+
+def _brief(groups: Mapping[str, Sequence[Quantity]]) -> dict[str, list[Quantity]]:
+    """Those of the short form, by the title of their table."""
+    found = [quantity for group in groups.values() for quantity in group]
+    by_title = {
+        title: [quantity for quantity in found if quantity.brief == name]
+        for name, title in BRIEF.items()
+    }
+    return {title: group for title, group in by_title.items() if group}
 
 
 def _columns() -> Table:
