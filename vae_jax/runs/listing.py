@@ -42,8 +42,10 @@ def table(folder: pathlib.Path, default: Mapping[str, Any]) -> list[list[str]]:
         default: the content of configs/default.py, flat.
 
     Raises:
-        ConfigError: there is no run in it.
+        ConfigError: there is no such folder, or no run in it.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no folder of this name")
     runs = list(_runs(folder))
     if not runs:
         raise ConfigError(f"{folder} holds no run (there is no config.json below it)")
@@ -103,7 +105,7 @@ def _members(grid: pathlib.Path) -> Iterator[Listed]:
         for values in described.values():
             for field, value in values.items():
                 by_field.setdefault(field, set()).add(exact(value))
-    except (DataError, KeyError, AttributeError):
+    except (DataError, KeyError, AttributeError, TypeError):
         yield Listed(grid, None, (), {}, "damaged", 0, {})
         return
     varied = [field for field, found in by_field.items() if len(found) > 1]
