@@ -66,7 +66,7 @@ def main() -> None:
     if _MEMBERS.value < 0:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
     from vae_jax.runs import finish, grid, members, processes, sweep
-    from vae_jax.runs.diagnosis import diagnose_run
+    from vae_jax.runs.diagnosis import diagnose_grid
 
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
     if _INIT_FROM.value:
@@ -87,6 +87,7 @@ def main() -> None:
     if not processes.is_first():
         return
     logging.info("drawing the report of %d runs", len(rows))
+    from vae_jax.report import terminal
     from vae_jax.report.page import write_report  # matplotlib is slow to import
     from vae_jax.report.summary import print_summary
 
@@ -101,11 +102,8 @@ def main() -> None:
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
         title=workdir.name,
     )
-    for row in rows:
-        folder = members.folder(workdir, row["name"])
-        if (folder / "results.json").is_file():  # not of a member that failed
-            for sentence in diagnose_run(folder):
-                print(f"{row['name']}: {sentence}")
+    for sentence in diagnose_grid(workdir, rows, swept):
+        terminal.print_text(sentence)
     print_summary(rows, swept, report)
 
 

@@ -27,7 +27,7 @@ def main(*folders: str) -> None:
     usual = build.flatten(default.get_config().to_dict())
     tables = [listing.table(local_path(folder), usual) for folder in folders]
     for rows in tables:
-        terminal.print_table(listing.HEADS, rows)
+        terminal.print_table(listing.HEADS, rows, folded=2)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
             _WORKDIR.value, results, finish.quantities(), everything=_ALL.value
         )
         for sentence in diagnose_run(pathlib.Path(_WORKDIR.value)):
-            print(sentence)
+            terminal.print_text(sentence)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ def test_a_line_for_each_setting_with_errors_over_seeds(capsys):
     rows = [
         row(4.0, 0, elbo=-27.1, rate=0.125, coverage=0.5),
         row(4.0, 1, failed_at_step=70),
-        row(1.0, 0, elbo=-22.0, rate=5.0, distortion=17.0, coverage=None),
-        row(1.0, 1, elbo=-22.2, rate=5.0, distortion=17.2, coverage=0.9),
+        row(1.0, 0, elbo=-22.0, rate=5.0, coverage=None),
+        row(1.0, 1, elbo=-22.2, rate=5.0, coverage=0.9),
     ]
     head, one, four, place = printed(capsys, rows, ["kl_weight"])
-    assert head == "setting runs ELBO, nats rate distortion coverage"
-    assert one == "kl_weight 1 2 −22.10 ± 0.10 5 ± 0 17.10 ± 0.10 –"
-    assert four == "kl_weight 4 1 of 2 −27.1 0.125 – 0.5"
+    assert head == "setting runs ELBO, nats rate coverage"
+    assert one == "kl_weight 1 2 −22.10 ± 0.10 5 ± 0 –"
+    assert four == "kl_weight 4 1 of 2 −27.1 0.125 0.5"
     assert place == f"report: {REPORT}"
 
 

@@ -8,10 +8,9 @@ from vae_jax.report import terminal
 from vae_jax.report.compare import Row, Setting, finite, setting_names, settings
 
 SHOWN = 20  # settings, evenly chosen if there are more
-COLUMNS = {
+COLUMNS = {  # the distortion is minus the sum of the first two
     "elbo": "ELBO, nats",
     "rate": "rate",
-    "distortion": "distortion",
     "coverage": "coverage",
 }
 
@@ -19,7 +18,7 @@ COLUMNS = {
 def print_summary(
     rows: Sequence[Row], swept: Sequence[str], report: pathlib.Path
 ) -> None:
-    """Prints ELBO, rate, distortion and coverage of each setting.
+    """Prints ELBO, rate and coverage of each setting.
 
     Means over seeds have the standard error of the mean behind a ±.
 

@@ -68,22 +68,33 @@ def print_results(
         console.print(Text(line), soft_wrap=True)
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, folded: int = 1
+) -> None:
     """Prints a table of texts. Where stdout is no terminal every row is one line.
 
     Args:
         heads: titles of the columns.
-        rows: as many texts each. The first two of a row are folded if they must.
+        rows: as many texts each.
+        folded: how many columns, from the left, may be folded to fit a terminal.
     """
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
     table = _columns()
     for number, head in enumerate(heads):
-        table.add_column(head, no_wrap=number > 1, overflow="fold")
+        table.add_column(head, no_wrap=number >= folded, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    console.print(table)
+    _stdout().print(table)
+
+
+def print_text(text: str) -> None:
+    """Prints a paragraph, whose lines break between words on a terminal."""
+    _stdout().print(Text(text))
+
+
+def _stdout() -> Console:
+    """A console as wide as the terminal; so wide that nothing is folded elsewhere."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=100_000)
 
 
 def _groups(
