@@ -64,7 +64,7 @@ def print_results(
         )
     if everything and _sources(shown):
         console.print(LEGEND)
-    for line in _places(pathlib.Path(workdir)):
+    for line in _places(pathlib.Path(workdir), everything):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -179,11 +179,13 @@ def _value(quantity: Quantity, results: Mapping[str, Any], everything: bool) -> 
     return number(quantity.name)
 
 
-def _places(workdir: pathlib.Path) -> list[str]:
-    """Where pictures and curves are."""
+def _places(workdir: pathlib.Path, everything: bool) -> list[str]:
+    """Where pictures are, and how to see curves."""
     lines = []
     if (workdir / "figures").is_dir():
         lines.append(f"figures: {workdir / 'figures'}")
+    if not everything:
+        return lines
     curves = f"curves:  tensorboard --logdir={shlex.quote(str(workdir))}"
     if importlib.util.find_spec("tensorboard") is None:
         curves += "   (first: pip install tensorboard)"

@@ -92,7 +92,6 @@ QUANTITIES = (
         "near 0, with bounds that agree",
         "nats",
         best="smallest",
-        brief="code",
     ),
     Quantity(
         "Information in a code",
