@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.forked_programs import run_program
 from vae_jax.errors import ConfigError
 from vae_jax.runs import listing
 from vae_jax.storage.records import write_json
@@ -99,6 +100,18 @@ def test_members_that_failed_and_files_that_are_damaged(runs):
     assert rows["first", ""][0] == "damaged"
     (runs / "kl" / "grid.json").write_text("[]")
     assert by_name(runs)["kl", ""][0] == "damaged"
+
+
+def test_the_program_prints_a_line_for_each_run(runs):
+    write_json(runs / "first" / "config.json", {"data": {"name": "folder:" + "x" * 90}})
+    status, out, err = run_program("list", runs, COLUMNS="80")
+    assert (status, err) == (0, "")
+    head, *lines = out.splitlines()
+    assert head.split() == "run what differs state step ELBO coverage".split()
+    assert [line.split()[0] for line in lines] == ["b/other", "first", *["kl"] * 3]
+    status, out, err = run_program("list")
+    assert (status, out) == (1, "")
+    assert err == "error: give a folder of runs, as in `list runs`\n"
 
 
 def test_a_folder_without_runs(tmp_path):
