@@ -42,7 +42,7 @@ def text(takes: str) -> str:
     Args:
         takes: what the program takes besides flags, such as "FOLDER ..."; or nothing.
     """
-    width = min(shutil.get_terminal_size().columns, 100)
+    width = min(max(shutil.get_terminal_size().columns, 50), 100)
     config = flags.FLAGS["config"] if "config" in flags.FLAGS else None
     of_config = [] if config is None else ["--config=CONFIG [--config.FIELD=VALUE ...]"]
     usage = [f"usage: {_command()}", takes, *of_config, "[--FLAG=VALUE ...]"]
