@@ -21,14 +21,10 @@ conditional run is given the labels of the data, or those of the npz file.
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
-from vae_jax.files import writing
-from vae_jax.runs import opened
-from vae_jax.runs.codes import codes_of_images, codes_of_split
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -50,6 +46,12 @@ def main() -> None:
     for flag in (_SPLIT, _DATA_DIR):
         if _IMAGES.value and flag.present:
             raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
+    import numpy as np
+
+    from vae_jax.files import writing
+    from vae_jax.runs import opened
+    from vae_jax.runs.codes import codes_of_images, codes_of_split
+
     run = opened.open_run(_WORKDIR.value)
     if _IMAGES.value:
         codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))

@@ -13,12 +13,10 @@ import pathlib
 from absl import flags
 
 from experiments import cli
-from vae_jax.export import bundle, formats
-from vae_jax.runs import opened
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
-_FORMAT = flags.DEFINE_enum(
-    "format", None, list(formats.FORMATS), "Format of the exported files."
+_FORMAT = flags.DEFINE_string(
+    "format", None, "Format of the exported files, by its name in the text above."
 )
 _OUT = cli.define_path("out", None, "Folder for the exported files; new or empty.")
 
@@ -26,6 +24,9 @@ _OUT = cli.define_path("out", None, "Folder for the exported files; new or empty
 def main() -> None:
     """Exports the run and prints what was written."""
     cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
+    from vae_jax.export import bundle
+    from vae_jax.runs import opened
+
     out = pathlib.Path(_OUT.value)
     run = opened.open_run(_WORKDIR.value)
     names = bundle.export_run(run, _FORMAT.value, out)

@@ -14,16 +14,10 @@ A conditional run draws images of all labels in turn, or of those of --label=3 o
 
 import pathlib
 
-import jax
-import numpy as np
 from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError
-from vae_jax.files import writing
-from vae_jax.report import plots
-from vae_jax.runs import opened
-from vae_jax.runs.memory import check_samples
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of images to draw.")
@@ -53,6 +47,14 @@ def main() -> None:
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
     asked = None if _LABEL.value is None else list(map(whole_number, _LABEL.value))
+    import jax
+    import numpy as np
+
+    from vae_jax.files import writing
+    from vae_jax.report import plots
+    from vae_jax.runs import opened
+    from vae_jax.runs.memory import check_samples
+
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
     samples = run.draws(

@@ -19,7 +19,7 @@ from vae_jax import build
 from vae_jax.errors import ConfigError, VAEJaxError
 from vae_jax.runs import grid, opened, own_images, single
 
-LOG_LINE = re.compile(r"[IW]\d{4} \d\d:\d\d:\d\d")  # absl: info or warning
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
 # Flags in front of those of a case, which win. FILES is a folder made below.
 FIELDS = {"train.eval_every": 0}

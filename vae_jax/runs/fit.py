@@ -14,10 +14,11 @@ from vae_jax.data.examples import Examples, inputs, num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
 from vae_jax.evaluation.measures.likelihood import measure_split
 from vae_jax.runs import signals
+from vae_jax.runs.announce import announce_devices
 from vae_jax.runs.begin import restore_or_begin
 from vae_jax.runs.best import Saved, all_stopped, updated
 from vae_jax.runs.course import Course
-from vae_jax.runs.member_reports import WATCHED, MemberReports
+from vae_jax.runs.member_reports import MemberReports
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
 from vae_jax.trained import Trained
@@ -34,7 +35,13 @@ from vae_jax.training.mesh import Layout, member, place
 from vae_jax.training.state import Variables
 from vae_jax.types import Params, stream
 
-IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
+IN_TRAINING = (
+    "elbo",
+    "rate",
+    "distortion",
+    "active_units",
+    "posterior_variance",
+)
 
 
 def fit(program: Program, title: str) -> tuple[Saved, Course]:
@@ -60,7 +67,7 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         start, saved, course = restore_or_begin(program, store)
         if start == train.num_steps or course.has_stopped:
             return saved, course
-        logging.info("%s", program)
+        announce_devices(str(program))
         examples = program.dataset.examples("train", inputs(program.prepared.model))
         batches, max_chunk = make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds

@@ -25,6 +25,8 @@ QUANTITIES = (
         "smaller is better",
         "nats",
         error="ais_nll_standard_error",
+        best="smallest",
+        brief="fit",
     ),
     Quantity(
         "NLL, annealed, standard error",
@@ -40,6 +42,7 @@ QUANTITIES = (
         ANNEALED,
         "1 to the number of chains",
         "larger is better",
+        best="largest",
     ),
     Quantity(
         "Acceptance",
@@ -66,6 +69,8 @@ QUANTITIES = (
         "near 0",
         "nats",
         error="simulated_gap_standard_error",
+        best="smallest",
+        brief="fit",
     ),
     Quantity(
         "Gap, standard error",

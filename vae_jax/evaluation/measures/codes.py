@@ -68,15 +68,19 @@ QUANTITIES = (
         f"{SHARE}, or a little below by chance",
         "near 0",
         scale="share",
+        best="smallest",
+        brief="code",
     ),
     Quantity(
         "Outside the prior",
-        "Share of the codes outside the region that holds 99% of the prior.",
+        "Share of the codes outside the region that holds 99% of the prior; less than"
+        " 1% is no better.",
         one("outside_prior"),
         PRIOR,
         SHARE,
-        "0.01, as the prior itself; less is no better",
+        "0.01, as the prior itself",
         scale="share",
+        brief="code",
     ),
     Quantity(
         "Codes to prior, KL",
@@ -87,6 +91,7 @@ QUANTITIES = (
         "0 or more",
         "near 0, with bounds that agree",
         "nats",
+        best="smallest",
     ),
     Quantity(
         "Information in a code",
@@ -98,9 +103,10 @@ QUANTITIES = (
             "mutual_information_cap": "log N",
         },
         PRIOR,
-        "0 or more; not above the rate",
-        "not 0, which is a code that says nothing",
+        "0, a code that says nothing, to the rate",
+        "not 0",
         "nats",
+        brief="code",
     ),
     Quantity(
         "Total correlation",
@@ -121,6 +127,7 @@ QUANTITIES = (
         " its own",
         "nats",
         error="total_correlation_standard_error",
+        best="smallest",
     ),
     Quantity(
         "KL by dimension",
@@ -132,6 +139,7 @@ QUANTITIES = (
         "0 or more",
         "near 0",
         "nats",
+        best="smallest",
     ),
     Quantity(
         "Total correlation, standard error",

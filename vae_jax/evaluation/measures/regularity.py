@@ -57,6 +57,7 @@ QUANTITIES = (
         CONTINUITY,
         "1 or more; 1 is a straight line of images",
         "near 1",
+        best="smallest",
     ),
     Quantity(
         "Path energy",
@@ -67,6 +68,7 @@ QUANTITIES = (
         "smaller, as long as the images differ",
         "squared pixels",
         "log",
+        best="smallest",
     ),
     Quantity(
         "Sensitivity",
@@ -78,6 +80,7 @@ QUANTITIES = (
         "smaller, as long as the images differ",
         "nats",
         "log",
+        best="smallest",
     ),
     Quantity(
         "Coverage",
@@ -85,8 +88,10 @@ QUANTITIES = (
         at("coverage", *SOURCES),
         COMPLETENESS,
         SHARE,
-        "near that of real images",
+        "as of real images",
         scale="share",
+        best="largest",
+        brief="draws",
     ),
     Quantity(
         "Fréchet distance",
@@ -95,7 +100,9 @@ QUANTITIES = (
         at("frechet_pca", *SOURCES),
         COMPLETENESS,
         "0 or more; 1 for draws that all equal the mean image",
-        "near that of real images",
+        "as of real images",
+        best="smallest",
+        brief="draws",
     ),
     Quantity(
         "Confident labels",
@@ -105,8 +112,10 @@ QUANTITIES = (
         at("confident", *SOURCES),
         COMPLETENESS,
         SHARE,
-        "near that of real images",
+        "as of real images",
         scale="share",
+        best="largest",
+        brief="draws",
     ),
     Quantity(
         "Entropy of the labels",
@@ -114,8 +123,10 @@ QUANTITIES = (
         at("label_entropy", *SOURCES),
         COMPLETENESS,
         "0 for one label, log of the number of classes for all alike",
-        "near that of real images",
+        "as of real images",
         "nats",
+        best="largest",
+        brief="draws",
     ),
     Quantity(
         "Round trip",
@@ -125,6 +136,7 @@ QUANTITIES = (
         COMPLETENESS,
         "0 or more; 1 for an encoder that always answers 0",
         "small; for an exact posterior it is the posterior variance",
+        best="smallest",
     ),
     Quantity(
         "Round trip inside",
@@ -134,6 +146,7 @@ QUANTITIES = (
         SHARE,
         "0.99, as with the exact posterior",
         scale="share",
+        best="largest",
     ),
     Quantity(
         "Classifier's accuracy",
@@ -142,6 +155,7 @@ QUANTITIES = (
         LABELS,
         SHARE,
         "near 1; else its labels mean little",
+        best="largest",
     ),
 )
 
