@@ -1,9 +1,9 @@
 """Optuna proposes 16 settings at a time, and one compiled program trains all of them.
 
-`ask` gives a setting and `tell` takes its result. An ensemble trains as many as it has
-members for little more than one: so 16 are asked for, trained side by side as numbers
-of `hparams`, told, and the next 16 know of them. The step is traced once for all rounds.
-The search is over the learning rate and the KL weight of the NLL of held-out digits.
+`ask` gives a setting and `tell` takes its result. Settings that are numbers of `hparams`
+are members of one ensemble: so 16 are asked for, trained side by side and told, and the
+next 16 know of them. The step is traced once for all rounds. The search is for the
+learning rate and the KL weight with the smallest NLL of held-out digits.
 
     pip install optuna
     python -m examples.optuna_search
@@ -49,7 +49,7 @@ def main() -> dict[str, float | list[float]]:
     digits = (load_digits().data > 7).astype(np.float32)  # [1797, 64], 0 or 1
     train, test = jnp.asarray(digits[:1500]), jnp.asarray(digits[1500:])
     model, traces = make_model(), 0
-    # The learning rate is a traced number as the KL weight is, not part of the optimiser.
+    # The learning rate is a traced number like the KL weight, not the optimiser's own.
     adam = optax.chain(optax.scale_by_adam(), vae_jax.scale_by_hparam("learning_rate"))
     many = vae_jax.ensemble(vae_jax.vae_trainer(model, vae_jax.elbo_loss, adam))
     functions = vae_jax.model_functions(model)
