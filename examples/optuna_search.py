@@ -1,9 +1,9 @@
 """Optuna proposes 16 settings at a time, and one compiled program trains all of them.
 
-`ask` gives a setting and `tell` takes its result. Settings that are numbers of `hparams`
-are members of one ensemble: so 16 are asked for, trained side by side and told, and the
-next 16 know of them. The step is traced once for all rounds. The search is for the
-learning rate and the KL weight with the smallest NLL of held-out digits.
+`ask` gives a setting and `tell` takes its result. Settings that are numbers of
+`hparams` are members of one ensemble: so 16 are asked for, trained side by side and
+told, and the next 16 know of them. The step is traced once for all rounds. The search
+is for the learning rate and the KL weight with the smallest NLL of held-out digits.
 
     pip install optuna
     python -m examples.optuna_search

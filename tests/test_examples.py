@@ -73,6 +73,7 @@ def test_equinox_model_beats_the_best_linear_one():
     assert results["elbo"] > results["best_linear"] + 5
 
 
+@pytest.mark.slow
 def test_a_search_finds_better_settings_in_one_trace():
     pytest.importorskip("optuna")
     results = run("optuna_search")
