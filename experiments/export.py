@@ -15,8 +15,8 @@ from absl import flags
 from experiments import cli
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
-_FORMAT = flags.DEFINE_string(
-    "format", None, "Format of the exported files, by its name in the text above."
+_FORMAT = flags.DEFINE_enum(
+    "format", None, ["stablehlo", "onnx"], "Format of the exported files."
 )
 _OUT = cli.define_path("out", None, "Folder for the exported files; new or empty.")
 

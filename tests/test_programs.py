@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.forked_programs import run_program
 from tests.runs_helpers import flags
-from vae_jax.as_text import few_digits
+from vae_jax.as_text import few_digits, with_error
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +198,9 @@ def test_evaluate(grey, split):
     for name in ("elbo", "rate", "distortion", "nll"):
         title = "ELBO" if name == "elbo" else name
         value = re.escape(few_digits(written[name]))
+        if name == "nll":
+            pair = with_error(written["nll"], written["nll_standard_error"])
+            value = re.escape(" ± ".join(pair))
         assert re.search(
             rf"^ *{title}, nats +{value} ", out, re.MULTILINE | re.IGNORECASE
         )
