@@ -18,7 +18,7 @@ from vae_jax.runs.announce import announce_devices
 from vae_jax.runs.begin import restore_or_begin
 from vae_jax.runs.best import Saved, all_stopped, updated
 from vae_jax.runs.course import Course
-from vae_jax.runs.member_reports import MemberReports
+from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
 from vae_jax.trained import Trained
@@ -26,6 +26,7 @@ from vae_jax.training.loop import (
     Batches,
     Chunk,
     Span,
+    block_length,
     compile_chunk,
     spans,
     train_chunks,
@@ -34,13 +35,7 @@ from vae_jax.training.mesh import Layout, member, place
 from vae_jax.training.state import Variables
 from vae_jax.types import Params, stream
 
-IN_TRAINING = (
-    "elbo",
-    "rate",
-    "distortion",
-    "active_units",
-    "posterior_variance",
-)
+IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 
 def fit(program: Program, title: str) -> tuple[Saved, Course]:
@@ -81,9 +76,22 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
         )
-        preprocess = build.make_preprocess(program.config)
+        block = block_length(
+            start,
+            train.num_steps,
+            train.log_every,
+            train.eval_every,
+            train.checkpoint_every,
+            max_chunk,
+        )
         chunks = train_chunks(
-            compile_chunk(program.prepared.trainer, preprocess, program.mode, layout),
+            compile_chunk(
+                program.prepared.trainer,
+                build.make_preprocess(program.config),
+                program.mode,
+                layout,
+                block,
+            ),
             batches,
             saved.state,
             _until_stopped(to_come, asked, course),

@@ -11,7 +11,8 @@ from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import processes
 from vae_jax.storage.records import MetricWriter
 
-WATCHED = ("elbo", "rate")  # their difference is the distortion
+WATCHED = ("elbo", "rate", "distortion")
+ON_THE_BAR = WATCHED[:2]  # the third is minus their sum
 
 
 class MemberReports:
@@ -71,7 +72,7 @@ class MemberReports:
         for m in good if self._writers else ():
             self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
         shown = {
-            self._names[m]: {k: float(rows[k][m]) for k in WATCHED if k in rows}
+            self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}
             for m in good
         }
         if num_members == 1:
