@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle, ConnectionPatch, Ellipse
+from matplotlib.patches import Circle, Ellipse
 
 from docs.lesson_tools.figures import save, show_images
 from vae_jax.paths import PathLike
@@ -110,9 +109,13 @@ def four_steps(
         path: the PNG file to write.
     """
     mean, std = cloud
-    figure = style.new_figure(7.6)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2.6))
-    left, right = top.subplots(1, 2, width_ratios=(1, 1.4))
+    figure = style.new_figure(7.4)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2.1))
+    left, to_right, right = top.subplots(1, 3, width_ratios=(1, 0.1, 1.3))
+    down, images, changes = bottom.subplots(3, 1, height_ratios=(0.3, 1, 1))
+    for axes, arrow in ((to_right, "➜"), (down, "⬇")):
+        axes.text(0.5, 0.5, arrow, fontsize=22, ha="center", va="center")
+        axes.axis("off")
     show_images(left, image[None, None])
     left.set_title("1.  x → μ, σ", fontsize=style.TITLE)
     numbers = [f"μ = ({mean[0]:.2f}, {mean[1]:.2f})"]
@@ -131,7 +134,6 @@ def four_steps(
     right.set_ylabel("z₂", fontsize=style.TEXT, rotation=0)
     right.tick_params(labelsize=style.TEXT)
     right.grid(alpha=0.3)
-    images, changes = bottom.subplots(2, 1)
     center, drawn = decoded
     show_images(images, drawn[None])
     images.set_title("3.  z → p(x | z)", fontsize=style.TITLE)
@@ -144,8 +146,6 @@ def four_steps(
         fontsize=style.TITLE,
         labelpad=10,
     )
-    _arrow(figure, (left, 1.03, 0.5), (right, -0.24, 0.5))
-    _arrow(figure, (right, 0.5, -0.2), (images, 0.75, 1.25))
     save(figure, path)
 
 
@@ -160,21 +160,3 @@ def _show_changes(axes: Axes, changes: np.ndarray) -> None:
     axes.spines[:].set_visible(False)
     for edge in range(width, row.shape[1], width + 1):
         axes.axvline(edge, color="black", linewidth=0.8)
-
-
-def _arrow(
-    figure: Figure, start: tuple[Axes, float, float], end: tuple[Axes, float, float]
-) -> None:
-    """From a place in one panel to a place in another, as shares of their sides."""
-    arrow = ConnectionPatch(
-        start[1:],
-        end[1:],
-        start[0].transAxes,
-        end[0].transAxes,
-        arrowstyle="-|>",
-        mutation_scale=18,
-        linewidth=1.6,
-        color="#55595f",
-    )
-    arrow.set_in_layout(False)
-    figure.add_artist(arrow)
