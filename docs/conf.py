@@ -21,11 +21,11 @@ html_title = f"vae_jax {release}"
 copyright = "the authors of vae_jax, Apache-2.0"
 
 extensions = [
+    "lesson_pages",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "lesson_pages",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nitpicky = False
