@@ -72,8 +72,8 @@ WORDS = {  # by what stands between the name of a text and ".md"
 STYLE = """\
   :root { color-scheme: light dark; }
   .panel { fill: #ffffff; }
-  text { font: 15px system-ui, sans-serif; text-anchor: middle; fill: #1c1e21; }
-  .small { font-size: 13px; fill: #55595f; }
+  text { font: 16px system-ui, sans-serif; text-anchor: middle; fill: #1c1e21; }
+  .small { font-size: 14px; fill: #55595f; }
   .encoder { fill: #3f90da; } .decoder { fill: #e76300; } .code { fill: #832db6; }
   .between { opacity: 0.22; }
   .line { stroke: #55595f; stroke-width: 1.5; fill: none; }
@@ -152,9 +152,9 @@ def draw(
     title = words.drawn if cloud else words.alone
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        f' width="{WIDTH}" height="{HEIGHT}" role="img">\n<title>{title}</title>\n'
+        f' width="{1.5 * WIDTH:g}" height="{1.5 * HEIGHT:g}" role="img">\n<title>{title}</title>\n'
         f"<style>\n{STYLE}\n</style>\n"
-        f'<rect class="panel" width="{WIDTH}" height="{HEIGHT}" rx="6"/>\n'
+        f'<rect class="panel" width="{WIDTH}" height="{HEIGHT}"/>\n'
     )
     return head + "\n".join(parts) + "\n</svg>\n"
 
