@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 
 from docs.lesson_tools import hourglass, lesson, measured, trained
 from docs.lesson_tools import text as lesson_text
+from tests import chromium
 from tests.runs_helpers import REPOSITORY
 from vae_jax import as_text
 from vae_jax.errors import DataError
@@ -31,6 +32,7 @@ NOTEBOOKS = {
     for name in ("notebook.ipynb", "notebook.es.ipynb")
 }
 SPANISH = ".es"
+FIGURES = "*.[ps]*g"
 
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 SMALL_STEPS = 20
@@ -59,7 +61,9 @@ def test_quoted_numbers_are_those_measured(name: str) -> None:
 
 
 def test_every_figure_is_there_small_described_and_used() -> None:
-    figures = {path.name: path.stat().st_size for path in DOCS.glob("lesson/*.[ps]*g")}
+    figures = {
+        path.name: path.stat().st_size for path in DOCS.glob(f"lesson/{FIGURES}")
+    }
     assert max(figures.values()) < 150_000
     assert sum(figures.values()) < 1_500_000
     for name, text in TEXTS.items():
@@ -140,6 +144,35 @@ def test_the_hourglass_shows_every_layer_in_the_words_of_each_language() -> None
             named = {words.encoder, words.decoder, words.code, words.image}
             assert named <= set(texts)
             assert ({words.mean, words.std, words.draw} <= set(texts)) == cloud
+
+
+# How many words of a drawing touch another or leave the panel.
+MISPLACED = """(() => {
+  const inside = document.querySelector(".panel").getBoundingClientRect();
+  const boxes = [...document.querySelectorAll("text")].map(
+    (text) => text.getBoundingClientRect());
+  const apart = (a, b) => a.right < b.left || b.right < a.left
+    || a.bottom < b.top || b.bottom < a.top;
+  return boxes.filter((box, n) =>
+    box.left < inside.left || box.right > inside.right
+    || box.top < inside.top || box.bottom > inside.bottom
+    || boxes.some((other, m) => m !== n && !apart(box, other))).length;
+})()"""
+PANEL = """getComputedStyle(document.querySelector(".panel")).fill"""
+
+
+@pytest.mark.skipif(
+    chromium.EXECUTABLE is None, reason="needs chromium on the PATH; there is none"
+)
+def test_drawings_can_be_read_in_the_light_and_in_the_dark() -> None:
+    with chromium.browser() as page:
+        for path in DOCS.glob("lesson/*.svg"):
+            for scheme, color in (("light", "255, 255, 255"), ("dark", "19, 20, 22")):
+                feature = {"name": "prefers-color-scheme", "value": scheme}
+                page.call("Emulation.setEmulatedMedia", features=[feature])
+                page.open(path, 1000)
+                assert page.run(PANEL) == f"rgb({color})"
+            assert page.run(MISPLACED) == 0, path.name
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +291,8 @@ def test_lesson_runs_on_small_images_and_again(
     numbers = json.loads((out / "lesson.json").read_text("utf-8"))
     assert numbers.keys() >= NUMBERS.keys()  # a newer measure adds some
     assert numbers["data"] == "scikit-learn's digits"
-    assert {path.name for path in out.iterdir()} == {
-        path.name for path in DOCS.glob("lesson/*")
+    assert {path.name for path in out.glob(FIGURES)} == {
+        path.name for path in DOCS.glob(f"lesson/{FIGURES}")
     }
     for name, committed in TEXTS.items():
         text = (tmp_path / name).read_text("utf-8")
