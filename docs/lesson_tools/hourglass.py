@@ -152,7 +152,8 @@ def draw(
     title = words.drawn if cloud else words.alone
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        f' width="{1.5 * WIDTH:g}" height="{1.5 * HEIGHT:g}" role="img">\n<title>{title}</title>\n'
+        f' width="{1.5 * WIDTH:g}" height="{1.5 * HEIGHT:g}" role="img">\n'
+        f"<title>{title}</title>\n"
         f"<style>\n{STYLE}\n</style>\n"
         f'<rect class="panel" width="{WIDTH}" height="{HEIGHT}"/>\n'
     )
