@@ -40,7 +40,7 @@ train: install
 
 # With DATA, a folder that holds MNIST, it renews docs/lesson.md and docs/lesson/.
 lesson: install
-	$(BIN)/python -m experiments.lesson \
+	$(BIN)/python -m docs.lesson_tools \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
 # A file's tests share what they train, so a file stays with one worker. Files come in the

@@ -7,11 +7,13 @@ lie outside of docs/: three empty pages stand for them here and are filled on re
 import os
 import pathlib
 import re
+import sys
 from typing import Any
 
 import vae_jax
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 project = "vae_jax"
 version = release = vae_jax.__version__
@@ -19,13 +21,13 @@ html_title = f"vae_jax {release}"
 copyright = "the authors of vae_jax, Apache-2.0"
 
 extensions = [
+    "lesson_pages",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-# notebook.ipynb is lesson.ipynb by a name that lesson.md leaves free.
-exclude_patterns = ["_build", "lesson.ipynb", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nitpicky = False
 
 html_theme = "furo"
@@ -60,7 +62,6 @@ PAGES = {
     "README.md": "docs/quickstart.md",
     "CONTRIBUTING.md": "docs/contributing.md",
     "CHANGELOG.md": "docs/changelog.md",
-    "docs/lesson.ipynb": "docs/notebook.ipynb",
     "configs/default.py": "docs/configs.md",
 }
 ELSEWHERE = {page: source for source, page in PAGES.items() if source.endswith(".md")}
