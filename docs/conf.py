@@ -146,7 +146,8 @@ def reference(names: list[str]) -> str:
     single = [name for name in names if name not in modules]
     sections = []
     if single:
-        lines = [".. currentmodule:: vae_jax", "", ".. autosummary::", ""]
+        lines = [".. currentmodule:: vae_jax", "", ".. autosummary::"]
+        lines += ["   :nosignatures:", ""]
         lines += [f"   {name}" for name in single]
         for name in single:
             if inspect.isclass(found[name]):
