@@ -239,19 +239,9 @@ def on_member(
     return skipped or (of_others and callable(obj)) or name in OF_FLAX
 
 
-def on_page(
-    app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
-    """Says of a page in Spanish that it is, to those who have it read to them."""
-    del app, templatename, doctree
-    if pagename.endswith(".es"):
-        context["language"] = "es"
-
-
 def setup(app: Any) -> None:
     """Connects the functions above."""
     app.connect("source-read", on_source_read)
-    app.connect("html-page-context", on_page)
     # Before napoleon, which makes reStructuredText of the sections.
     app.connect("autodoc-process-docstring", on_docstring, priority=400)
     app.connect("autodoc-process-signature", on_signature)

@@ -14,14 +14,14 @@ from PIL import Image
 
 import vae_jax
 
-ROWS, COLUMNS, GAP, WIDTH = 4, 12, 2, 720
+ROWS, GAP, WIDTH = 4, 2, 720
 
 
 def strip(pictures: np.ndarray) -> Image.Image:
-    """Pictures [ROWS * COLUMNS, H, W, C] in [0, 1] as one, with gaps between them."""
-    _, height, width, channels = pictures.shape
-    tiles = np.ones((ROWS, COLUMNS, height + GAP, width + GAP, channels))
-    tiles[:, :, :height, :width] = pictures.reshape(ROWS, COLUMNS, *pictures.shape[1:])
+    """Pictures [ROWS * C, H, W, channels] in [0, 1] as one, with gaps between them."""
+    number, height, width, channels = pictures.shape
+    tiles = np.ones((ROWS, number // ROWS, height + GAP, width + GAP, channels))
+    tiles[:, :, :height, :width] = pictures.reshape(ROWS, -1, *pictures.shape[1:])
     sheet = tiles.swapaxes(1, 2).reshape(ROWS * (height + GAP), -1, channels)
     pixels = (255 * sheet[:-GAP, :-GAP].clip(0, 1)).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
@@ -37,18 +37,19 @@ def main() -> None:
     parser.add_argument("--prior", help="a fitted prior in place of the model's own")
     parser.add_argument("--data_dir", help="where the data of the run lie")
     parser.add_argument("--reconstructions", action="store_true")
+    parser.add_argument("--columns", type=int, default=12)
     given = parser.parse_args()
     run = vae_jax.open_run(given.workdir)
     if given.prior:
         run = run.with_prior(given.prior)
     if given.reconstructions:
-        images = run.dataset(given.data_dir).test.images[: ROWS // 2 * COLUMNS]
+        images = run.dataset(given.data_dir).test.images[: ROWS // 2 * given.columns]
         made = run.reconstruct(images)["mean"]
         pairs = [images / 255.0, made]
-        rows = [p.reshape(ROWS // 2, COLUMNS, *p.shape[1:]) for p in pairs]
-        pictures = np.stack(rows, axis=1).reshape(ROWS * COLUMNS, *made.shape[1:])
+        rows = [p.reshape(ROWS // 2, given.columns, *p.shape[1:]) for p in pairs]
+        pictures = np.stack(rows, axis=1).reshape(-1, *made.shape[1:])
     else:
-        pictures = run.sample(ROWS * COLUMNS)
+        pictures = run.sample(ROWS * given.columns)
     strip(pictures).save(given.out, optimize=True)
 
 
