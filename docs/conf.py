@@ -136,8 +136,7 @@ def on_source_read(app: Any, docname: str, source: list[str]) -> None:
 def reference(names: list[str]) -> str:
     """A table of names with a line each, and then the whole of each.
 
-    Modules are told apart from what they hold: they have a section of their own with all
-    of their public names.
+    A module has a section of its own, with all of its public names.
     """
     found = {name: pydoc.locate(f"vae_jax.{name}") for name in names}
     if missing := [name for name, thing in found.items() if thing is None]:

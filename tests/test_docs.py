@@ -73,7 +73,10 @@ def test_the_reference_is_written_by_names(conf):
 
 def test_the_site_links_to_the_repository_that_it_is_built_from(conf):
     for remote, address in [
-        ("https://github.com/someone/vae_jax.git\n", "https://github.com/someone/vae_jax"),
+        (
+            "https://github.com/someone/vae_jax.git\n",
+            "https://github.com/someone/vae_jax",
+        ),
         ("git@github.com:someone/vae_jax.git", "https://github.com/someone/vae_jax"),
         ("ssh://git@codeberg.org/someone/vae", "https://codeberg.org/someone/vae"),
         ("/home/someone/vae_jax", ""),

@@ -14,7 +14,10 @@ ELSEWHERE = ("docs/reuse.md",)
 
 def pages() -> list[str]:
     """The pages with something to run, as the site orders them."""
-    names = {"docs/quickstart.md": "README.md", "docs/contributing.md": "CONTRIBUTING.md"}
+    names = {
+        "docs/quickstart.md": "README.md",
+        "docs/contributing.md": "CONTRIBUTING.md",
+    }
     found = [names.get(name, name) for name in listed("docs/index.md")]
     return [name for name in found if name not in ELSEWHERE and blocks(page(name))]
 
