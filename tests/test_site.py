@@ -27,7 +27,7 @@ pytestmark = [
     ),
 ]
 WIDTHS = (1280, 390)
-RUBBISH = ("genindex.html", "py-modindex.html", "search.html")  # of no author
+GENERATED = ("genindex.html", "py-modindex.html", "search.html")
 WAIT = "new Promise((go) => setTimeout(go, 100))"
 
 
@@ -60,7 +60,7 @@ def pages() -> list[str]:
     """All pages that somebody wrote."""
     found = (str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
     return sorted(
-        name for name in found if name not in RUBBISH and name[:8] != "_modules"
+        name for name in found if name not in GENERATED and name[:8] != "_modules"
     )
 
 

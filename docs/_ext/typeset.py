@@ -19,7 +19,7 @@ ziamath.config.svg2 = False
 
 
 def drawing(tex: str, display: bool) -> str:
-    """A formula as HTML: SVG for the eye and MathML for the ear."""
+    """A formula as HTML: SVG to be seen, and MathML to be read aloud."""
     found = ziamath.Latex(tex, size=SIZE, color="currentColor", inline=not display)
     below = found.getyofst()  # how far it reaches below the line, negative
     svg = found.svg().replace(
