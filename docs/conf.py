@@ -130,6 +130,7 @@ def on_source_read(app: Any, docname: str, source: list[str]) -> None:
     source[0] = LINK.sub(bend, source[0])
     if here == "README.md":  # the name of the whole site is no title of a page
         source[0] = re.sub("^# .*", "# Quick start", source[0])
+    source[0] = source[0].replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
     source[0] = NAMES.sub(lambda found: reference(found[1].split()), source[0])
 
 
