@@ -142,7 +142,7 @@ def test_a_block_of_code_is_copied(page, address):
     box = page.run(
         """(() => {
             const button = document.querySelector("button.copybtn");
-            button.scrollIntoView({block: "center"});
+            button.scrollIntoView({block: "center", behavior: "instant"});
             const {x, y, width, height} = button.getBoundingClientRect();
             return [x + width / 2, y + height / 2];
         })()"""
