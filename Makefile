@@ -5,8 +5,8 @@ BIN = $(VENV)/bin
 WORKDIR ?= runs/mnist_5k
 FLAGS ?=
 
-.PHONY: install install-dev train lesson test test-fast test-onnx lint docs package \
-    bench bench-torch clean
+.PHONY: install install-dev train lesson test test-fast test-onnx test-site lint docs \
+    package bench bench-torch clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -80,6 +80,10 @@ $(VENV)-torch/.installed:
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+# The site in a browser, as a reader sees it.
+test-site: install-dev docs
+	VAE_JAX_SITE=docs/_build/html $(BIN)/python -m pytest -q tests/test_site.py
 
 # Wheel and sdist, in dist/.
 package: install-dev
