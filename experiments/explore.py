@@ -41,7 +41,7 @@ def main() -> None:
     out = pathlib.Path(_OUT.value or workdirs[0] / "explorer.html")
     if out.suffix != ".html":
         raise ConfigError(f"--out={out}: must end in .html")
-    from vae_jax.runs.explorer import explore  # matplotlib is slow to import
+    from vae_jax.runs.exploration import explore  # matplotlib is slow to import
 
     title = _TITLE.value or ", ".join(folder.resolve().name for folder in workdirs)
     with writing(f"--out={out}"):

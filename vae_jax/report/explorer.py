@@ -53,7 +53,9 @@ class Explored:
     numbers: Sequence[tuple[str, str]]  # title and text of results
     axes: Sequence[Axis]  # K, at least 2
     others: int  # dimensions that stay where they are
-    lattice: np.ndarray  # decoded codes, [L, axes[0].size, ..., axes[K-1].size, H, W, C]
+    lattice: (
+        np.ndarray
+    )  # decoded codes, [L, axes[0].size, ..., axes[K-1].size, H, W, C]
     decoded: np.ndarray  # each held-out image, decoded from its own code, [N, H, W, C]
     means: np.ndarray  # [N, K]
     variances: np.ndarray  # [N, K]
@@ -62,6 +64,8 @@ class Explored:
     draws: np.ndarray  # from the prior, [P, K]
     has_standard_prior: bool
     labels: Sequence[str] = ()  # what a conditional model decodes for, L; () for others
+    # [N]: which of `labels` belongs to each image, -1: another one; () for others.
+    given: Sequence[int] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +138,7 @@ def _heldout(heldout: HeldOut, quality: int) -> dict[str, Any]:
 
 
 def _classes(heldout: HeldOut) -> tuple[list[dict[str, str]], list[int]]:
-    """Name and colour of each class, and the number of each image's; -1: it has none."""
+    """Name and colour of each class, and the class of each image; -1: it has none."""
     if heldout.labels is None:
         return [], [-1] * len(heldout.images)
     labels = np.asarray(heldout.labels)
@@ -161,6 +165,7 @@ def _run(run: Explored, quality: int) -> dict[str, Any]:
         "axes": [dataclasses.asdict(axis) for axis in run.axes],
         "others": run.others,
         "labels": list(run.labels),
+        "given": list(run.given),
         "lattice": _atlas(lattice, quality),
         "decoded": _atlas(run.decoded, quality),
         "means": _rounded(run.means),

@@ -1,4 +1,4 @@
-"""What the explorer's page shows of one run: its codes, and a lattice of them decoded."""
+"""What the explorer's page shows of one run: codes, and a lattice of them decoded."""
 
 import dataclasses
 import math
@@ -50,11 +50,12 @@ def explore_run(
     split = split_of(run.config, dataset, "test")
     layer = MovedLayer.of(run.trained, split.x(rows[:1]), run.workdir)
     found = layer.encode(split, rows)
-    means = found["mean"]
+    means, given = found["mean"], found.get("given")
     draws_key = stream(run.root_key, "explorer")
     draws = layer.draws(draws_key, NUM_DRAWS, run.given(NUM_DRAWS))
     rates = found["kl"].mean(axis=0) if "kl" in found else None
     labels = _labels(layer, dataset)
+    place = {number: i for i, number in enumerate(labels)}
     most_images = min(most_images, MOST_IMAGES) // max(1, len(labels))
     dims, sizes = _dimensions(means, rates, most_images)
     is_standard = bool(found["is_standard"].all())
@@ -73,7 +74,7 @@ def explore_run(
         axes=axes,
         others=layer.size - len(dims),
         lattice=_lattice(layer, rest, dims, axes, list(labels)),
-        decoded=layer.decode(means, found.get("given")),
+        decoded=layer.decode(means, given),
         means=means[:, dims],
         variances=variances[:, dims],
         beyond=beyond.sum(axis=1),
@@ -81,6 +82,7 @@ def explore_run(
         draws=draws[:, dims],
         has_standard_prior=is_standard,
         labels=list(labels.values()),
+        given=[] if given is None else [place.get(g, -1) for g in given.tolist()],
     )
     return explored if len(axes) > 1 else _with_second_axis(explored)
 
@@ -158,9 +160,12 @@ def _lattice(
     points = np.stack(np.meshgrid(*values, indexing="ij"), axis=-1)
     codes = np.tile(rest, (points[..., 0].size, 1))
     codes[:, dims] = points.reshape(-1, len(axes))
-    given = [np.full(len(codes), label, np.int32) for label in labels] or [None]
-    images = np.stack([layer.decode(codes, label) for label in given])
-    return images.reshape(len(given), *points.shape[:-1], *images.shape[2:])
+    if labels:
+        given = [np.full(len(codes), label, np.int32) for label in labels]
+        images = np.stack([layer.decode(codes, label) for label in given])
+    else:
+        images = layer.decode(codes, None)[None]
+    return images.reshape(len(images), *points.shape[:-1], *images.shape[2:])
 
 
 def _labels(layer: MovedLayer, dataset: Dataset) -> dict[int, str]:

@@ -65,7 +65,7 @@ class MovedLayer:
         return math.prod(self.shape)
 
     def name(self, dimension: int) -> str:
-        """A dimension as readers know it: z[3], or z2[3] of the second of two layers."""
+        """What readers call a dimension: z[3], or z2[3] of the second of two layers."""
         layer = self.number + 1 if self.num_layers - bool(self.num_classes) > 1 else ""
         return f"z{layer}[{dimension}]"
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from vae_jax.as_text import exact, few_digits
 from vae_jax.data.dataset import Dataset, to_unit_floats
@@ -71,7 +72,7 @@ def explore(
 
 
 def _check(folders: Sequence[pathlib.Path]) -> None:
-    """Refuses more runs than a page can hold, and images that differ or are no images."""
+    """Refuses more runs than a page holds, and images that it can't show together."""
     if len(folders) > MOST_RUNS:
         raise ConfigError(
             f"--workdir stands for {len(folders)} runs, and a page holds {MOST_RUNS} at"
@@ -90,6 +91,25 @@ def _check(folders: Sequence[pathlib.Path]) -> None:
                 f"--workdir={folder} was trained on other images ({data['name']}) than"
                 f" {folders[0]} ({first['name']}): a page shows codes of the same ones"
             )
+
+
+def explore_grid(
+    folders: Sequence[pathlib.Path], out: pathlib.Path, title: str
+) -> None:
+    """Writes the page of a grid beside its report, or logs why there can be none.
+
+    Args:
+        folders: the members of the grid.
+        out: the HTML file.
+        title: title of the page.
+    """
+    with_results = [f for f in folders if (f / "results.json").is_file()]
+    if not with_results:
+        return
+    try:
+        explore(with_results, out, title=title)
+    except ConfigError as error:
+        logging.info("no explorer of the latent spaces: %s", error)
 
 
 def share_pixels(dataset: Dataset, num_runs: int) -> tuple[np.ndarray, int]:
@@ -166,5 +186,3 @@ def run_names(runs: FinishedRuns) -> list[str]:
         ]
         names.append(", ".join(words))
     return names if len(set(names)) == len(names) and all(names) else folders
-
-
