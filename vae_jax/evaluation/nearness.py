@@ -1,17 +1,18 @@
-"""How near a point of a latent space is to the codes of images: data, or a hole?"""
+"""Is a point of a latent space among the codes of images, or in a hole?"""
 
 import numpy as np
 
-REACH = 0.95  # share of codes that have another one within `reach`
+NEIGHBOURS = 5  # as many as completeness.NEIGHBOURS, which asks the same of images
+REACH = 0.95  # share of codes that are among the others
 _SMALLEST = 1e-12  # variance, where all codes are one point
 
 
-def smoothed(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """Variances of posteriors, not smaller than the gaps between them.
+def widened(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Variances of posteriors, each with the gap to the codes around it.
 
-    To each is added the squared distance of a typical code to its nearest other one,
-    divided by the number of dimensions. So the points of an autoencoder have a
-    neighbourhood, too, and a wide posterior is hardly changed.
+    What is added is the squared distance to the fifth nearest other code, divided by
+    the number of dimensions. So the points of an autoencoder have a neighbourhood, too,
+    small where codes are dense, and a wide posterior is hardly changed.
 
     Args:
         means: of q(z | x), [N, D], N at least 2.
@@ -20,8 +21,11 @@ def smoothed(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     Returns:
         Positive variances, [N, D].
     """
-    gaps = _to_nearest_other(means, means, np.ones_like(means))
-    return variances + max(float(np.median(gaps)) / means.shape[1], _SMALLEST)
+    distances = squared_distances(means, means, np.ones_like(means))
+    np.fill_diagonal(distances, np.inf)
+    last = min(NEIGHBOURS, len(means) - 1) - 1
+    gaps = np.partition(distances, last, axis=1)[:, last]
+    return variances + np.maximum(gaps / means.shape[1], _SMALLEST)[:, None]
 
 
 def squared_distances(
@@ -44,14 +48,15 @@ def squared_distances(
     return np.maximum(squares + (means**2 / variances).sum(axis=1), 0.0)
 
 
-def reach(
+def neighbourhoods(
     means: np.ndarray, variances: np.ndarray, seed: int = 0
 ) -> tuple[np.ndarray, float]:
-    """How far a point may be from the nearest code and still be among the codes.
+    """What decides whether a point is among the codes: one of them is near enough.
 
-    Of one draw from each posterior, 95% are within this distance of the posterior of
-    another image. With very wide posteriors, all N(0, I), it is the radius of the
-    region that holds 95% of it: no part of the prior is a hole then.
+    Near enough is what 95% of the codes are to another image's: of one draw from each
+    posterior, the smallest `squared_distances` to the posterior of another image, with
+    `widened` variances. With posteriors that are all N(0, I), this is the radius of the
+    region that holds 95% of the prior, no part of which is a hole then.
 
     Args:
         means: of q(z | x), [N, D], N at least 2.
@@ -59,18 +64,11 @@ def reach(
         seed: seed of the draws.
 
     Returns:
-        The `smoothed` variances, and the squared distance by them.
+        The widened variances, [N, D], and the largest squared distance by them.
     """
     noise = np.random.default_rng(seed).standard_normal(means.shape)
-    wide = smoothed(means, variances)
-    gaps = _to_nearest_other(means + np.sqrt(variances) * noise, means, wide)
-    return wide, float(np.quantile(gaps, REACH))
-
-
-def _to_nearest_other(
-    z: np.ndarray, means: np.ndarray, variances: np.ndarray
-) -> np.ndarray:
-    """Squared distance of row n of z to the nearest code that is not code n, [N]."""
-    distances = squared_distances(z, means, variances)
+    wide = widened(means, variances)
+    z = means + np.sqrt(variances) * noise
+    distances = squared_distances(z, means, wide)
     np.fill_diagonal(distances, np.inf)
-    return distances.min(axis=1)
+    return wide, float(np.quantile(distances.min(axis=1), REACH))

@@ -26,7 +26,7 @@ from vae_jax.report.images import check_images
 
 TEMPLATE = pathlib.Path(__file__).parent / "template"
 MOST_BYTES = 4_000_000  # of the file
-QUALITIES = (80, 60, 40, 20, 5)  # of WebP, the first that keeps the file small enough
+QUALITIES = (70, 50, 30, 10)  # of WebP, the first that keeps the file small enough
 MOST_CLASSES = 40  # that a legend lists
 
 
@@ -35,9 +35,7 @@ class Axis:
     """A latent dimension that the reader moves along."""
 
     name: str  # as "z[3]"
-    low: float
-    high: float
-    size: int  # how many values of it are decoded, evenly spread from low to high
+    values: Sequence[float]  # those that are decoded, ascending
     rate: float | None = None  # nats; None where the model defines none
 
 
@@ -45,8 +43,10 @@ class Axis:
 class Explored:
     """What the page shows of one run: K dimensions of its codes, the map's two first.
 
-    A point z is as far from the code of image n as
-    sum_k (z_k - means[n, k])^2 / variances[n, k] + beyond[n].
+    The image nearest to a point z has the smallest
+    sum_k (z_k - means[n, k])^2 + apart[n]. The point is among the codes if the smallest
+    sum_k (z_k - means[n, k])^2 / variances[n, k] + beyond[n] is at most `reach`; else
+    it is in a hole.
     """
 
     name: str
@@ -55,12 +55,13 @@ class Explored:
     others: int  # dimensions that stay where they are
     lattice: (
         np.ndarray
-    )  # decoded codes, [L, axes[0].size, ..., axes[K-1].size, H, W, C]
+    )  # decoded codes: labels, values of each axis, image [L, ..., H, W, C]
     decoded: np.ndarray  # each held-out image, decoded from its own code, [N, H, W, C]
     means: np.ndarray  # [N, K]
     variances: np.ndarray  # [N, K]
-    beyond: np.ndarray  # [N]: of the dimensions that stay where they are
-    reach: float  # a point further away from all codes is in a hole
+    apart: np.ndarray  # [N]: part of the dimensions that stay where they are
+    beyond: np.ndarray  # [N]: likewise
+    reach: float
     draws: np.ndarray  # from the prior, [P, K]
     has_standard_prior: bool
     labels: Sequence[str] = ()  # what a conditional model decodes for, L; () for others
@@ -162,7 +163,16 @@ def _run(run: Explored, quality: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "numbers": list(run.numbers),
-        "axes": [dataclasses.asdict(axis) for axis in run.axes],
+        "axes": [
+            {
+                "name": axis.name,
+                "rate": axis.rate,
+                "values": _rounded(np.asarray(axis.values)),
+                "low": min(axis.values),
+                "high": max(axis.values),
+            }
+            for axis in run.axes
+        ],
         "others": run.others,
         "labels": list(run.labels),
         "given": list(run.given),
@@ -170,6 +180,7 @@ def _run(run: Explored, quality: int) -> dict[str, Any]:
         "decoded": _atlas(run.decoded, quality),
         "means": _rounded(run.means),
         "variances": _rounded(run.variances),
+        "apart": _rounded(run.apart),
         "beyond": _rounded(run.beyond),
         "reach": run.reach,
         "draws": _rounded(run.draws),

@@ -25,7 +25,7 @@ from vae_jax.runs.moved_layer import small_size
 from vae_jax.runs.opened import open_run
 
 MOST_RUNS = 32
-MOST_SHOWN = 600  # held-out images
+MOST_SHOWN = 500  # held-out images
 MOST_PIXELS = 12_000_000  # of all images of a page, colour channels together
 RESULTS = ("elbo", "rate", "distortion", "hole_mass", "coverage")
 POSTERIOR, WEIGHT = "model.posterior", "hparams.kl_weight"

@@ -9,7 +9,7 @@ import numpy as np
 from vae_jax.data.dataset import Dataset
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import even_rows
-from vae_jax.evaluation.nearness import reach
+from vae_jax.evaluation.nearness import neighbourhoods
 from vae_jax.report.explorer import Axis, Explored
 from vae_jax.runs.moved_layer import MovedLayer
 from vae_jax.runs.opened import Run
@@ -61,13 +61,17 @@ def explore_run(
     is_standard = bool(found["is_standard"].all())
     spans = _spans(means[:, dims], draws[:, dims], is_standard)
     axes = [
-        Axis(layer.name(d), *span, size, None if rates is None else float(rates[d]))
+        Axis(
+            layer.name(d),
+            _values(means[:, d], span, size),
+            None if rates is None else float(rates[d]),
+        )
         for d, span, size in zip(dims.tolist(), spans, sizes, strict=True)
     ]
     rest = means.mean(axis=0)
-    variances, within = reach(means, found["variance"])
-    beyond = (rest - means) ** 2 / variances
-    beyond[:, dims] = 0.0
+    variances, reach = neighbourhoods(means, found["variance"])
+    apart = (rest - means) ** 2
+    apart[:, dims] = 0.0
     explored = Explored(
         name="",
         numbers=(),
@@ -77,8 +81,9 @@ def explore_run(
         decoded=layer.decode(means, given),
         means=means[:, dims],
         variances=variances[:, dims],
-        beyond=beyond.sum(axis=1),
-        reach=within,
+        apart=apart.sum(axis=1),
+        beyond=(apart / variances).sum(axis=1),
+        reach=reach,
         draws=draws[:, dims],
         has_standard_prior=is_standard,
         labels=list(labels.values()),
@@ -126,7 +131,9 @@ def _dimensions(
     useful = len(busyness) if rates is None else int((rates > ACTIVE_RATE).sum())
     num_dims = min(len(busyness), max(2, useful))
     sizes = lattice_sizes(num_dims, most)
-    return np.argsort(-busyness, kind="stable")[: len(sizes)], sizes
+    dims = np.argsort(-busyness, kind="stable")[: len(sizes)]
+    dims[:2].sort()  # a code of two numbers is drawn as one expects
+    return dims, sizes
 
 
 def _spans(
@@ -148,6 +155,16 @@ def _spans(
     return list(zip((center - half).tolist(), (center + half).tolist(), strict=True))
 
 
+def _values(codes: np.ndarray, span: tuple[float, float], size: int) -> list[float]:
+    """Values of a dimension that are decoded: closer together where many codes are.
+
+    They are quantiles of a mixture, half the codes and half uniform over the span.
+    """
+    even = np.linspace(*span, len(codes))
+    pool = np.concatenate([even, np.clip(codes, *span)])
+    return np.quantile(pool, np.linspace(0, 1, size)).tolist()
+
+
 def _lattice(
     layer: MovedLayer,
     rest: np.ndarray,
@@ -156,7 +173,7 @@ def _lattice(
     labels: Sequence[int],
 ) -> np.ndarray:
     """The decoded codes of the lattice, for each label, as `Explored.lattice`."""
-    values = [np.linspace(axis.low, axis.high, axis.size) for axis in axes]
+    values = [axis.values for axis in axes]
     points = np.stack(np.meshgrid(*values, indexing="ij"), axis=-1)
     codes = np.tile(rest, (points[..., 0].size, 1))
     codes[:, dims] = points.reshape(-1, len(axes))
@@ -184,15 +201,15 @@ def _labels(layer: MovedLayer, dataset: Dataset) -> dict[int, str]:
 def _with_second_axis(explored: Explored) -> Explored:
     """Codes of one dimension on a map: the other is 0 everywhere, and has no name."""
     (axis,) = explored.axes
-    half = (axis.high - axis.low) / 2
+    half = (axis.values[-1] - axis.values[0]) / 2
 
     def padded(rows: np.ndarray, value: float) -> np.ndarray:
         return np.pad(rows, ((0, 0), (0, 1)), constant_values=value)
 
     return dataclasses.replace(
         explored,
-        axes=[axis, Axis("", -half, half, 1)],
-        lattice=np.expand_dims(explored.lattice, 2),
+        axes=[axis, Axis("", [-half, half])],
+        lattice=np.stack([explored.lattice] * 2, axis=2),
         means=padded(explored.means, 0.0),
         variances=padded(explored.variances, 1.0),
         draws=padded(explored.draws, 0.0),

@@ -56,12 +56,14 @@ function paint(canvas, atlas, index, opacity = 1) {
 function corners(run, z, label) {
   let found = [{ index: label, weight: 1 }];
   run.axes.forEach((axis, k) => {
-    const place = share(axis, z[k]) * (axis.size - 1);
-    const first = Math.max(0, Math.min(Math.floor(place), axis.size - 2));
-    const part = axis.size > 1 ? place - first : 0;
+    const { values } = axis;
+    const last = values.findIndex((value) => value >= z[k]);
+    const first = Math.max(0, (last < 0 ? values.length : last) - 1);
+    const next = Math.min(first + 1, values.length - 1);
+    const part = Math.min(1, Math.max(0, (z[k] - values[first]) / (values[next] - values[first])));
     found = found.flatMap(({ index, weight }) =>
-      [[first, 1 - part], [first + 1, part]].map(([node, own]) => (
-        { index: index * axis.size + node, weight: weight * own })));
+      [[first, 1 - part], [next, part]].map(([node, own]) => (
+        { index: index * values.length + node, weight: weight * own })));
     found = found.filter(({ weight }) => weight > 1e-6);
   });
   return found;
@@ -69,29 +71,29 @@ function corners(run, z, label) {
 
 // A mixture, one image over the other: each takes its share of all that lie below it.
 function decode(run, z, label) {
-  let sum = 0;
+  let below = 0;
   for (const { index, weight } of corners(run, z, label)) {
-    sum += weight;
-    paint(at("here"), run.lattice, index, weight / sum);
+    below += weight;
+    paint(at("here"), run.lattice, index, weight / below);
   }
 }
 
 // Where the codes are ----------------------------------------------------------------
 
-function distance(run, n, z) {
-  let sum = run.beyond[n];
-  z.forEach((value, k) => {
-    sum += (value - run.means[n][k]) ** 2 / run.variances[n][k];
-  });
-  return sum;
-}
+const sum = (z, term) => z.reduce((total, value, k) => total + term(value, k), 0);
 
 // Of a conditional model, among the images of the label that is decoded for.
 function nearest(run, z, label) {
   const isMeant = run.given.includes(label) ? (n) => run.given[n] === label : () => true;
-  const all = run.means.map((_, n) => (isMeant(n) ? distance(run, n, z) : Infinity));
-  const index = all.indexOf(Math.min(...all));
-  return { index, distance: all[index] };
+  const all = run.means.map((mean, n) => (
+    isMeant(n) ? run.apart[n] + sum(z, (value, k) => (value - mean[k]) ** 2) : Infinity));
+  return all.indexOf(Math.min(...all));
+}
+
+function isInHole(run, z) {
+  return run.means.every((mean, n) => (
+    run.beyond[n] + sum(z, (value, k) => (value - mean[k]) ** 2 / run.variances[n][k])
+    > run.reach));
 }
 
 const nameOf = (n) => heldout.classes[heldout.labels[n]]?.name;
@@ -100,28 +102,28 @@ const nameOf = (n) => heldout.classes[heldout.labels[n]]?.name;
 
 function show() {
   const { run, z, label } = state;
-  const found = nearest(run, z, label);
-  state.nearest = found.index;
+  const n = nearest(run, z, label);
+  state.nearest = n;
   decode(run, z, label);
-  paint(at("nearest"), heldout.images, found.index);
-  paint(at("own"), run.decoded, found.index);
+  paint(at("nearest"), heldout.images, n);
+  paint(at("own"), run.decoded, n);
 
   at("point").setAttribute("transform", `translate(${across(z)} ${upward(z)})`);
-  const dot = run.means[found.index];
+  const dot = run.means[n];
   const end = { x1: across(z), y1: upward(z), x2: across(dot), y2: upward(dot) };
   for (const [key, number] of Object.entries(end)) at("link").setAttribute(key, number);
   at("found").setAttribute("cx", end.x2);
   at("found").setAttribute("cy", end.y2);
 
-  const name = nameOf(found.index);
+  const name = nameOf(n);
   at("label").textContent = name === undefined ? "" : `, label ${name}`;
   const place = run.axes.map((axis, k) => `${axis.name} = ${written(z[k])}`).join(", ");
   at("map").setAttribute("aria-label", `Map of codes; the point is at ${place}`);
   at("here").setAttribute("aria-label", `Image decoded at ${place}`);
-  at("nearest").setAttribute("aria-label", `Held-out image ${found.index}${at("label").textContent}`);
+  at("nearest").setAttribute("aria-label", `Held-out image ${n}${at("label").textContent}`);
   at("own").setAttribute("aria-label", "The same image, decoded from its own code");
 
-  const isHole = found.distance > run.reach;
+  const isHole = isInHole(run, z);
   const words = isHole
     ? ["A hole.", " No held-out image has its code near here: the decoder was not trained for it."]
     : ["Among the codes.", " Held-out images have their codes around here."];
