@@ -15,8 +15,8 @@ def widened(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     small where codes are dense, and a wide posterior is hardly changed.
 
     Args:
-        means: of q(z | x), [N, D], N at least 2.
-        variances: likewise, [N, D]; 0 for points.
+        means: means of q(z | x), [N, D], N at least 2.
+        variances: its variances, [N, D]; 0 for points.
 
     Returns:
         Positive variances, [N, D].
@@ -35,8 +35,8 @@ def squared_distances(
 
     Args:
         z: points, [Q, D].
-        means: of the codes, [N, D].
-        variances: positive, [N, D].
+        means: means of the codes, [N, D].
+        variances: positive numbers, [N, D].
 
     Returns:
         [Q, N], float64.
@@ -59,8 +59,8 @@ def neighbourhoods(
     region that holds 95% of the prior, no part of which is a hole then.
 
     Args:
-        means: of q(z | x), [N, D], N at least 2.
-        variances: likewise, [N, D]; 0 for points.
+        means: means of q(z | x), [N, D], N at least 2.
+        variances: its variances, [N, D]; 0 for points.
         seed: seed of the draws.
 
     Returns:
