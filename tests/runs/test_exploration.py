@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.forked_programs import run_program
-from tests.runs_helpers import small_config
+from tests.runs_helpers import flags, small_config
 from vae_jax import build
 from vae_jax.data.examples import abstract_x, inputs
 from vae_jax.errors import ConfigError
@@ -231,6 +231,10 @@ def test_what_is_refused_in_one_line(folder, tmp_path):
         patch.setattr(exploration, "MOST_RUNS", 1)
         with pytest.raises(ConfigError, match="2 runs, and a page holds 1 at most"):
             explore("one", "four")
+        layers = identity.read_data(folder / "one") | {"image_shape": [8, 8, 2]}
+        patch.setattr(exploration.identity, "read_data", lambda folder: layers)
+        with pytest.raises(ConfigError, match="have 2 channels, and only those with 1"):
+            explore("one")
     assert not out.exists()
     # A grid that can't be explored is told so in its log, and has its report.
     exploration.explore_grid([folder / "discrete"], out, "t")
@@ -238,3 +242,20 @@ def test_what_is_refused_in_one_line(folder, tmp_path):
     assert not out.exists()
     exploration.explore_grid([folder / "one"], out, "t")
     assert out.exists()
+
+
+@pytest.mark.slow
+def test_a_grid_has_its_page_beside_its_report(tmp_path):
+    status, _, err = run_program(
+        "ablate",
+        "--config=configs/digits.py",
+        f"--workdir={tmp_path}/grid",
+        "--sweep=hparams.kl_weight=0,1",
+        *flags(**{"train.num_steps": 2, "eval.figures": True}),
+    )
+    assert status == 0, err
+    page = (tmp_path / "grid" / "explorer.html").read_text("utf-8")
+    content = json.loads(re.search(r'id="content">(.*?)</script>', page)[1])
+    assert [run["name"] for run in content["runs"]] == ["kl_weight 0", "kl_weight 1"]
+    report = (tmp_path / "grid" / "report.html").read_text("utf-8")
+    assert '<a href="explorer.html">' in report
