@@ -125,7 +125,7 @@ function show() {
 
   const isHole = isInHole(run, z);
   const words = isHole
-    ? ["A hole.", " No held-out image has its code near here: the decoder was not trained for it."]
+    ? ["A hole.", " No held-out image has its code near here, so the decoder has hardly been trained for it."]
     : ["Among the codes.", " Held-out images have their codes around here."];
   const text = words.join("");
   if (at("verdict").textContent !== text) {
