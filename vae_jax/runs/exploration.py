@@ -58,9 +58,11 @@ def explore(
         DataError: the data are not there or not the same.
         StorageError: the file can't be written.
     """
+    _check_number(len(workdirs))
     finished = read_finished(workdirs)
     folders = finished.workdirs
-    _check(folders)
+    _check_number(len(folders))
+    _check_images(folders)
     dataset = open_run(folders[0]).dataset(data_dir)
     rows, most_images = share_pixels(dataset, len(folders))
     found = []
@@ -71,13 +73,17 @@ def explore(
     return len(found), write_explorer(out, _heldout(dataset, rows), found, title=title)
 
 
-def _check(folders: Sequence[pathlib.Path]) -> None:
-    """Refuses more runs than a page holds, and images that it can't show together."""
-    if len(folders) > MOST_RUNS:
+def _check_number(num_runs: int) -> None:
+    """Refuses more runs than a page holds."""
+    if num_runs > MOST_RUNS:
         raise ConfigError(
-            f"--workdir stands for {len(folders)} runs, and a page holds {MOST_RUNS} at"
+            f"--workdir stands for {num_runs} runs, and a page holds {MOST_RUNS} at"
             " most: name some of them, such as GRID/members/NAME"
         )
+
+
+def _check_images(folders: Sequence[pathlib.Path]) -> None:
+    """Refuses runs whose images can't be shown, or not together."""
     first, *others = (identity.read_data(folder) for folder in folders)
     *_, channels = first["image_shape"]
     if channels not in (1, 3):
