@@ -64,7 +64,7 @@ KINDS = {
     "conditional": {"model.condition": "label", "model.prior": "label_normal"},
     "m2": {"model.name": "m2", "objective.name": "semi_supervised"},
     "ladder": {"model.name": "ladder", "ladder.latent_dims": (4,)},
-    "top_down": {"model.name": "top_down", "top_down.blocks": "1x1,4x1"},
+    "top_down": {"model.name": "top_down", "top_down.blocks": "1x2"},
 }
 
 
@@ -204,6 +204,7 @@ def folder(images, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_page_of_two_runs(folder, tmp_path):
     status, out, err = run_program(
         "explore",
@@ -222,6 +223,7 @@ def test_a_page_of_two_runs(folder, tmp_path):
     assert "<title>one, four</title>" in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_what_is_refused_in_one_line(folder, tmp_path):
     out = tmp_path / "page.html"
 
