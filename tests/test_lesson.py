@@ -47,6 +47,11 @@ def headings(text: str) -> list[str]:
     return re.findall(r"^## (.*)$", text, re.MULTILINE)
 
 
+def frames(text: str) -> list[tuple[str, str]]:
+    """Address and title of the pages within a page."""
+    return re.findall(r'<iframe [^>]*src="([^"]*)"[^>]* title="([^"]*)"', text)
+
+
 def formulas(text: str) -> list[str]:
     """All formulas, without the words in them."""
     found = re.findall(r"\$\$.*?\$\$|\$[^$]+\$", text, re.DOTALL)
@@ -73,6 +78,9 @@ def test_every_figure_is_there_small_described_and_used() -> None:
         wanted = {f"lesson/{figure}" for figure in figures if figure.endswith("png")}
         assert wanted | drawings == {path for _, path in shown}
         assert all(len(description) > 60 for description, _ in shown)
+        ((address, title),) = frames(text)
+        assert (DOCS / address).stat().st_size < 1_000_000
+        assert len(title) > 60
 
 
 def test_both_languages_say_the_same() -> None:
@@ -89,6 +97,7 @@ def test_both_languages_say_the_same() -> None:
             [[path for _, path in IMAGE.findall(text)] for text in (ours, theirs)],
             [sorted(set(formulas(text))) for text in (ours, theirs)],
             [text.count("<details>") for text in (ours, theirs)],
+            [[address for address, _ in frames(text)] for text in (ours, theirs)],
         ):
             assert parts[0] == parts[1]
 
@@ -199,6 +208,15 @@ def test_badges_open_the_notebooks_of_a_public_repository(pages) -> None:
     assert (DOCS / "_static" / "colab.svg").is_file()
 
 
+def test_the_framed_page_is_where_the_lesson_looks_for_it(pages, tmp_path) -> None:
+    builder = types.SimpleNamespace(format="html")
+    app = types.SimpleNamespace(builder=builder, outdir=tmp_path, srcdir=DOCS)
+    pages.on_build_finished(app, None)
+    for text in TEXTS.values():
+        ((address, _),) = frames(text)
+        assert (tmp_path / address).read_bytes() == (DOCS / address).read_bytes()
+
+
 def test_spanish_pages_say_that_they_are_spanish(pages) -> None:
     languages = {}
     for name in ("lesson", "lesson.es", "notebook.es", "images"):
@@ -291,6 +309,8 @@ def test_lesson_runs_on_small_images_and_again(
     numbers = json.loads((out / "lesson.json").read_text("utf-8"))
     assert numbers.keys() >= NUMBERS.keys()  # a newer measure adds some
     assert numbers["data"] == "scikit-learn's digits"
+    page = (out / "explorer.html").read_text("utf-8")
+    assert "<title>scikit-learn&#39;s digits in codes of two numbers</title>" in page
     assert {path.name for path in out.glob(FIGURES)} == {
         path.name for path in DOCS.glob(f"lesson/{FIGURES}")
     }

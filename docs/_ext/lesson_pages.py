@@ -1,16 +1,19 @@
-"""What the lesson asks of the site: the language of its pages, and a way to Colab.
+"""What the lesson asks of the site: its language, a way to Colab, and a page within it.
 
 A line `<!-- badge: NAME -->` becomes a link that opens the notebook docs/NAME.ipynb on
 Colab, if the site is built from a clone of a public repository on GitHub
 (`html_context["repository"]`). Elsewhere it stays a comment.
 """
 
+import pathlib
 import re
+import shutil
 from typing import Any
 
 BADGE = re.compile(r"<!-- badge: ([\w.]+) -->")
 GITHUB = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+)")
 COLAB = "https://colab.research.google.com/github"
+FRAMED = pathlib.Path("lesson", "explorer.html")  # a page within the lesson's
 SPANISH = ".es"  # the end of the names of Spanish pages
 
 
@@ -49,8 +52,17 @@ def on_page_context(
         context["language"] = "es"
 
 
+def on_build_finished(app: Any, exception: Exception | None) -> None:
+    """Puts the framed page where the lesson looks for it."""
+    if exception is None and app.builder.format == "html":
+        place = pathlib.Path(app.outdir, FRAMED)
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(pathlib.Path(app.srcdir, FRAMED), place)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connects the functions above."""
     app.connect("source-read", on_source_read)
     app.connect("html-page-context", on_page_context)
+    app.connect("build-finished", on_build_finished)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,9 +5,10 @@
 On MNIST, of which DIR holds a copy (see experiments/prepare_data.py), or without
 --data_dir on 5,000 of its training images, which need no download: a plain autoencoder
 and VAEs with several KL weights, each with 2 and with 16 latent dimensions, and a
-regularised autoencoder with 16. Writes the figures, OUT/*.png and OUT/*.svg, and the
-numbers, OUT/lesson.json, and brings the numbers in OUT.md and OUT.es.md up to date. A
-second run continues where the first was interrupted and trains nothing twice.
+regularised autoencoder with 16. Writes the figures, OUT/*.png and OUT/*.svg, the
+explorer of the codes of two numbers, OUT/explorer.html, and the numbers,
+OUT/lesson.json, and brings the numbers in OUT.md and OUT.es.md up to date. A second run
+continues where the first was interrupted and trains nothing twice.
 """
 
 import pathlib

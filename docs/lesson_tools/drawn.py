@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 from docs.lesson_tools import figures, hourglass, maps
+from docs.lesson_tools.measured import DATA
 from docs.lesson_tools.model import COMPONENTS, Model
 from docs.lesson_tools.trained import DIMS, WEIGHTS, Models
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.files import replace_file
 from vae_jax.report.latent_space import prior_grid
+from vae_jax.runs.exploration import explore
 from vae_jax.storage.records import read_metrics
 from vae_jax.types import Array
 
@@ -33,6 +35,13 @@ def draw_hourglasses(models: Models, out: pathlib.Path) -> None:
             images = np.asarray(x[0]), decoded[0]
             drawing = hourglass.draw(sizes, images, words, cloud=name == "vae")
             replace_file(out / f"{name}{language}.svg", drawing.encode())
+
+
+def write_explorer(models: Models, out: pathlib.Path) -> None:
+    """A page that goes through the latent spaces of the models with two dimensions."""
+    folders = [models[name, DIMS[0]].folder for name in SHOWN]
+    title = f"{DATA[models['ae', DIMS[0]].dataset.name]} in codes of two numbers"
+    explore(folders, out / "explorer.html", title=title, names=list(SHOWN.values()))
 
 
 def first_image(model: Model, digit: int) -> Array:

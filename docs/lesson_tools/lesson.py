@@ -22,6 +22,7 @@ def teach(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path) -> None:
         drawn.draw_images(models, out)
         drawn.draw_numbers(models, numbers, out)
         numbers |= drawn.draw_steps(models["beta1", 2], out)
+        drawn.write_explorer(models, out)
         write_json(out / "lesson.json", numbers)
         for language in WORDS:
             path = out.with_name(f"{out.name}{language}.md")
