@@ -46,6 +46,7 @@ from vae_jax import build
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.runs.fit import fit
 from vae_jax.runs.program import Program, prepare
+from vae_jax.runs.tracking import Tracking
 from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.training.mesh import make_layout
 from vae_jax.types import stream
@@ -93,7 +94,9 @@ def real(config: ConfigDict) -> Callable[[], float]:
     def measure() -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            fit(Program([config], [folder], folder, prepared, "exact", layout), "real")
+            program = Program([config], [folder], folder, prepared, "exact", layout)
+            with Tracking(program) as tracking:
+                fit(program, "real", tracking)
             events = next(folder.rglob("events.*")).parent
             reports = EventAccumulator(str(events)).Reload().Scalars("train/loss")
         first, last = reports[0], reports[-1]
