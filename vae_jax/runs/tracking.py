@@ -16,7 +16,7 @@ from vae_jax.evaluation import measures
 from vae_jax.evaluation.likelihood import Statistics
 from vae_jax.parts import TABLES, names_of
 from vae_jax.quantities import keys_of
-from vae_jax.runs import processes
+from vae_jax.runs import identity, processes
 from vae_jax.runs.pictures import EvaluationPictures
 from vae_jax.runs.program import Program
 from vae_jax.storage import trackers
@@ -25,8 +25,17 @@ from vae_jax.storage.trackers.several import Trackers
 from vae_jax.trained import Trained
 from vae_jax.types import stream
 
-MOST_PICTURED = 64  # members; a picture of 32 digits is a file of 6 kB
+MOST_PICTURED = 64  # members; two pictures of digits at each evaluation take 4 to 20 kB
 RESULTS = "test/"  # prefix of the numbers of results.json
+# TensorBoard shows a few fields unless asked for others.
+LEADING = (
+    "hparams.kl_weight",
+    "seed",
+    "objective.name",
+    "model.name",
+    "model.latent_dim",
+    "hparams.learning_rate",
+)
 
 
 class Tracking:
@@ -151,17 +160,22 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
 
 
 def fields_in_use(config: ConfigDict) -> dict[str, Any]:
-    """The fields of a config, flat, without the sections of parts that it has not."""
+    """The fields of a config that make it the run it is, flat, `LEADING` ones first.
+
+    Those of parts that it has not are left out.
+    """
     nested = config.to_dict()
     chosen = set(names_of(nested).values())
     others = {name for table in TABLES.values() for name in table} - chosen
-    return build.flatten({k: v for k, v in nested.items() if k not in others})
+    flat = build.flatten({k: v for k, v in nested.items() if k not in others})
+    used = {name: value for name, value in flat.items() if not identity.is_free(name)}
+    return {name: used[name] for name in LEADING} | used
 
 
 def _spreads(statistics: Statistics) -> dict[str, np.ndarray]:
     """Values to be shown as histograms: over images, and over latent dimensions."""
     spreads = {
-        f"eval/{name}": np.asarray(statistics[name])
+        f"eval/{name}_per_image": np.asarray(statistics[name])
         for name in ("rate", "distortion")
         if name in statistics
     }

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from vae_jax.errors import DataError
 from vae_jax.storage.records import read_json, write_json
 
 PROJECT = "vae_jax"  # where the tracker's own environment variable names none
@@ -50,7 +51,10 @@ class About:
         """
         path = self.workdir / "tracking.json"
         if self.start_step > 0 and path.is_file():
-            return str(read_json(path)["run_id"])
+            found = read_json(path).get("run_id")
+            if not isinstance(found, str):
+                raise DataError(f"{path} holds no run_id; delete it")
+            return found
         run_id = uuid.uuid4().hex[:16]
         write_json(path, {"run_id": run_id})
         return run_id

@@ -32,7 +32,7 @@ class MLflow:
         from mlflow import MlflowClient, entities  # an extra; slow to import
 
         self._entities = entities
-        folder = (about.shared / "mlruns").as_uri()
+        folder = (about.shared.absolute() / "mlruns").as_uri()
         uri = os.environ.get("MLFLOW_TRACKING_URI") or folder
         self._client = MlflowClient(uri)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
