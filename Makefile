@@ -5,8 +5,8 @@ BIN = $(VENV)/bin
 WORKDIR ?= runs/mnist_5k
 FLAGS ?=
 
-.PHONY: install install-dev train lesson test test-fast test-onnx lint docs package \
-    bench bench-torch clean
+.PHONY: install install-dev train lesson test test-fast test-onnx test-trackers lint \
+    docs package bench bench-torch clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -58,6 +58,17 @@ test-onnx: $(VENV)-onnx/.installed
 	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
 	    tests/test_export.py tests/storage/test_checkpoints.py
 
+# The packages of other trackers need older versions of some packages.
+$(VENV)-trackers/.installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)-trackers
+	$(VENV)-trackers/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -e '.[experiments,wandb,mlflow,trackio]' pytest tensorboard huggingface_hub
+	touch $@
+
+test-trackers: $(VENV)-trackers/.installed
+	$(VENV)-trackers/bin/python -m pytest -q \
+	    tests/storage/test_tracker_packages.py tests/test_export_weights.py
+
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -88,4 +99,4 @@ package: install-dev
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-torch build dist *.egg-info docs/_build
+	rm -rf $(VENV) $(VENV)-onnx $(VENV)-trackers $(VENV)-torch build dist *.egg-info docs/_build

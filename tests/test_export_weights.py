@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 
 import jax
 import numpy as np
@@ -137,13 +138,15 @@ def test_the_card_says_where_the_model_is_from(exported):
     assert all(" \n" not in line for line in body.splitlines())
 
 
-def test_the_command_of_the_card_is_the_config(exported):
+def test_the_command_of_the_card_is_the_config(exported, monkeypatch):
     """Read by the flags of the programs, it gives the run's own config."""
     for name, (run, _) in exported.items():
-        words = shlex.split(card.command(run.config.to_dict(), DEFAULTS))
+        text = card.command(run.config.to_dict(), DEFAULTS)
+        words = shlex.split(text.replace("\\\n", ""))
         assert words[:3] == ["python", "-m", "experiments.train"]
         path = "configs/default.py"
         given = [word.replace(path, str(REPOSITORY / path)) for word in words[2:-1]]
+        monkeypatch.setattr(sys, "argv", given)  # where the fields are looked for
         known = flags.FlagValues()
         config_flags.DEFINE_config_file("config", flag_values=known)
         known(given)

@@ -122,5 +122,6 @@ def open_weights(folder: PathLike) -> Run:
 
 def _by_name(tree: Any) -> dict[str, np.ndarray]:
     """The arrays of a pytree, by the names that its manifest has."""
-    leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(tree)]
+    # Not `ascontiguousarray`, which gives a scalar an axis.
+    leaves = [np.asarray(leaf, order="C") for leaf in jax.tree.leaves(tree)]
     return dict(zip(manifest.describe(tree), leaves, strict=True))
