@@ -1,5 +1,6 @@
 """The model card of exported weights: a README that people and the Hub can read."""
 
+import importlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,6 @@ from typing import Any
 
 import jax
 
-import vae_jax
 from vae_jax.as_text import few_digits
 from vae_jax.data.sources import without_path
 from vae_jax.export.description import describe_data
@@ -99,7 +99,7 @@ def model_card(
         front=_front(run, name, listed, results or {}, license),
         name=run.workdir.resolve().name,
         of=f" of the data set {name}",
-        version=vae_jax.__version__,
+        version=_version(),
         posterior=config.model.posterior,
         prior=config.model.prior,
         likelihood=config.model.likelihood,
@@ -137,6 +137,12 @@ def command(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
             flags.append(shlex.quote(f"--config.{field}={value}"))
     lines = ["python -m experiments.train --config=configs/default.py", *flags]
     return " \\\n    ".join([*lines, "--workdir=RUN"])
+
+
+def _version() -> str:
+    """That of this package, which is not installed where it runs from a checkout."""
+    # Not an import: the package imports its modules, and no module the package.
+    return importlib.import_module("vae_jax").__version__
 
 
 def _front(

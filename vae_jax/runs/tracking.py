@@ -106,7 +106,7 @@ class Tracking:
             step: number of updates made.
             m: which member.
             trained: its model with its parameters.
-            statistics: of the validation split, see `evaluate_examples`.
+            statistics: what `evaluate_examples` gives of the validation split.
         """
         if not self._members or not self._members[m]:
             return
