@@ -5,8 +5,8 @@ BIN = $(VENV)/bin
 WORKDIR ?= runs/mnist_5k
 FLAGS ?=
 
-.PHONY: install install-dev train lesson test test-fast test-onnx test-trackers lint \
-    docs package bench bench-torch clean
+.PHONY: install install-dev train lesson test test-fast test-extras lint docs package \
+    bench bench-torch clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -23,10 +23,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
-$(VENV)-onnx/.installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(VENV)-onnx
-	$(VENV)-onnx/bin/python -m pip install --quiet --disable-pip-version-check \
-	    -e '.[experiments,export,onnx]' pytest
+$(VENV)-extras/.installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)-extras
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -e '.[experiments,export,onnx,wandb,mlflow,trackio]' pytest tensorboard
 	touch $@
 
 install: $(VENV)/.installed
@@ -53,20 +53,12 @@ test: install-dev
 test-fast: install-dev
 	$(PYTEST) -m 'not slow'
 
-# The extra `onnx` needs an older orbax: what depends on either, in a place of its own.
-test-onnx: $(VENV)-onnx/.installed
-	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
+# The extra `onnx` needs an older orbax, and trackers an older pillow: what depends on
+# them, in a place of its own.
+test-extras: $(VENV)-extras/.installed
+	$(VENV)-extras/bin/python -m pytest -q -k "onnx or checkpoint" \
 	    tests/test_export.py tests/storage/test_checkpoints.py
-
-# The packages of other trackers need older versions of some packages.
-$(VENV)-trackers/.installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(VENV)-trackers
-	$(VENV)-trackers/bin/python -m pip install --quiet --disable-pip-version-check \
-	    -e '.[experiments,wandb,mlflow,trackio]' pytest tensorboard huggingface_hub
-	touch $@
-
-test-trackers: $(VENV)-trackers/.installed
-	$(VENV)-trackers/bin/python -m pytest -q \
+	$(VENV)-extras/bin/python -m pytest -q \
 	    tests/storage/test_tracker_packages.py tests/test_export_weights.py
 
 lint: install-dev
@@ -99,4 +91,4 @@ package: install-dev
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-trackers $(VENV)-torch build dist *.egg-info docs/_build
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-torch build dist *.egg-info docs/_build

@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from configs import default
 from tests.runs_helpers import REPOSITORY, small_config
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.export import card, weights
 from vae_jax.fields import flatten
@@ -20,35 +21,45 @@ from vae_jax.storage.records import write_json
 
 pytest.importorskip("safetensors", reason="needs the extra export")
 DEFAULTS = flatten(default.get_config().to_dict())
-MODELS = {
-    "plain": {"train.num_steps": 20, "train.eval_every": 0},
-    # A model with a state, and one with two layers that is given labels.
+SPEC = DataSpec((8, 8, 1), "8bit", 100, num_classes=3)
+DATA = {"num_validation": 10, "num_test": 10, "fingerprint": 7, "labels": [3, 5, 9]}
+UNTRAINED = {
+    # With a state, which holds scalars, too.
     "vq": {
         "model.posterior": "vq",
         "model.prior": "uniform",
         "objective.name": "quantized",
         "vq.num_codes": 6,
         "vq.num_sites": 5,
-        "train.num_steps": 2,
-        "train.eval_every": 0,
     },
-    "conditional": {
-        "model.condition": "label",
-        "train.num_steps": 2,
-        "train.eval_every": 0,
-    },
-    "ladder": {"model.name": "ladder", "train.num_steps": 2, "train.eval_every": 0},
+    "conditional": {"model.condition": "label"},
+    "two layers": {"model.name": "ladder"},
 }
+
+
+def untrained(workdir, fields):
+    """A run with any parameters, as if it had been trained in that folder."""
+    config = small_config(**fields)
+    data = {"name": "digits", **SPEC.to_json(), **DATA}
+    identity.claim(workdir, config, data, identity.Standing(is_new=True))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: rng.integers(1, 9, leaf.shape).astype(leaf.dtype),
+        opened.abstract_saved(config, SPEC).variables,
+    )
+    return opened.Run(workdir, config, SPEC, 20, variables, {})
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """For each model its run, and the folder with its weights."""
-    found = {}
-    for name, fields in MODELS.items():
-        workdir = tmp_path_factory.mktemp("runs") / name
-        single.train(small_config(**fields), workdir)
-        run, out = opened.open_run(workdir), workdir.parent / "weights"
+    folder, found = tmp_path_factory.mktemp("runs"), {}
+    fields = {"train.num_steps": 20, "train.eval_every": 0}
+    single.train(small_config(**fields), folder / "plain")
+    runs = {"plain": opened.open_run(folder / "plain")}
+    runs |= {name: untrained(folder / name, own) for name, own in UNTRAINED.items()}
+    for name, run in runs.items():
+        out = folder / f"weights of {name}"
         weights.export_weights(run, out, DEFAULTS, "mit")
         found[name] = (run, out)
     return found
@@ -63,7 +74,9 @@ def test_the_same_model_is_opened_again(exported):
         assert again.labels == run.labels, name
     run, out = exported["conditional"]
     again = weights.open_weights(out)
-    np.testing.assert_array_equal(run.sample(2, label=3), again.sample(2, label=3))
+    codes = np.ones((1, 3))
+    means = [one.decode(codes, label=9).mean for one in (run, again)]
+    np.testing.assert_array_equal(*means)
 
 
 def test_no_file_is_more_than_arrays_json_and_text(exported):

@@ -1,6 +1,6 @@
 """Each optional tracker against its real package, which is skipped where it is absent.
 
-`make test-trackers` installs them into an environment of their own.
+`make test-extras` installs them into an environment of their own.
 """
 
 import functools
