@@ -12,10 +12,8 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.evaluation import measures
 from vae_jax.evaluation.likelihood import Statistics
 from vae_jax.parts import TABLES, names_of
-from vae_jax.quantities import keys_of
 from vae_jax.runs import identity, processes
 from vae_jax.runs.pictures import EvaluationPictures
 from vae_jax.runs.program import Program
@@ -27,15 +25,6 @@ from vae_jax.types import stream
 
 MOST_PICTURED = 64  # members; two pictures of digits at each evaluation take 4 to 20 kB
 RESULTS = "test/"  # prefix of the numbers of results.json
-# TensorBoard shows a few fields unless asked for others.
-LEADING = (
-    "hparams.kl_weight",
-    "seed",
-    "objective.name",
-    "model.name",
-    "model.latent_dim",
-    "hparams.learning_rate",
-)
 
 
 class Tracking:
@@ -142,12 +131,6 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
     """
     grid = folder.parent.parent
     is_member = folder.parent.name == "members" and (grid / "grid.json").is_file()
-    drawn = [
-        quantity
-        for measure in measures.selected(config.eval.measures).values()
-        for quantity in measure.quantities
-        if quantity.group.drawn
-    ]
     return About(
         workdir=folder,
         name=folder.name,
@@ -155,12 +138,11 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
         root=grid if is_member else None,
         start_step=step,
         fields=fields_in_use(config),
-        metrics=[f"{RESULTS}{key}" for key in keys_of(drawn)],
     )
 
 
 def fields_in_use(config: ConfigDict) -> dict[str, Any]:
-    """The fields of a config that make it the run it is, flat, `LEADING` ones first.
+    """The fields of a config that make it the run it is, flat.
 
     Those of parts that it has not are left out.
     """
@@ -168,8 +150,7 @@ def fields_in_use(config: ConfigDict) -> dict[str, Any]:
     chosen = set(names_of(nested).values())
     others = {name for table in TABLES.values() for name in table} - chosen
     flat = build.flatten({k: v for k, v in nested.items() if k not in others})
-    used = {name: value for name, value in flat.items() if not identity.is_free(name)}
-    return {name: used[name] for name in LEADING} | used
+    return {name: value for name, value in flat.items() if not identity.is_free(name)}
 
 
 def _spreads(statistics: Statistics) -> dict[str, np.ndarray]:

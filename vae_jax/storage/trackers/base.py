@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import pathlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -31,7 +31,6 @@ class About:
     start_step: int = 0  # of training; above 0, the run goes on
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Of its config, flat: the hyperparameters that trackers list."""
-    metrics: Sequence[str] = ()  # names of the scalars to compare runs by
 
     @property
     def shared(self) -> pathlib.Path:

@@ -33,9 +33,10 @@ class TensorBoard:
             self._events = _open_events(folder, about.start_step)
         self._flushed = time.monotonic()
         fields = {name: _known(value) for name, value in about.fields.items()}
-        *begin, self._end = summary.hparams(fields, dict.fromkeys(about.metrics))
-        for part in begin:
-            self._add(0, part)
+        # Without the first part, which would fix the columns of the table of runs:
+        # TensorBoard then begins with the fields in which they differ.
+        _, start, self._end = summary.hparams(fields, {})
+        self._add(0, start)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
