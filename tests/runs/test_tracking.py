@@ -115,6 +115,18 @@ def test_a_tracker_that_fails_changes_no_run(tmp_path, noted, caplog):
     assert not (tmp_path / "without" / "tensorboard").exists()
 
 
+def test_pictures_that_can_not_be_drawn_change_no_run(tmp_path, monkeypatch, caplog):
+    def draw(*arguments):
+        raise ValueError("no picture of this")
+
+    monkeypatch.setattr(pictures, "_shown", draw)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        results = single.train(small_config(), tmp_path)
+    assert results["step"] == 40
+    lines = [line for line in caplog.messages if "picture" in line]
+    assert lines == ["no pictures during training: ValueError: no picture of this"]
+
+
 def test_a_member_of_a_grid_is_a_run_of_its_group(tmp_path, noted):
     folder = tmp_path / "weights"
     sweeps = ["hparams.kl_weight=0,1"]

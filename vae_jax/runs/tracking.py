@@ -12,6 +12,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
+from vae_jax.errors import one_line
 from vae_jax.evaluation.likelihood import Statistics
 from vae_jax.parts import TABLES, names_of
 from vae_jax.runs import identity, processes
@@ -42,6 +43,7 @@ class Tracking:
         """
         self._program = program
         self._members: list[Trackers] = []
+        self._draws = True
 
     def __enter__(self) -> "Tracking":
         return self
@@ -70,16 +72,9 @@ class Tracking:
             return
         for folder, config in zip(program.folders, program.configs, strict=True):
             self._members.append(Trackers(kinds, about(config, folder, step)))
-
-    @functools.cached_property
-    def _pictures(self) -> EvaluationPictures | None:
-        """What draws the pictures; None where there are too many members."""
-        program = self._program
         if len(self._members) > MOST_PICTURED:
+            self._draws = False
             logging.info("more than %d members: no pictures of them", MOST_PICTURED)
-            return None
-        key = stream(build.data_key(program.config), "pictures")
-        return EvaluationPictures(program.prepared.data, program.validation, key)
 
     def scalars(self, step: int, m: int, values: Mapping[str, float]) -> None:
         """Numbers of one member, by name."""
@@ -100,8 +95,19 @@ class Tracking:
         if not self._members or not self._members[m]:
             return
         self._members[m].histograms(step, _spreads(statistics))
-        if self._pictures is not None:
-            self._members[m].images(step, self._pictures(trained))
+        try:
+            if self._draws:
+                self._members[m].images(step, self._pictures(trained))
+        except Exception as error:  # what people look at must not end a training
+            self._draws = False
+            text = one_line(f"{type(error).__name__}: {error}")
+            logging.warning("no pictures during training: %s", text)
+
+    @functools.cached_property
+    def _pictures(self) -> EvaluationPictures:
+        program = self._program
+        key = stream(build.data_key(program.config), "pictures")
+        return EvaluationPictures(program.prepared.data, program.validation, key)
 
     def flush(self) -> None:
         """Writes what trackers hold back."""

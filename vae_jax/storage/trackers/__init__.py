@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterable
 
 from vae_jax.errors import ConfigError, choose
-from vae_jax.storage.trackers import mlflow, several, tensorboard, trackio, wandb
+from vae_jax.storage.trackers import mlflow, tensorboard, trackio, wandb
 from vae_jax.storage.trackers.base import Kind
 
 BY_NAME: dict[str, Kind] = {
@@ -26,7 +26,8 @@ def selected(listed: Iterable[str]) -> dict[str, Kind]:
     Raises:
         ConfigError: there is no such tracker; says the nearest name.
     """
-    asked = several.names(listed)
+    words = [name.strip() for text in listed for name in text.split(",")]
+    asked = [name for name in words if name]  # an empty flag is one empty name
     for name in asked:
         choose(BY_NAME, FIELD, name)
     return {name: kind for name, kind in BY_NAME.items() if name in asked}

@@ -1,6 +1,6 @@
 """Several trackers of a run as one, which never ends a training."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from absl import logging
@@ -89,13 +89,3 @@ class Trackers:
 
 def _text(error: Exception) -> str:
     return one_line(f"{type(error).__name__}: {error}".strip(": "))
-
-
-def names(listed: Iterable[str]) -> list[str]:
-    """Names of a list whose entries may hold several with commas between them.
-
-    Args:
-        listed: as a config or a flag of a program gives them.
-    """
-    asked = [name.strip() for text in listed for name in text.split(",")]
-    return [name for name in dict.fromkeys(asked) if name]
