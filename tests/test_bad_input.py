@@ -35,6 +35,7 @@ BASE = {
         "--images=FILES/photos",
         "--out=FILES/new",
     ],
+    "explore": ["--workdir=FILES/run"],
     "prepare_data": ["--data_dir=FILES/new"],
 }
 
@@ -168,6 +169,8 @@ CASES = [
     ("sample", ["--out=FILES/new.jpg"], "new.jpg", ".png or .npz"),
     ("encode", ["--out=FILES/new.csv"], "new.csv", "must end in .npz"),
     ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
+    ("explore", ["--out=FILES/new.png"], "--out=FILES/new.png", "must end in .html"),
+    ("explore", ["--workdir=FILES/empty"], "FILES/empty holds no run"),
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "at least 1"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),
     ("ablate", [f"{SWEEP}s=1,2"], "no field 'hparams.kl_weights'", "kl_weight'?"),
