@@ -113,9 +113,8 @@ def test_help_with_a_config_has_its_fields_values_and_comments():
     assert "  seed=0                  initialisation and latent noise" in rows
     status, out, err = run_program("train", "--config=iwae/cpv", "--help")
     assert (status, out) == (1, "")
-    assert err == "error: --config=iwae/cpv: there is no such config; did you mean" + (
-        " iwae/cpu?\n"
-    )
+    start = "error: --config=iwae/cpv: there is no such config; did you mean iwae/cpu"
+    assert err.startswith(start) and err.count("\n") == 1
 
 
 def test_help_does_not_wait_for_what_takes_long():
