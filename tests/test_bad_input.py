@@ -157,7 +157,7 @@ CASES = [
     ("train", ["--config.hparams.kl_weight=x"], "kl_weight=x", "must be a number"),
     ("train", ["--config.data.dequantize=x"], "dequantize=x", "true or false"),
     ("train", ["--config.mlp.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
-    ("train", ["--config=configs/digit.py"], "digit.py", "configs/digits.py"),
+    ("train", ["--config=configs/digit.py"], "configs/digit.py", "mean digits"),
     ("train", ["--config=FILES/file"], "config file", "NameError", "'text'"),
     ("train", ["config.seed=1"], "'config.seed=1'", "start with --"),
     ("train", ["--workdir="], "--workdir is missing"),
