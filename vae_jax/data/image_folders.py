@@ -132,6 +132,28 @@ def read_images(
     return Images(stacked, below, tuple(notes))
 
 
+def classes_of(
+    paths: Sequence[pathlib.PurePath],
+) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """The classes that `read_folder` would see, of images that are no training set.
+
+    Args:
+        paths: where N images lie, below the folder.
+
+    Returns:
+        The number of each image's class, int32 [N], and the names of the classes; None
+        where an image lies in no folder of a class.
+    """
+    depth = 1 + all(
+        len(path.parts) > 1 and path.parts[0].lower() in SPLIT_NAMES for path in paths
+    )
+    if any(len(path.parts) <= depth for path in paths):
+        return None
+    own = [path.parts[depth - 1] for path in paths]
+    names = tuple(sorted(set(own)))
+    return np.searchsorted(names, own).astype(np.int32), names
+
+
 def _find(root: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
     """The image files below a folder, sorted, and notes on what was skipped."""
     found, seen = [], set()
