@@ -154,6 +154,27 @@ def test_between_images(runs, path):
     np.testing.assert_allclose(between[:, 2], expected, atol=1e-6)
 
 
+def untrained(workdir, **fields):
+    """A run with its initial parameters, on grey images of 6x6."""
+    run = opened.Run(workdir, small_config(**fields), spec_of(6, 6, 1), 0, {}, {})
+    x = np.zeros((1, 6, 6, 1), np.float32)
+    params = jax.jit(run.model.init)(run.root_key, x, run.root_key)["params"]
+    return dataclasses.replace(run, variables=params)
+
+
+def test_rows_of_a_model_that_decodes_all_layers_hold_the_codes_of_all(tmp_path):
+    blocks = {"model.name": "top_down", "top_down.blocks": "1x2"}
+    run = untrained(tmp_path, **blocks)
+    images = np.random.default_rng(1).random((3, 6, 6, 1), np.float32)
+    points = run.points(images)
+    assert points.shape == (3, run.code_size)
+    found = run.reconstruct(images)
+    assert found["code"].shape == points.shape
+    np.testing.assert_allclose(run.decode(points).mean, found["mean"], atol=1e-5)
+    ends = run.interpolate(points, 2)
+    np.testing.assert_allclose(ends[:, 1], found["mean"][1:], atol=1e-5)
+
+
 def test_ways_between_codes_that_there_are_not(runs):
     run = opened.open_run(runs / "run_npz")
     points = np.zeros((3, 3))
@@ -169,13 +190,8 @@ def test_ways_between_codes_that_there_are_not(runs):
     }.items():
         with pytest.raises(ConfigError, match=message):
             call()
-    discrete = small_config(**{"model.posterior": "fsq", "model.prior": "uniform"})
-    discrete.objective.name = "quantized"
-    run = opened.Run(runs, discrete, spec_of(6, 5, 1), 0, {}, {})
-    variables = jax.eval_shape(
-        run.model.init, run.root_key, np.zeros((1, 6, 5, 1)), run.root_key
-    )
-    run = dataclasses.replace(run, variables=variables["params"])
+    parts = {"model.posterior": "fsq", "model.prior": "uniform"}
+    run = untrained(runs, **parts, **{"objective.name": "quantized"})
     with pytest.raises(ConfigError, match="discrete codes: there are none between"):
         run.interpolate(points)
 
