@@ -162,6 +162,7 @@ def untrained(workdir, **fields):
     return dataclasses.replace(run, variables=params)
 
 
+@pytest.mark.slow
 def test_rows_of_a_model_that_decodes_all_layers_hold_the_codes_of_all(tmp_path):
     blocks = {"model.name": "top_down", "top_down.blocks": "1x2"}
     run = untrained(tmp_path, **blocks)
