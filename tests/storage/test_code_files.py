@@ -133,6 +133,10 @@ def test_files_that_cannot_be(codes, tmp_path, monkeypatch):
         read_codes(tmp_path / "no.csv")
     with pytest.raises(ConfigError, match="must end in .npz, .csv or .parquet"):
         write_codes(tmp_path / "codes.xlsx", codes)
+    path = tmp_path / "codes.csv"
+    with pytest.raises(DataError, match="is not UTF-8, .* write .npz"):
+        write_codes(path, {**codes, "files": np.array(["\udcff.png"] * 4)})
+    assert not path.exists()
     monkeypatch.setattr(code_files.importlib.util, "find_spec", lambda name: None)
     path = tmp_path / "codes.parquet"
     for call in (lambda: write_codes(path, codes), lambda: read_codes(path)):

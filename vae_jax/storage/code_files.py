@@ -79,11 +79,18 @@ def write_codes(path: pathlib.Path, codes: Codes) -> None:
 
     Raises:
         ConfigError: see `check_path`.
+        DataError: a table can't hold the name of an image's file.
         StorageError: it can't be written.
     """
     check_path("path", path)
-    with replacing(path) as file:
-        FORMATS[path.suffix][0](file, codes)
+    try:
+        with replacing(path) as file:
+            FORMATS[path.suffix][0](file, codes)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}: the name of an image's file is not UTF-8, as a table must be:"
+            " write .npz"
+        ) from error
 
 
 def read_codes(path: pathlib.Path) -> Codes:
