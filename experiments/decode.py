@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import writing
 from vae_jax.report import plots
 from vae_jax.runs import decoded, opened
@@ -45,6 +45,11 @@ def main() -> None:
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value)
     codes = read_codes(file)
+    size, found = decoded.row_size(run.layer), codes["mean"].shape[1]
+    if found != size:
+        raise DataError(
+            f"{file}: codes have {found} numbers, but those of {run.workdir} {size}"
+        )
     if asked is None and run.trained.conditions_on is not None:
         if "labels" not in codes:
             raise ConfigError(

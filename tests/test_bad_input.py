@@ -180,7 +180,7 @@ CASES = [
     ("encode", ["--out=FILES/new.txt"], "new.txt", ".npz, .csv or .parquet"),
     ("decode", ["--codes=FILES/file"], "--codes=FILES/file", ".npz, .csv or .parquet"),
     ("decode", ["--codes=FILES/no.csv"], "there is no file FILES/no.csv"),
-    ("decode", [], "codes have shape [1, 2]: must be [N, 3]"),
+    ("decode", [], "FILES/codes.csv: codes have 2 numbers, but those of FILES/run 3"),
     ("decode", ["--label=1O"], "--label=1O: must be whole numbers"),
     ("interpolate", ["--steps=1"], "--steps=1: must be at least 2"),
     ("interpolate", ["--path=round"], "--path=round", "linear|spherical"),
