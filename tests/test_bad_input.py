@@ -185,6 +185,7 @@ CASES = [
     ("interpolate", ["--steps=1"], "--steps=1: must be at least 2"),
     ("interpolate", ["--path=round"], "--path=round", "linear|spherical"),
     ("interpolate", ["--images=FILES/photos/00.png"], "one image; there must be two"),
+    ("interpolate", ["--images=FILES/photos,FILES/no.png"], "no file FILES/no.png"),
     ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "at least 1"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),

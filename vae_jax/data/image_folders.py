@@ -97,7 +97,8 @@ def read_images(
     """
     root = local_path(where)
     if not root.exists():
-        raise DataError(f"there is no folder {root}")
+        kind = "file" if root.suffix.lower() in _SUFFIXES else "folder"
+        raise DataError(f"there is no {kind} {root}")
     paths, notes = ([root], []) if root.is_file() else _find(root)
     if root.is_file():
         root = root.parent
