@@ -1,6 +1,7 @@
 """What the benchmarks share: a clock, the machine's peak, kinds that take turns."""
 
 import argparse
+import importlib
 import json
 import pathlib
 import statistics
@@ -21,8 +22,7 @@ from vae_jax.training.ensemble import ensemble
 from vae_jax.training.loop import ChunkInput, Mode, compile_chunk
 from vae_jax.training.mesh import make_layout, place
 
-SIZE = 2048  # of the matrices whose product gives the peak
-PRODUCT_FLOPS = 2 * SIZE**3
+SIZE = 2048  # of the matrices whose product gives the peak, on a CPU
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
 Kind = TypeVar("Kind", bound=Hashable)
 
@@ -33,6 +33,17 @@ def make_parser(doc: str, rounds: int) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--json", type=pathlib.Path, help="where the table goes, too")
     return parser
+
+
+def needed(module: str, extra: str) -> Any:
+    """A module of an extra; without it the program ends with what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        raise SystemExit(
+            f"{name} is not installed: pip install 'vae_jax[{extra}]'"
+        ) from error
 
 
 def save(table: Any, path: pathlib.Path | None) -> None:
@@ -49,14 +60,12 @@ def seconds(function: Callable[..., Any], *args: Any) -> float:
     return time.perf_counter() - start
 
 
-def make_product() -> Callable[[], float]:
+def make_product(size: int = SIZE, dtype: str = "float32") -> Callable[[], float]:
     """A function that gives the FLOP/s of a large product of matrices, best of five."""
-    matrix = jax.random.normal(jax.random.key(0), (SIZE, SIZE))
+    matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(jnp.matmul)
     seconds(product, matrix, matrix)  # compile
-    return lambda: (
-        PRODUCT_FLOPS / min(seconds(product, matrix, matrix) for _ in range(5))
-    )
+    return lambda: 2 * size**3 / min(seconds(product, matrix, matrix) for _ in range(5))
 
 
 def take_turns(
@@ -109,7 +118,8 @@ def make_chunk(
     layout = make_layout(
         mesh, batch_size=batch_size, members=count if mode == "vmap" else None
     )
-    run = compile_chunk(trainer, build.make_preprocess(config), mode, layout)
+    preprocess = build.make_preprocess(config)
+    run = compile_chunk(trainer, preprocess, mode, layout, block=steps)
     hparams = build.make_member_hparams([config] * count)
     keys = jax.random.split(build.run_key(config), count)
     states = jax.jit(ensemble(trainer).init)(keys, jnp.zeros((1, *shape)))

@@ -29,6 +29,7 @@ from benchmarks.common import (
     take_turns,
 )
 from benchmarks.growth import SHAPE, make_config
+from vae_jax.data.batches import bernoulli
 
 STEPS = 200  # per timed call
 BATCH, PIXELS, HIDDEN, LATENT = 128, 784, 400, 20
@@ -55,7 +56,7 @@ def products(i: Any, carry: Any) -> Any:
 def binarise(i: Any, grey: Any) -> Any:
     """One draw of every pixel of a batch."""
     key = jax.random.fold_in(jax.random.key(0), i)
-    return 0.5 + TINY * jax.random.bernoulli(key, grey)
+    return 0.5 + TINY * bernoulli(key, grey)
 
 
 def adam(i: Any, carry: Any) -> Any:

@@ -20,7 +20,6 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.functional import to_tensor
 
 HIDDEN, LATENT = 400, 20
 
@@ -103,13 +102,15 @@ class Images(Dataset):
     """Images as torchvision's data sets give them: decoded by PIL, one at a time."""
 
     def __init__(self, images: np.ndarray) -> None:
-        self.images = images
+        from torchvision.transforms.functional import to_tensor  # only of this kind
+
+        self.images, self.to_tensor = images, to_tensor
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return to_tensor(Image.fromarray(self.images[index].squeeze()))
+        return self.to_tensor(Image.fromarray(self.images[index].squeeze()))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ nats and the seed are members of one program; any other field (latent_dim, likel
 network ...) splits the grid into several, trained in turn. Run again on the same
 workdir, it resumes where it was interrupted. Writes results.csv, summary.csv, figures/
 and report.html; each member lies in members/NAME as an ordinary run for evaluate,
-sample, encode and reconstruct.
+sample, encode and reconstruct. With eval.figures it also writes explorer.html, the page
+of `experiments.explore`.
 """
 
 import os
@@ -87,11 +88,15 @@ def main() -> None:
     if not processes.is_first():
         return
     from vae_jax.report.page import write_report  # matplotlib is slow to import
+    from vae_jax.runs.exploration import explore_grid
 
+    folders = [members.folder(workdir, row["name"]) for row in rows]
+    if config.eval.figures:
+        explore_grid(folders, workdir / "explorer.html", workdir.name)
     report = write_report(
         workdir,
         rows,
-        [members.folder(workdir, row["name"]) for row in rows],
+        folders,
         quantities=finish.quantities(),
         swept=sweep.swept_fields(config, _SWEEP.value, _CASE.value),
         config=config.to_dict(),

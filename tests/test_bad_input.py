@@ -45,6 +45,7 @@ BASE = {
         "--images=FILES/photos",
         "--out=FILES/new",
     ],
+    "explore": ["--workdir=FILES/run"],
     "prepare_data": ["--data_dir=FILES/new"],
 }
 
@@ -187,6 +188,8 @@ CASES = [
     ("interpolate", ["--images=FILES/photos/00.png"], "one image; there must be two"),
     ("interpolate", ["--images=FILES/photos,FILES/no.png"], "no file FILES/no.png"),
     ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
+    ("explore", ["--out=FILES/new.png"], "--out=FILES/new.png", "must end in .html"),
+    ("explore", ["--workdir=FILES/empty"], "FILES/empty holds no run"),
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "at least 1"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),
     ("ablate", [f"{SWEEP}s=1,2"], "no field 'hparams.kl_weights'", "kl_weight'?"),

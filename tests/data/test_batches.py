@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from vae_jax.data.batches import (
+    LEVELS,
     InMemoryBatches,
+    _threshold,
     batch_indices,
+    bernoulli,
     binarization_noise,
     fixed_draw,
     preprocessor,
@@ -80,6 +83,36 @@ def test_dynamic_binarisation_has_the_grey_value_as_its_mean():
     )
     assert not (x == draw(images, jax.random.key(4))).all()  # a fresh draw
     assert (x == draw(images, KEY)).all()
+
+
+def test_every_level_has_its_probability_in_sixteen_bits():
+    """Off by at most half of 2^-16; black and white are certain."""
+    levels = np.arange(256)
+    shares = np.asarray(_threshold(jnp.asarray(levels, jnp.float32) / 255)) / LEVELS
+    assert np.abs(shares - levels / 255).max() < 2**-17 + 1e-7  # float32
+    assert shares[0] == 0 and shares[-1] == 1
+    inside = slice(1, 255)
+    p, q = levels[inside] / 255, shares[inside]
+    nats = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    assert 784 * nats.max() < 1e-4  # the divergence of a whole image
+
+
+def test_draws_of_every_level_have_its_probability():
+    num, levels = 20_000, np.arange(256)
+    mean = jnp.broadcast_to(jnp.asarray(levels, jnp.float32) / 255, (num, 256))
+    x = np.asarray(bernoulli(KEY, mean))
+    assert not x[:, 0].any() and x[:, -1].all()
+    p = levels[1:255] / 255
+    z = (x[:, 1:255].mean(axis=0) - p) / np.sqrt(p * (1 - p) / num)
+    assert np.abs(z).max() < 5
+    assert abs((z**2).mean() - 1) < 5 * (2 / len(z)) ** 0.5
+
+
+@pytest.mark.parametrize("apart", [1, 2])
+def test_both_halves_of_a_word_are_independent(apart):
+    x = np.asarray(bernoulli(KEY, jnp.full((2_000, 101), 0.3))) - 0.3
+    product = (x[:, apart:] * x[:, :-apart])[:, ::2]
+    assert abs(product.mean()) < 5 * product.std() / product.size**0.5
 
 
 def test_dequantisation_stays_within_a_level():

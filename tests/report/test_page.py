@@ -239,6 +239,14 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     assert (tmp_path / "out").read_text() == "a file"
 
 
+def test_it_leads_to_the_explorer_where_there_is_one(tmp_path):
+    rows = rows_of(WEIGHT, [1.0], seeds=1)
+    link = '<a href="explorer.html">'
+    assert link not in report(tmp_path, rows, [WEIGHT])[1]
+    (tmp_path / "out" / "explorer.html").write_text("a page")
+    assert link in report(tmp_path, rows, [WEIGHT])[1]
+
+
 def test_a_damaged_figure_is_named(tmp_path):
     rows = rows_of(WEIGHT, [1.0], seeds=1)
     folder = folder_with_figures(tmp_path / "members" / rows[0]["name"])

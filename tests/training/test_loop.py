@@ -16,6 +16,7 @@ from vae_jax.training.functions import ModelFunctions
 from vae_jax.training.loop import (
     ChunkInput,
     ChunkSums,
+    block_length,
     compile_chunk,
     over_members,
     spans,
@@ -108,6 +109,34 @@ def test_cuts_do_not_change_a_bit():
     for cuts in ((3, 7), (1, 8, 1), (1,) * STEPS):
         parts, _ = run(cuts)
         assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("block", [2, 10])
+def test_blocks_do_not_change_a_bit(block):
+    program = compile_chunk(TRAINER, preprocess, block=block)
+    for cuts in ((STEPS,), (block,) * (STEPS // block)):
+        assert_same(run([STEPS])[0], run(cuts, program)[0])
+
+
+@pytest.mark.parametrize("first", [0, 12, 50])
+@pytest.mark.parametrize("total", [50, 51, 60])
+def test_a_block_divides_every_span(first, total):
+    for log_every, eval_every, checkpoint_every, most in itertools.product(
+        (1, 6, 10, NEVER), (0, 15, 20), (0, 8), (None, 4)
+    ):
+        every = (log_every, eval_every, checkpoint_every)
+        block = block_length(first, total, *every, most)
+        cut = spans(
+            first,
+            total,
+            log_every,
+            eval_every=eval_every,
+            checkpoint_every=checkpoint_every,
+            max_chunk=most,
+        )
+        assert all((span.end - span.start) % block == 0 for span in cut)
+    assert block_length(0, 60, 10, 20, 0, None) == 10
+    assert block_length(0, 60, NEVER, 20, 0, None) == 20
 
 
 def test_batches_given_whole_are_those_given_by_rows():

@@ -42,7 +42,8 @@ def write_report(
 ) -> pathlib.Path:
     """Writes results.csv, summary.csv, figures/ and report.html into a folder.
 
-    report.html needs no other file and no network. It replaces an older report.
+    report.html needs no other file and no network. It replaces an older report. Where
+    the folder holds an explorer.html, it has a link to it.
 
     Args:
         out: the folder; made if it is missing.
@@ -84,6 +85,7 @@ def write_report(
         title=title,
         facts=_facts(rows, groups, swept),
         swept=swept,
+        has_explorer=(out / "explorer.html").is_file(),
         headline=page_tables.headline(groups, swept, names, found),
         charts=charts,
         num_finished=sum(len(group.finished) for group in groups),

@@ -12,19 +12,21 @@ from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.examples import Examples, inputs, num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
-from vae_jax.evaluation.measures.likelihood import measure_split
-from vae_jax.runs import signals
+from vae_jax.evaluation.measures.likelihood import split_statistics, summarize_split
+from vae_jax.runs import processes, signals
 from vae_jax.runs.begin import restore_or_begin
 from vae_jax.runs.best import Saved, all_stopped, updated
 from vae_jax.runs.course import Course
 from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
+from vae_jax.runs.tracking import Tracking
 from vae_jax.trained import Trained
 from vae_jax.training.loop import (
     Batches,
     Chunk,
     Span,
+    block_length,
     compile_chunk,
     spans,
     train_chunks,
@@ -36,12 +38,13 @@ from vae_jax.types import Params, stream
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 
-def fit(program: Program, title: str) -> tuple[Saved, Course]:
+def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course]:
     """Trains from the newest checkpoint to `config.train.num_steps`.
 
     Args:
         program: what is trained; its folders are claimed.
         title: title of the progress bar.
+        tracking: the trackers of the members, which are started here.
 
     Returns:
         The content of the last checkpoint for all members, [M, ...], and its course.
@@ -57,6 +60,8 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         asked = stack.enter_context(signals.deferred())
         store = stack.enter_context(Store(program))
         start, saved, course = restore_or_begin(program, store)
+        with processes.together():
+            tracking.start(start)
         if start == train.num_steps or course.has_stopped:
             return saved, course
         logging.info("%s", program)
@@ -64,7 +69,7 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         batches, max_chunk = make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds
         reports = stack.enter_context(
-            MemberReports(program.folders, title, start, train.num_steps)
+            MemberReports(program.folders, tracking, title, start, train.num_steps)
         )
         to_come = spans(
             start,
@@ -74,9 +79,22 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
         )
-        preprocess = build.make_preprocess(program.config)
+        block = block_length(
+            start,
+            train.num_steps,
+            train.log_every,
+            train.eval_every,
+            train.checkpoint_every,
+            max_chunk,
+        )
         chunks = train_chunks(
-            compile_chunk(program.prepared.trainer, preprocess, program.mode, layout),
+            compile_chunk(
+                program.prepared.trainer,
+                build.make_preprocess(program.config),
+                program.mode,
+                layout,
+                block,
+            ),
             batches,
             saved.state,
             _until_stopped(to_come, asked, course),
@@ -97,7 +115,7 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
                 continue  # neither an evaluation nor a save is due
             if chunk.span.evaluates and not course.has_stopped:
                 variables = chunk.state.eval_variables
-                elbos = _evaluate(program, variables, step, course, reports)
+                elbos = _evaluate(program, variables, step, course, reports, tracking)
                 if best is not None:
                     elbo = place(elbos, layout.state)
                     best = updated(best, chunk.state, elbo, train.patience)
@@ -153,6 +171,7 @@ def _evaluate(
     step: int,
     course: Course,
     reports: MemberReports,
+    tracking: Tracking,
 ) -> np.ndarray:
     """ELBOs of the validation split, [M], nats; NaN for members that have failed."""
     # One key for all: differences between members are their own.
@@ -163,9 +182,11 @@ def _evaluate(
             continue
         # Every process evaluates, so no barrier is needed.
         trained = Trained.of(program.prepared.model, member(variables, m))
-        summary = measure_split(trained, program.validation, key, num_samples=1)
+        found = split_statistics(trained, program.validation, key, num_samples=1)
+        summary = summarize_split(trained, program.validation, found, num_samples=1)
         values = {k: v for k in IN_TRAINING if (v := summary[k]) is not None}
         reports.evaluation(step, m, values)
+        tracking.evaluation(step, m, trained, found)
         elbos[m] = values.get("elbo", np.nan)
     return elbos
 

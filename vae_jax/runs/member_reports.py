@@ -9,6 +9,7 @@ import numpy as np
 
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import processes
+from vae_jax.runs.tracking import Tracking
 from vae_jax.storage.records import MetricWriter
 
 WATCHED = ("elbo", "rate", "distortion")
@@ -21,17 +22,24 @@ class MemberReports:
     """
 
     def __init__(
-        self, folders: Sequence[pathlib.Path], title: str, start: int, num_steps: int
+        self,
+        folders: Sequence[pathlib.Path],
+        tracking: Tracking,
+        title: str,
+        start: int,
+        num_steps: int,
     ) -> None:
         """Opens the files.
 
         Args:
             folders: folders of the members.
+            tracking: the trackers of the members, started.
             title: title of the progress bar.
             start: number of updates already made.
             num_steps: number of updates at the end.
         """
         writes = processes.is_first()
+        self._tracking = tracking
         with contextlib.ExitStack() as stack:
             self._writers = [
                 stack.enter_context(MetricWriter(folder, start_step=start))
@@ -79,6 +87,8 @@ class MemberReports:
         """Returns once everything reported is on disk."""
         for writer in self._writers:
             writer.flush()
+        self._tracking.flush()
 
     def _write(self, step: int, m: int, values: Mapping[str, float]) -> None:
         self._writers[m].scalars(step, values)
+        self._tracking.scalars(step, m, values)

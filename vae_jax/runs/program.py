@@ -19,6 +19,7 @@ from vae_jax.runs.announce import announce
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
+from vae_jax.storage.trackers import check_installed
 from vae_jax.suitability import check_condition
 from vae_jax.training.loop import Mode
 from vae_jax.training.mesh import Layout
@@ -114,6 +115,7 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
             config is too large to try.
     """
     check_numbers(config)
+    check_installed(config.train.trackers)
     name = repr(sorted(config.data.to_dict().items()))
     if name not in datasets:
         datasets[name] = build.make_dataset(config)

@@ -9,6 +9,7 @@ or evaluates it, so the device never waits:
         ...                         # the device is at work on the next chunk meanwhile
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -88,6 +89,7 @@ def compile_chunk(
     preprocess: Callable[[Any, Key], Any],
     mode: Mode = "exact",
     layout: Layout | None = None,
+    block: int = 1,
 ) -> RunChunk:
     """One program for a chunk of any length up to that of its input.
 
@@ -97,6 +99,10 @@ def compile_chunk(
         mode: how members are computed, see `over_members`. A single run is one member
             in mode "exact".
         layout: where states and batches lie on several devices; None: on one.
+        block: a number that divides the length of every chunk, see `block_length`. So
+            many steps are a loop whose length the compiler knows. An accelerator runs
+            it without asking the host after each step whether another one follows,
+            which takes a third of the time of a small one.
 
     Returns:
         A function (states [M], `ChunkInput`, keys [M], hparams [M]) -> (states,
@@ -129,9 +135,15 @@ def compile_chunk(
             jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes),
             jnp.full(shapes["loss"].shape, -1, jnp.int32),
         )
+
+        def add_block(j: Any, carry: Any) -> Any:
+            first = j * block
+            return jax.lax.fori_loop(0, block, lambda i, c: add(first + i, c), carry)
+
         # A loop with a traced length: chunks cut short by a checkpoint need no
         # compilation of their own.
-        return jax.lax.fori_loop(0, given.length, add, (state, nothing))
+        blocks = given.length // block
+        return jax.lax.fori_loop(0, blocks, add_block, (state, nothing))
 
     def run_all(
         states: TrainState, given: ChunkInput, keys: Key, hparams: Hparams
@@ -193,6 +205,19 @@ def spans(
             saves=is_end or (bool(checkpoint_every) and end % checkpoint_every == 0),
         )
         start = end
+
+
+def block_length(start: int, num_steps: int, *periods: int | None) -> int:
+    """The largest number that divides the length of each of `spans`.
+
+    Args:
+        start: number of updates already made.
+        num_steps: number of updates at the end.
+        *periods: `log_every`, `eval_every`, `checkpoint_every` and `max_chunk` of
+            `spans`.
+    """
+    inside = (n for n in periods if n and n < num_steps)
+    return math.gcd(start, num_steps, *inside)
 
 
 class Chunk(NamedTuple):

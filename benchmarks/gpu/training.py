@@ -1,0 +1,206 @@
+"""Training steps of a dense and a convolutional network, beside PyTorch's."""
+
+import contextlib
+import functools
+import pathlib
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.common import make_chunk, make_product, take_turns
+from benchmarks.gpu.precision import at, with_dtype
+from benchmarks.gpu.sitting import Case
+from benchmarks.workload import flops_per_step, make_config, make_images
+
+BATCHES = (128, 8192, 1024)
+PRECISIONS = ("tf32", "bfloat16", "float32")
+COMPILED = (128, 8192)  # in tf32; PyTorch's compiler takes half a minute for each
+ROUNDS = 3
+
+
+class Setting(NamedTuple):
+    """One training that is timed."""
+
+    model: str
+    precision: str
+    batch_size: int
+
+    @property
+    def name(self) -> str:
+        """As rows are called."""
+        return f"{self.model} {self.precision} {self.batch_size}"
+
+
+class Torch:
+    """A process of a Python that has torch, which times one kind of step.
+
+    Args:
+        python: the Python; None: there is nothing to compare with.
+        kind: "eager" or "compiled".
+        model: name of the network.
+        path: file of the images.
+    """
+
+    def __init__(
+        self, python: str | None, kind: str, model: str, path: pathlib.Path
+    ) -> None:
+        self._kind = kind
+        self._pending = 0
+        self._process = None
+        if python is not None:
+            command = [python, "-m", "benchmarks.gpu.torch_side", model, str(path)]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process is not None and self._process.poll() is None
+
+    def ask(self, setting: Setting, steps: int) -> None:
+        """Sends a request, whose answer is to be waited for."""
+        assert self._process and self._process.stdin
+        words = (self._kind, setting.precision, setting.batch_size, steps)
+        print(*words, file=self._process.stdin, flush=True)
+        self._pending += 1
+
+    def answer(self) -> float:
+        """Seconds per step of the oldest request."""
+        assert self._process and self._process.stdout
+        self._pending -= 1
+        line = self._process.stdout.readline().strip()
+        try:
+            return float(line)
+        except ValueError:
+            raise RuntimeError(f"torch_side: {line or 'ended'}") from None
+
+    def timed(self, setting: Setting, steps: int) -> float:
+        """Seconds per step, after all that was asked for before."""
+        while self._pending:
+            with contextlib.suppress(RuntimeError):  # it will fail again
+                self.answer()
+        self.ask(setting, steps)
+        return self.answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process and self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):  # it has ended by itself
+                self._process.stdin.close()
+            self._process.kill()
+            self._process.wait()
+
+
+@functools.cache
+def peak(precision: str, size: int) -> float:
+    """FLOP/s of the card's largest products."""
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
+    return at(precision, lambda: make_product(size, dtype)())()
+
+
+def steps_of(batch: int, small: bool) -> int:
+    """So many that a timed call takes some tenths of a second."""
+    return 3 if small else max(25, 400_000 // batch)
+
+
+def summary(values: Sequence[float], setting: Setting) -> dict[str, Any]:
+    """Median and spread of seconds per step."""
+    median = statistics.median(values)
+    return {
+        "ms": 1e3 * median,
+        "spread_ms": [1e3 * min(values), 1e3 * max(values)],
+        "images_per_second": setting.batch_size / median,
+    }
+
+
+class Timer:
+    """What is needed to time one network."""
+
+    def __init__(self, python: str | None, model: str, small: bool) -> None:
+        self._stack = contextlib.ExitStack()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder) / f"{model}.npz"
+        self._images = make_images(model, path)
+        self._config = make_config(model, path, 1_000)
+        self._small = small
+        self.eager = Torch(python, "eager", model, path)
+        self.compiled = Torch(python, "compiled", model, path)
+
+    def close(self) -> None:
+        """Ends PyTorch's processes."""
+        self.eager.close()
+        self.compiled.close()
+        self._stack.close()
+
+    def both(self, setting: Setting, left: float) -> dict[str, Any]:
+        """JAX's step and PyTorch's eager one, in turn."""
+        del left
+        config = with_dtype(self._config, setting.precision)
+        config.data.batch_size = setting.batch_size
+        steps = steps_of(setting.batch_size, self._small)
+        if self.eager.alive:
+            self.eager.ask(setting, 3)  # it warms up while JAX compiles
+        ours: list[Callable[[], float]] = []
+
+        def compile_it() -> float:
+            ours.append(make_chunk(config, self._images, steps, mesh={"data": 1}))
+            return 0.0
+
+        at(setting.precision, compile_it)()
+        kinds = {"jax": at(setting.precision, ours[0])}
+        if self.eager.alive:
+            kinds["torch eager"] = lambda: self.eager.timed(setting, steps)
+        row: dict[str, Any] = {
+            kind: summary(values, setting)
+            for kind, values in take_turns(kinds, ROUNDS).items()
+        }
+        flops = flops_per_step(config)
+        rate = flops / row["jax"]["ms"] * 1e3
+        size = 128 if self._small else 8192
+        share = rate / peak(setting.precision, size)
+        return row | {"flops": flops, "share_of_peak": share}
+
+    def after_compilation(self, setting: Setting, left: float) -> dict[str, Any]:
+        """PyTorch's compiled step, which is compiled before."""
+        del left
+        self.compiled.ask(setting, 3)
+        steps = steps_of(setting.batch_size, self._small)
+        values = [self.compiled.timed(setting, steps) for _ in range(ROUNDS)]
+        return {"torch compiled": summary(values, setting)}
+
+
+def cases(python: str | None, small: bool) -> Iterator[Case]:
+    """Each network, precision and size of a batch; those of most interest first.
+
+    Args:
+        python: a Python that has torch, or None.
+        small: whether sizes are those of a test.
+    """
+    batches = (16,) if small else BATCHES
+    compiled_batches = batches if small else COMPILED
+    with contextlib.ExitStack() as stack:
+        timers = {model: Timer(python, model, small) for model in ("mlp", "conv")}
+        for timer in timers.values():
+            stack.callback(timer.close)
+        settings = [
+            Setting(model, precision, batch)
+            for precision in PRECISIONS
+            for batch in batches
+            for model in timers
+        ]
+        slow = [
+            setting
+            for setting in settings
+            if setting.precision == "tf32" and setting.batch_size in compiled_batches
+        ]
+        for setting in settings:
+            timer = timers[setting.model]
+            yield Case(setting.name, functools.partial(timer.both, setting))
+        for setting in slow:  # last: its compiler keeps all cores busy
+            timer = timers[setting.model]
+            if timer.compiled.alive:
+                measure = functools.partial(timer.after_compilation, setting)
+                yield Case(f"{setting.name} compiled", measure)

@@ -1,0 +1,108 @@
+"""The benchmark for a GPU: what a sitting keeps, and what the next one goes on with."""
+
+import json
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+from benchmarks.gpu import programs
+from benchmarks.gpu.sitting import UNFINISHED, Case, Part, Sitting
+
+
+def sit(out, cases, minutes=1.0, match=""):
+    """One sitting with one part; the names of the cases that were measured."""
+    asked = []
+
+    def recorded(case):
+        def measure(left):
+            asked.append(case.name)
+            return case.measure(left)
+
+        return Case(case.name, measure)
+
+    part = Part("part", 1, lambda: map(recorded, cases))
+    Sitting(out, minutes, match).run([part])
+    return asked
+
+
+def rows(out):
+    return json.loads((out / "part.json").read_text())["rows"]
+
+
+def test_the_next_sitting_measures_what_is_missing_failed_or_unfinished(tmp_path):
+    def fail(left):
+        raise RuntimeError("no memory")
+
+    cases = [
+        Case("good", lambda left: {"ms": 1.0}),
+        Case("bad", fail),
+        Case("long", lambda left: {UNFINISHED: True, "step": 5}),
+    ]
+    assert sit(tmp_path, cases) == ["good", "bad", "long"]
+    assert rows(tmp_path)["bad"]["error"] == "RuntimeError: no memory"
+    again = [case._replace(measure=lambda left: {"ms": 2.0}) for case in cases]
+    assert sit(tmp_path, again) == ["bad", "long"]
+    assert [row["ms"] for row in rows(tmp_path).values()] == [1.0, 2.0, 2.0]
+    assert sit(tmp_path, again) == []
+
+
+def test_without_time_nothing_is_begun(tmp_path):
+    assert sit(tmp_path, [Case("a", lambda left: {})], minutes=0) == []
+
+
+def test_only_cases_that_match(tmp_path):
+    cases = [Case(name, lambda left: {}) for name in ("mlp 128", "conv 128")]
+    assert sit(tmp_path, cases, match="conv") == ["conv 128"]
+
+
+def test_a_part_leaves_its_time_to_those_after_it(tmp_path):
+    lefts = []
+
+    def case(name):
+        return Case(name, lambda left: lefts.append(left) or {})
+
+    parts = [Part(n, share, lambda n=n: [case(n)]) for n, share in (("a", 1), ("b", 3))]
+    Sitting(tmp_path, 1.0).run(parts)
+    assert lefts[0] == pytest.approx(15, abs=1)
+    assert lefts[1] == pytest.approx(60, abs=1)
+
+
+def run_until_saved(words, budget, output):
+    """In the place of `run_for`: time is up when there is a checkpoint."""
+    del budget
+    [workdir] = [word.partition("=")[2] for word in words if "--workdir" in word]
+    process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+    while process.poll() is None:
+        if list(pathlib.Path(workdir).glob("checkpoints/*/meta/metadata")):
+            process.terminate()
+            break
+        time.sleep(0.05)
+    return process.wait()
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_in_the_next_sitting(tmp_path, monkeypatch):
+    """Stopped by its time, it is packed; with more time it ends, and is measured."""
+    steps = 20_000
+    train = programs.experiment(
+        "train",
+        "--config=configs/digits.py",
+        "--config.mlp.hidden_dims=(8,)",
+        "--config.eval.measures=likelihood",
+        f"--config.train.num_steps={steps}",
+        "--config.train.eval_every=0",
+        *programs.KEPT,
+    )
+    measure = programs.experiment("evaluate", "--num_samples=2")
+    job = programs.Job("digits", (train, measure))
+    with monkeypatch.context() as patched:
+        patched.setattr(programs, "run_for", run_until_saved)
+        first = programs.measure_job(job, tmp_path, 600.0)
+    assert first[UNFINISHED] and (tmp_path / "digits.tar").exists()
+    assert 0 < first["step"] < steps
+    found = programs.measure_job(job, tmp_path, 600.0)
+    assert UNFINISHED not in found and not (tmp_path / "digits.tar").exists()
+    assert found["step"] == found["results"]["results.json"]["step"] == steps
+    assert "evaluation/test_likelihood_k2.json" in found["results"]
