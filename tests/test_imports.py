@@ -21,6 +21,7 @@ HEAVY = {
     "mlxtend",
     "orbax",
     "pandas",
+    "pyarrow",
     "requests",
     "sklearn",
     "tensorboardX",

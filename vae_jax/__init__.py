@@ -22,7 +22,7 @@ imported by name.
 - `errors` are what all of them raise.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vae_jax import distributions, errors, likelihoods, posteriors, priors
 from vae_jax.distributions import tabular
@@ -49,10 +49,14 @@ from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import Learned, TrainState, make_hparams, scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
 
+if TYPE_CHECKING:
+    from vae_jax.paths import PathLike
+    from vae_jax.runs.opened import Run
+
 __version__ = "0.1.0"
 
 
-def open_run(workdir: str) -> Any:
+def open_run(workdir: "PathLike", prior: str | None = None) -> "Run":
     """A trained run of the programs, from its workdir: see `runs.opened.Run`.
 
         run = vae_jax.open_run("runs/digits")
@@ -60,10 +64,14 @@ def open_run(workdir: str) -> Any:
         pictures = run.sample(16)
 
     Needs the extra `experiments`.
+
+    Args:
+        workdir: the folder of the run, or of a member of a grid.
+        prior: name of a prior that `experiments.fit_prior` has fitted; None: its own.
     """
     from vae_jax.runs import opened  # brings in more than the rest of the library
 
-    return opened.open_run(workdir)
+    return opened.open_run(workdir, prior)
 
 
 __all__ = [
