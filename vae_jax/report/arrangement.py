@@ -12,7 +12,7 @@ from vae_jax.report.compare import (
     short_names,
 )
 
-MAX_TICKS = 24  # more are not read on one axis
+MAX_TICKS = 16  # more are not read on one axis
 MAX_LINES = 8  # as many as there are colours
 
 

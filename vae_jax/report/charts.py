@@ -18,6 +18,7 @@ PANEL = 120.0  # height of the axes where there are several
 TOP, RIGHT = 14.0, 14.0
 LINE = 18.0  # height of a line of text
 LONG_TICK = 22  # letters
+MAX_WRITTEN = 9  # values beyond the axis, their errors counted, that are written there
 SLANT = math.radians(35)  # of ticks that do not fit side by side
 
 
@@ -31,6 +32,7 @@ class _Panel:
     layout: Layout
     quantity: Quantity
     names: Mapping[Setting, str]
+    writes_far: bool  # whether values beyond the axis are written beside their marks
 
 
 def against_setting(
@@ -75,7 +77,9 @@ def against_setting(
                 x=x.start,
                 y=i * panel_height + top - 6,
             )
-        _draw_lines(_Panel(chart, x, y, layout, quantity, names), drawn)
+        num_far = sum(map(y.is_beyond, set(values)))
+        writes_far = num_far <= MAX_WRITTEN
+        _draw_lines(_Panel(chart, x, y, layout, quantity, names, writes_far), drawn)
     _draw_ticks(chart, x, bottom, ticks, turned)
     middle = (x.start + x.stop) / 2
     svg.add(chart, "text", layout.label, x=middle, y=height - 4, text_anchor="middle")
@@ -184,9 +188,9 @@ def _draw_line(
         text = f"{amount(setting, key)} {quantity.unit}".rstrip()
         marks[place] = f"{panel.names[setting]}\n{what}: {text}"
         far.append(panel.y.is_beyond(mean))
-        if far[-1]:
+        if far[-1] and panel.writes_far:
             _write_beside(panel.chart, few_digits(mean), place)
-        elif error:
+        elif error and not far[-1]:
             _draw_error(panel, place, (mean - error, mean + error), color)
     if panel.layout.ordered:
         join(panel.chart, list(marks), far, color)

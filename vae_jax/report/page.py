@@ -30,6 +30,9 @@ TEMPLATE = pathlib.Path(__file__).parent / "template"
 # What a page holds at most of what grows with the number of runs.
 MAX_VALUES = 10  # of a field
 MAX_LINES = 20  # commands, and runs that failed
+MAX_COLUMNS = 40  # settings in the tables of the sections
+# By which number the settings are chosen that the first table shows.
+BEST = {"elbo": ", those with the best ELBO", "coverage": ", those with most coverage"}
 
 
 def write_report(
@@ -89,13 +92,16 @@ def write_report(
     folder_of = {
         str(row["name"]): folder for row, folder in zip(rows, folders, strict=True)
     }
-    shown = [group for group in groups if group in set(layout.settings)]
-    pictured = [
-        shown[i]
-        for i in spread(
-            len(shown), page_pictures.MAX_SHOWN, shown.index(best) if best else 0
-        )
-    ]
+    drawn_settings = set(layout.settings)
+    shown = [group for group in groups if group in drawn_settings]
+    columns = _some(shown, MAX_COLUMNS, best)
+    column_names = {
+        setting: layout.ticks[tick] if layout.is_single else names[setting]
+        for line in layout.lines.values()
+        for tick, setting in line.items()
+    }
+    if len(columns) < len(shown):
+        left_out += f" {len(columns)} settings stand in the tables of the sections."
     top, cut_off = _best_first(groups)
     page = _environment().get_template("report.html.jinja")
     html = page.render(
@@ -107,11 +113,13 @@ def write_report(
         charts={name: Markup(svg.markup(chart)) for name, chart in drawn.items()},
         left_out=left_out,
         num_finished=len(finished),
-        sections=[_section(section, shown, drawn) for section in found],
+        sections=[_section(section, columns, drawn) for section in found],
         corner=layout.label if layout.is_single else "",
-        columns=layout.ticks if layout.is_single else [names[g] for g in shown],
-        states=[_state(group) for group in shown],
-        strips=page_pictures.strips(pictured, names, folder_of),
+        columns=[column_names[group] for group in columns],
+        states=[_state(group) for group in columns],
+        strips=page_pictures.strips(
+            _some(shown, page_pictures.MAX_SHOWN, best), names, folder_of
+        ),
         failures=_shortened(page_pictures.failures(groups), "more failed"),
         runs=page_tables.run_table(rows, swept, found),
         config=_config_lines(config, groups, swept),
@@ -126,19 +134,24 @@ def _finished(groups: Sequence[Setting]) -> list[Row]:
     return [row for group in groups for row in group.finished]
 
 
+def _some(shown: Sequence[Setting], limit: int, keep: Setting | None) -> list[Setting]:
+    """Settings that are spread evenly over many, with one that stays."""
+    kept = shown.index(keep) if keep in shown else 0
+    return [shown[i] for i in spread(len(shown), limit, kept)]
+
+
 def _best_first(groups: Sequence[Setting]) -> tuple[Sequence[Setting], str]:
     """The settings of the first table, and what that leaves out."""
     most = page_tables.PAGE_ROWS
     if len(groups) <= most:
         return groups, ""
-    key = next((k for k in ("elbo", "coverage") if best_setting(groups, k)), "")
-    values = {group: group.mean(key) for group in groups}
-    known = [group for group in groups if values[group] is not None]
-    ordered = sorted(known, key=lambda group: -(values[group] or 0.0))
-    which = f"The {most} settings with the largest {key}" if key else f"{most} settings"
-    return (ordered or list(groups))[:most], (
-        f"{which}, of {len(groups):,}; summary.csv has all."
-    )
+    found = [pair for pair in BEST.items() if best_setting(groups, pair[0])]
+    key, words = found[0] if found else ("", "")
+    known = [
+        (-mean, i) for i, g in enumerate(groups) if (mean := g.mean(key)) is not None
+    ]
+    top = [groups[i] for _, i in sorted(known)[:most]] or groups[:most]
+    return top, (f"{len(top)} of {len(groups):,} settings{words}; summary.csv has all.")
 
 
 def _shortened(lines: Sequence[str], more: str) -> list[str]:

@@ -86,6 +86,6 @@ def _data_uri(path: pathlib.Path) -> str:
             image = file.convert("RGB")
     except OSError as error:
         raise DataError(f"{path} is damaged: {error}") from error
-    image.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS)
+    image.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS, reducing_gap=2)
     image.save(buffer, "webp", quality=80)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

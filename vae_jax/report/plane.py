@@ -15,7 +15,7 @@ from vae_jax.report.compare import Setting, amount
 
 HEIGHT = 300.0
 FOOT = HEIGHT - 2 * LINE - 4  # the line below everything
-MAX_NAMED = 60  # points that are named beside their mark, if there is room
+MAX_NAMED = 24  # of more points only the best is named; pointing at one names it
 # From a mark to its text: where it is tried, in turn.
 OFFSETS = [(9, -5), (9, 15), (-9, -5), (-9, 15), (0, -10), (0, 21), (12, 5), (-12, 5)]
 ANCHORS = {-1: "end", 0: "middle", 1: "start"}
@@ -65,7 +65,8 @@ def rate_distortion(
     x = axes.cut([point.rate for point in points], left_of(y), WIDTH - RIGHT)
     frame(chart, x, y, (FOOT, "Distortion, nats"))
     _draw_rates(chart, x)
-    taken = [_around((x(point.rate), y(point.distortion))) for point in points]
+    taken: list[Box] = [(0, 0, x.first, FOOT)]  # the numbers of the y axis
+    taken += [_around((x(point.rate), y(point.distortion))) for point in points]
     levels = _draw_equal_elbo(chart, x, y)
     for series, line in enumerate(lines):
         _draw_line(chart, (x, y), line, series, layout.ordered)
@@ -161,8 +162,10 @@ def _name_points(
 ) -> None:
     """Writes a text beside each point that has a free place for it, the best first."""
     x, y = xy
-    ordered = sorted(points, key=lambda point: point.setting is not best)
-    for point in ordered[:MAX_NAMED]:
+    named = sorted(points, key=lambda point: point.setting is not best)
+    if len(points) > MAX_NAMED:
+        named = [point for point in points if point.setting is best]
+    for point in named:
         is_best = point.setting is best
         text = point.text + ", best ELBO" * is_best
         if x.is_beyond(point.rate):
@@ -197,7 +200,7 @@ def _place_text(
         side = (dx > 0) - (dx < 0)
         left -= svg.width_of(text) * (0.5 - 0.5 * side)
         box = (left, baseline - 11, left + svg.width_of(text), baseline + 3)
-        inside = box[0] >= 0 and box[2] <= WIDTH and 0 <= box[1] and box[3] < FOOT
+        inside = box[2] <= WIDTH and 0 <= box[1] and box[3] < FOOT
         if inside and not any(_overlap(box, other) for other in taken):
             svg.add(
                 chart,
