@@ -15,7 +15,7 @@ Scale = Literal["linear", "log", "share"]
 LOG_RATIO = 10  # a logarithmic axis with a shorter range has hardly any ticks
 MARGIN = 0.07  # of the axis, on either side of the values
 CUT_WIDTH = 36.0  # of the strip for values beyond the axis
-LARGEST_GAP = 0.55  # of the axis, above which it is cut there
+LARGEST_GAP = 0.58  # of the axis, above which it is cut there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def cut(values: Sequence[float], start: float, stop: float) -> Axis:
     """A linear axis that leaves out few values which lie far from all others.
 
     The rate at weight 0 is an example: on a common axis it would squeeze all others
-    into a corner. An axis is cut in a gap between neighbours that takes more than 0.55
+    into a corner. An axis is cut in a gap between neighbours that takes more than 0.58
     of it, if at least two values, and half of all, lie on one side of that gap.
     What lies on the other side stands at `beyond`.
 
