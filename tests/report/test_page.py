@@ -342,3 +342,21 @@ def test_a_damaged_figure_is_named(tmp_path):
 )
 def test_numbers_in_few_digits(value, text):
     assert as_text.few_digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "texts"),
+    [
+        (-112.0039, 0.082, ("−112.00", "0.08")),
+        (-134.07, 0.25, ("−134.07", "0.25")),
+        (0.27, 0.0068, ("0.270", "0.007")),
+        (1.0, 0.96, ("1.0", "1.0")),
+        (652824.0, 1234.0, ("652,800", "1,200")),
+        (5.866e-5, 1.23e-6, ("5.87e−5", "0.12e−5")),
+        (-0.001, 0.02, ("−0.001", "0.020")),
+        (20.0, 0.0, ("20", "0")),
+        (0.1, 1e-17, ("0.1", "0")),
+    ],
+)
+def test_an_error_says_how_many_digits_a_number_has(value, error, texts):
+    assert as_text.with_error(value, error) == texts
