@@ -212,6 +212,14 @@ def test_an_autoencoder_has_no_rate(tmp_path):
     assert "Distortion against rate" not in text
 
 
+def test_no_setting_has_both_a_rate_and_a_distortion(tmp_path):
+    rows = rows_of(WEIGHT, [0.0, 1.0], seeds=1)
+    del rows[0]["rate"], rows[1]["distortion"]
+    path, _ = report(tmp_path, rows, [WEIGHT])
+    figures = sorted(file.stem for file in (path.parent / "figures").iterdir())
+    assert figures == ["distortion", "elbo", "rate"]
+
+
 def test_words_on_the_axis(tmp_path):
     rows = rows_of(LIKELIHOOD, ["bernoulli", "logistic_mixture"])
     path, text = report(tmp_path, rows, [LIKELIHOOD])

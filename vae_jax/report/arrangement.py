@@ -73,7 +73,7 @@ def thinned(layout: Layout, keep: Setting | None = None) -> tuple[Layout, str]:
     """A layout with no more ticks and lines than a chart can show.
 
     Args:
-        layout: of all settings.
+        layout: where all settings stand.
         keep: a setting that stays.
 
     Returns:

@@ -179,11 +179,12 @@ def _draw_charts(
     """Draws what there is to draw, by name of the chart."""
     groups = layout.settings
 
-    def known(key: str) -> bool:
-        return any(group.mean(key) is not None for group in groups)
+    def known(*keys: str) -> bool:
+        """Whether a setting has all of these."""
+        return any(all(group.mean(key) is not None for key in keys) for group in groups)
 
     drawn = {}
-    if known("rate") and known("distortion"):
+    if known("rate", "distortion"):
         drawn["rate_distortion"] = plane.rate_distortion(layout, names, best)
     for section in found:
         if not section.group.drawn or len(groups) < 2:

@@ -40,7 +40,7 @@ def rate_distortion(
 
     Args:
         layout: how the settings are arranged; those without a rate (autoencoders) are
-            left out.
+            left out, and there is one with both numbers.
         names: name of each setting.
         best: the setting with the best ELBO, which is marked.
 
@@ -77,7 +77,8 @@ def rate_distortion(
         for i, name in enumerate(layout.lines):
             place = (x.first + 13, HEIGHT + LINE * (i + 0.5))
             svg.add_mark(chart, place, i, name)
-            svg.add(chart, "text", name, x=place[0] + 16, y=place[1] + 4.5)
+            text = svg.shortened(name, 44)
+            svg.add(chart, "text", text, x=place[0] + 16, y=place[1] + 4.5)
     return chart
 
 
