@@ -101,7 +101,10 @@ def write_report(
         for tick, setting in line.items()
     }
     if len(columns) < len(shown):
-        left_out += f" {len(columns)} settings stand in the tables of the sections."
+        left_out += (
+            f" {len(columns)} of {len(groups):,} settings stand in the tables of the"
+            " sections."
+        )
     top, cut_off = _best_first(groups)
     page = _environment().get_template("report.html.jinja")
     html = page.render(
@@ -111,7 +114,7 @@ def write_report(
         headline=page_tables.headline(top, swept, names, found),
         cut_off=cut_off,
         charts={name: Markup(svg.markup(chart)) for name, chart in drawn.items()},
-        left_out=left_out,
+        left_out=left_out.strip(),
         num_finished=len(finished),
         sections=[_section(section, columns, drawn) for section in found],
         corner=layout.label if layout.is_single else "",
@@ -151,7 +154,7 @@ def _best_first(groups: Sequence[Setting]) -> tuple[Sequence[Setting], str]:
         (-mean, i) for i, g in enumerate(groups) if (mean := g.mean(key)) is not None
     ]
     top = [groups[i] for _, i in sorted(known)[:most]] or groups[:most]
-    return top, (f"{len(top)} of {len(groups):,} settings{words}; summary.csv has all.")
+    return top, f"{len(top)} of {len(groups):,} settings{words}; summary.csv has all."
 
 
 def _shortened(lines: Sequence[str], more: str) -> list[str]:
