@@ -59,10 +59,10 @@ def rate_distortion(
     points = [point for line in lines for point in line]
     legend = 0.0 if layout.is_single else LINE * len(lines) + 4
     chart = svg.new(WIDTH, HEIGHT + legend, "Distortion against rate of each setting")
-    heights = [point.distortion for point in points]
+    heights, rates = (_ends(points, key) for key in ("distortion", "rate"))
     below = min(heights) - 0.12 * (max(heights) - min(heights))  # room for a text
     y = axes.numeric([below, *heights], FOOT, TOP)
-    x = axes.cut([point.rate for point in points], left_of(y), WIDTH - RIGHT)
+    x = axes.cut(rates, left_of(y), WIDTH - RIGHT)
     frame(chart, x, y, (FOOT, "Distortion, nats"))
     _draw_rates(chart, x)
     taken: list[Box] = [(0, 0, x.first, FOOT)]  # the numbers of the y axis
@@ -80,6 +80,16 @@ def rate_distortion(
             text = svg.shortened(name, 44)
             svg.add(chart, "text", text, x=place[0] + 16, y=place[1] + 4.5)
     return chart
+
+
+def _ends(points: Sequence[_Point], key: str) -> list[float]:
+    """Means of a number, and the ends of their errors."""
+    found = []
+    for setting in (point.setting for point in points):
+        mean, error = setting.mean(key), setting.standard_error(key) or 0.0
+        assert mean is not None  # of a point
+        found += [mean - error, mean, mean + error]
+    return found
 
 
 def _draw_rates(chart: ET.Element, x: Axis) -> None:
