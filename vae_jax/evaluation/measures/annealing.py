@@ -25,6 +25,7 @@ QUANTITIES = (
         "smaller is better",
         "nats",
         error="ais_nll_standard_error",
+        best="smallest",
     ),
     Quantity(
         "NLL, annealed, standard error",
@@ -40,6 +41,7 @@ QUANTITIES = (
         ANNEALED,
         "1 to the number of chains",
         "larger is better",
+        best="largest",
     ),
     Quantity(
         "Acceptance",
@@ -66,6 +68,7 @@ QUANTITIES = (
         "near 0",
         "nats",
         error="simulated_gap_standard_error",
+        best="smallest",
     ),
     Quantity(
         "Gap, standard error",

@@ -31,6 +31,7 @@ QUANTITIES = (
         "near 0, and below that of the plain classifier",
         scale="share",
         error="class_error_standard_error",
+        best="smallest",
     ),
     Quantity(
         "Class error, plain classifier",

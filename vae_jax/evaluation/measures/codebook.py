@@ -31,6 +31,7 @@ QUANTITIES = (
         SHARE,
         "near 1, where there are many more sites of images than codes",
         scale="share",
+        best="largest",
     ),
     Quantity(
         "Code perplexity",
@@ -41,6 +42,7 @@ QUANTITIES = (
         "1 to the number of codes",
         "a good part of the number of codes",
         "codes",
+        best="largest",
     ),
 )
 

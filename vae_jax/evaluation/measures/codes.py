@@ -68,6 +68,7 @@ QUANTITIES = (
         f"{SHARE}, or a little below by chance",
         "near 0",
         scale="share",
+        best="smallest",
     ),
     Quantity(
         "Outside the prior",
@@ -87,6 +88,7 @@ QUANTITIES = (
         "0 or more",
         "near 0, with bounds that agree",
         "nats",
+        best="smallest",
     ),
     Quantity(
         "Information in a code",
@@ -121,6 +123,7 @@ QUANTITIES = (
         " its own",
         "nats",
         error="total_correlation_standard_error",
+        best="smallest",
     ),
     Quantity(
         "KL by dimension",
@@ -132,6 +135,7 @@ QUANTITIES = (
         "0 or more",
         "near 0",
         "nats",
+        best="smallest",
     ),
     Quantity(
         "Total correlation, standard error",

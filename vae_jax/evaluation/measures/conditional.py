@@ -34,6 +34,7 @@ QUANTITIES = (
         "near that of real images; above it draws may be too typical",
         scale="share",
         error="label_agreement_standard_error",
+        best="largest",
     ),
     Quantity(
         "Label agreement, standard error",

@@ -53,6 +53,7 @@ def _score(key: str, title: str, meaning: str, misleads: str, span: str) -> Quan
         "near 1",
         scale="share",
         error=f"{key}_standard_error",
+        best="largest",
     )
 
 

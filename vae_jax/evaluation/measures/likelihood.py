@@ -31,6 +31,7 @@ QUANTITIES = (
         "up to 0 for discrete pixels",
         "larger is better",
         "nats",
+        best="largest",
     ),
     Quantity(
         "Rate",
@@ -50,6 +51,7 @@ QUANTITIES = (
         "0 or more for discrete pixels",
         "smaller, at the same rate",
         "nats",
+        best="smallest",
     ),
     Quantity(
         "NLL",
@@ -64,6 +66,7 @@ QUANTITIES = (
         "smaller is better",
         "nats",
         error="nll_standard_error",
+        best="smallest",
     ),
     Quantity(
         "Posterior variance",
@@ -98,6 +101,7 @@ QUANTITIES = (
         ESTIMATE,
         "1 to the number of samples",
         "larger is better",
+        best="largest",
     ),
     Quantity(
         "Bits per dimension",
@@ -106,6 +110,7 @@ QUANTITIES = (
         ESTIMATE,
         good="smaller is better",
         unit="bits",
+        best="smallest",
     ),
 )
 

@@ -57,6 +57,7 @@ QUANTITIES = (
         CONTINUITY,
         "1 or more; 1 is a straight line of images",
         "near 1",
+        best="smallest",
     ),
     Quantity(
         "Path energy",
@@ -67,6 +68,7 @@ QUANTITIES = (
         "smaller, as long as the images differ",
         "squared pixels",
         "log",
+        best="smallest",
     ),
     Quantity(
         "Sensitivity",
@@ -78,6 +80,7 @@ QUANTITIES = (
         "smaller, as long as the images differ",
         "nats",
         "log",
+        best="smallest",
     ),
     Quantity(
         "Coverage",
@@ -87,6 +90,7 @@ QUANTITIES = (
         SHARE,
         "near that of real images",
         scale="share",
+        best="largest",
     ),
     Quantity(
         "Fréchet distance",
@@ -96,6 +100,7 @@ QUANTITIES = (
         COMPLETENESS,
         "0 or more; 1 for draws that all equal the mean image",
         "near that of real images",
+        best="smallest",
     ),
     Quantity(
         "Confident labels",
@@ -107,6 +112,7 @@ QUANTITIES = (
         SHARE,
         "near that of real images",
         scale="share",
+        best="largest",
     ),
     Quantity(
         "Entropy of the labels",
@@ -116,6 +122,7 @@ QUANTITIES = (
         "0 for one label, log of the number of classes for all alike",
         "near that of real images",
         "nats",
+        best="largest",
     ),
     Quantity(
         "Round trip",
@@ -125,6 +132,7 @@ QUANTITIES = (
         COMPLETENESS,
         "0 or more; 1 for an encoder that always answers 0",
         "small; for an exact posterior it is the posterior variance",
+        best="smallest",
     ),
     Quantity(
         "Round trip inside",
@@ -134,6 +142,7 @@ QUANTITIES = (
         SHARE,
         "0.99, as with the exact posterior",
         scale="share",
+        best="largest",
     ),
     Quantity(
         "Classifier's accuracy",
@@ -142,6 +151,7 @@ QUANTITIES = (
         LABELS,
         SHARE,
         "near 1; else its labels mean little",
+        best="largest",
     ),
 )
 
