@@ -86,6 +86,8 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 os.environ.setdefault("LESSON_STEPS", "1000")
+# What python.ipynb trains and writes stays with the rest of a build.
+os.environ.setdefault("RUN", str(ROOT / "docs" / "_build" / "python" / "run"))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 autodoc_member_order = "bysource"

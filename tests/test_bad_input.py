@@ -30,6 +30,16 @@ BASE = {
     "evaluate": ["--workdir=FILES/run"],
     "sample": ["--workdir=FILES/run", "--out=FILES/new.png"],
     "encode": ["--workdir=FILES/run", "--out=FILES/new.npz"],
+    "decode": [
+        "--workdir=FILES/run",
+        "--codes=FILES/codes.csv",
+        "--out=FILES/new.png",
+    ],
+    "interpolate": [
+        "--workdir=FILES/run",
+        "--images=FILES/photos",
+        "--out=FILES/new.png",
+    ],
     "reconstruct": [
         "--workdir=FILES/run",
         "--images=FILES/photos",
@@ -45,6 +55,7 @@ def files(tmp_path_factory) -> pathlib.Path:
     """Data and workdirs, good and bad."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "file").write_text("text\n")
+    (folder / "codes.csv").write_text("mean_0,mean_1\n1,2\n")
     (folder / "empty").mkdir()
     grey = np.random.default_rng(0).integers(0, 256, (40, 6, 5), np.uint8)
     arrays = {
@@ -167,7 +178,15 @@ CASES = [
     ("sample", ["--seed=-1"], "--seed=-1", "at least 0"),
     ("sample", ["--temperature=nan"], "--temperature=nan", "0 or more"),
     ("sample", ["--out=FILES/new.jpg"], "new.jpg", ".png or .npz"),
-    ("encode", ["--out=FILES/new.csv"], "new.csv", "must end in .npz"),
+    ("encode", ["--out=FILES/new.txt"], "new.txt", ".npz, .csv or .parquet"),
+    ("decode", ["--codes=FILES/file"], "--codes=FILES/file", ".npz, .csv or .parquet"),
+    ("decode", ["--codes=FILES/no.csv"], "there is no file FILES/no.csv"),
+    ("decode", [], "FILES/codes.csv: codes have 2 numbers, but those of FILES/run 3"),
+    ("decode", ["--label=1O"], "--label=1O: must be whole numbers"),
+    ("interpolate", ["--steps=1"], "--steps=1: must be at least 2"),
+    ("interpolate", ["--path=round"], "--path=round", "linear|spherical"),
+    ("interpolate", ["--images=FILES/photos/00.png"], "one image; there must be two"),
+    ("interpolate", ["--images=FILES/photos,FILES/no.png"], "no file FILES/no.png"),
     ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
     ("explore", ["--out=FILES/new.png"], "--out=FILES/new.png", "must end in .html"),
     ("explore", ["--workdir=FILES/empty"], "FILES/empty holds no run"),

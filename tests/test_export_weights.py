@@ -17,6 +17,7 @@ from vae_jax.errors import ConfigError, DataError
 from vae_jax.export import card, weights
 from vae_jax.fields import flatten
 from vae_jax.runs import identity, opened, single
+from vae_jax.runs.best import abstract_saved
 from vae_jax.storage.records import write_json
 
 pytest.importorskip("safetensors", reason="needs the extra export")
@@ -45,7 +46,7 @@ def untrained(workdir, fields):
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
         lambda leaf: rng.integers(1, 9, leaf.shape).astype(leaf.dtype),
-        opened.abstract_saved(config, SPEC).variables,
+        abstract_saved(config, SPEC).variables,
     )
     return opened.Run(workdir, config, SPEC, 20, variables, {})
 

@@ -14,6 +14,7 @@ from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY
 from vae_jax import __main__, build
 from vae_jax.export import formats, weights
+from vae_jax.report import latent_space
 from vae_jax.runs import remeasure
 
 PROGRAMS = sorted(__main__.programs(REPOSITORY))
@@ -140,5 +141,7 @@ def test_choices_of_flags_are_those_of_the_tables():
     """Programs repeat them, since the tables are in modules that bring in JAX."""
     chosen = "|".join([*formats.FORMATS, weights.FORMAT])
     assert f"--format={chosen}\n" in run_program("export", "--help")[1]
+    ways = "|".join(latent_space.PATHS)
+    assert f"--path={ways}" in run_program("interpolate", "--help")[1]
     splits = "|".join(remeasure.SPLITS)
     assert f"--split={splits}" in run_program("evaluate", "--help")[1]

@@ -153,7 +153,7 @@ def test_the_program_writes_a_report(tmp_path):
     assert out == f"report: {path}\n"
     text = path.read_text(encoding="utf-8")
     assert "--config.hparams.kl_weight=2.0" in text
-    assert (tmp_path / "out" / "figures" / "elbo.png").is_file()
+    assert (tmp_path / "out" / "figures" / "elbo.svg").is_file()
 
 
 def test_the_program_answers_mistakes_with_one_line(tmp_path):
