@@ -1,4 +1,4 @@
-"""Trains a grid of runs as one compiled program and writes a report.
+r"""Trains a grid of runs as one compiled program and writes a report.
 
     python -m experiments.ablate --config=configs/mnist.py --workdir=runs/kl \
         --sweep=hparams.kl_weight=0,0.1,0.25,0.5,1,2,4,8 --seeds=3
@@ -26,13 +26,10 @@ import pathlib
 import shlex
 import sys
 
-import jax
-from absl import flags
+from absl import flags, logging
 
 from experiments import cli, launch
 from vae_jax.errors import ConfigError
-from vae_jax.runs import finish, grid, members, processes, sweep
-from vae_jax.runs.diagnosis import diagnose_run
 
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path("workdir", None, "Folder of the grid; made if missing.")
@@ -69,6 +66,9 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
     if _MEMBERS.value < 0:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
+    from vae_jax.runs import finish, grid, members, processes, sweep
+    from vae_jax.runs.diagnosis import diagnose_grid
+
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
     if _INIT_FROM.value:
         config.train.init_from = _INIT_FROM.value
@@ -87,32 +87,36 @@ def main() -> None:
     )
     if not processes.is_first():
         return
+    from vae_jax.report import terminal
     from vae_jax.report.page import write_report  # matplotlib is slow to import
+    from vae_jax.report.summary import print_summary
     from vae_jax.runs.exploration import explore_grid
 
+    swept = sweep.swept_fields(config, _SWEEP.value, _CASE.value)
     folders = [members.folder(workdir, row["name"]) for row in rows]
     if config.eval.figures:
+        logging.info("drawing the explorer of %d runs", len(rows))
         explore_grid(folders, workdir / "explorer.html", workdir.name)
+    logging.info("drawing the report of %d runs", len(rows))
     report = write_report(
         workdir,
         rows,
         folders,
         quantities=finish.quantities(),
-        swept=sweep.swept_fields(config, _SWEEP.value, _CASE.value),
+        swept=swept,
         config=config.to_dict(),
         commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
         title=workdir.name,
     )
-    for row in rows:
-        folder = members.folder(workdir, row["name"])
-        if (folder / "results.json").is_file():  # not of a member that failed
-            for sentence in diagnose_run(folder):
-                print(f"{row['name']}: {sentence}")
-    print(f"report: {report}")
+    for sentence in diagnose_grid(workdir, rows, swept):
+        terminal.print_text(sentence)
+    print_summary(rows, swept, report)
 
 
 def _a_device_per_core() -> None:
     """Gives each CPU core a device: small members run best on one core each."""
+    import jax
+
     chosen = "device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and jax.config.jax_num_cpu_devices < 1:
         jax.config.update("jax_num_cpu_devices", os.cpu_count())

@@ -1,22 +1,25 @@
-"""What all programs share: flags, config files, and errors as one line."""
+"""What all programs share: flags, config files, and errors as one line.
+
+It and the programs import what takes long, JAX above all, only when they run, so that
+--help is there at once.
+"""
 
 import logging as std_logging
 import os
-import pathlib
 import re
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vae_jax.data.array_cache import user_cache_dir
-from vae_jax.errors import ConfigError, VAEJaxError, nearest, one_line
+from experiments import config_files, help
+from vae_jax import console
+from vae_jax.errors import ConfigError, VAEJaxError, one_line
 from vae_jax.paths import local_path
-from vae_jax.runs import signals
 
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -35,29 +38,36 @@ flags.disclaim_key_flags()
 _PARTING_S = 3.0
 
 
-def fail(message: object) -> None:
+def fail(message: object) -> NoReturn:
     """Prints one line and ends the program with status 1."""
     print(f"error: {one_line(str(message))}", file=sys.stderr)
     sys.exit(1)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], takes: str = "") -> None:
     """Parses the flags and calls main; a user's mistake is one line and status 1.
 
     Args:
-        main: takes no arguments and reads its flags.
+        main: reads its flags, and takes what stands beside them as arguments.
+        takes: what that is, such as "FOLDER ..."; empty: nothing.
     """
     logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler().python_handler
+    handler.setFormatter(console.PlainFormatter())
+    handler.setStream(console.LogStream())
     # At level INFO, JAX logs every kind of device that it has not found.
     std_logging.getLogger("jax").setLevel(std_logging.WARNING)
+    std_logging.getLogger("jax._src.xla_bridge").addFilter(_is_not_about_cuda)
 
     def guarded(argv: list[str]) -> None:
-        if argv[1:]:
+        import jax
+
+        if argv[1:] and not takes:
             fail(f"unexpected argument {argv[1]!r}: flags start with --")
         _keep_compiled_programs()
         try:
             _import_parts()
-            main()
+            main(*argv[1:])
         except VAEJaxError as error:
             fail(error)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
@@ -78,6 +88,8 @@ def run(main: Callable[[], None]) -> None:
             )
 
     def stoppable(argv: list[str]) -> None:
+        from vae_jax.runs import signals
+
         try:
             with signals.handled():
                 try:
@@ -88,7 +100,33 @@ def run(main: Callable[[], None]) -> None:
             print(stop, file=sys.stderr)
             sys.exit(stop.status)
 
-    app.run(_ending(stoppable), flags_parser=_parse)
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            argv = config_files.resolved(argv)
+            if (rest := help.asked(argv)) is None:
+                return flags.FLAGS(argv)
+            flags.FLAGS(rest)
+        except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
+            fail(_one_line(error))
+        except Exception as error:  # a config file is code
+            fail(f"the config file fails with {type(error).__name__}: {error}")
+        _show(help.text(takes))
+        sys.exit(0)
+
+    app.run(_ending(stoppable), flags_parser=parse)
+
+
+def _show(text: str) -> None:
+    """Prints a long text, of which a reader such as `head` may take a part only."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_not_about_cuda(record: std_logging.LogRecord) -> bool:
+    """Leaves out JAX's line on an unused GPU, in place of which `announce` has one."""
+    return "CUDA-enabled jaxlib is not installed" not in record.getMessage()
 
 
 def _import_parts() -> None:
@@ -133,6 +171,8 @@ def _leave(status: object) -> None:
 
 def _has_devices() -> bool:
     """Whether JAX has a device; any exception counts as none."""
+    import jax
+
     try:
         return bool(jax.devices())
     except Exception:  # even a bare AssertionError
@@ -141,6 +181,10 @@ def _has_devices() -> bool:
 
 def _keep_compiled_programs() -> None:
     """Turns on JAX's cache of compiled programs, if its folder can be written."""
+    import jax
+
+    from vae_jax.data.array_cache import user_cache_dir
+
     folder = _CACHE.value
     try:
         if folder is None:
@@ -156,17 +200,6 @@ def _keep_compiled_programs() -> None:
     jax.config.update("jax_compilation_cache_dir", folder or None)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-def _parse(argv: list[str]) -> list[str]:
-    try:
-        _check_config_path(argv)
-        return flags.FLAGS(argv)
-    except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
-        fail(_one_line(error))
-    except Exception as error:  # a config file is code
-        fail(f"the config file fails with {type(error).__name__}: {error}")
-    raise AssertionError("fail never returns")
 
 
 _CLEARER = {
@@ -190,20 +223,6 @@ def _one_line(error: Exception) -> str:
     return " ".join(message.split())
 
 
-def _check_config_path(argv: list[str]) -> None:
-    """Names a missing config file; absl would only fail much later, with a trace."""
-    for i, argument in enumerate(argv):
-        name, _, path = argument.lstrip("-").partition("=")
-        if name != "config" or not argument.startswith("-"):
-            continue
-        path = path or (argv[i + 1] if i + 1 < len(argv) else "")
-        if not pathlib.Path(path).is_file():
-            known = sorted(str(p) for p in pathlib.Path("configs").rglob("[a-z]*.py"))
-            near = nearest(path, known, cutoff=0.4)
-            hint = f"; did you mean {near}?" if near else ""
-            raise ValueError(f"--config={path}: there is no such file{hint}")
-
-
 class _PathParser(flags.ArgumentParser):
     """A path on this machine; `~` stands for the home folder."""
 
@@ -211,6 +230,9 @@ class _PathParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> str:
         return str(local_path(argument)) if argument else argument
+
+    def flag_type(self) -> str:
+        return "path"
 
 
 def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder[str]:
@@ -223,7 +245,8 @@ def define_config() -> flags.FlagHolder[ConfigDict]:
     return config_flags.DEFINE_config_file(
         "config",
         None,
-        "Python file of the config, for example configs/mnist.py.",
+        "Name of a config below, as mnist for configs/mnist.py, or a path to a file of"
+        " your own.",
         lock_config=True,
     )
 

@@ -16,16 +16,10 @@ A conditional run decodes each code with its label in the file, or all of them w
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.files import writing
-from vae_jax.report import plots
-from vae_jax.runs import decoded, opened
-from vae_jax.runs.asked_labels import whole_numbers
-from vae_jax.storage.code_files import check_path, read_codes
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _CODES = cli.define_path("codes", None, "File of codes: .npz, .csv or .parquet.")
@@ -38,6 +32,14 @@ _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 def main() -> None:
     """Decodes and writes."""
     cli.required(workdir=_WORKDIR.value, codes=_CODES.value, out=_OUT.value)
+    import numpy as np
+
+    from vae_jax.files import writing
+    from vae_jax.report import plots
+    from vae_jax.runs import decoded, opened
+    from vae_jax.runs.asked_labels import whole_numbers
+    from vae_jax.storage.code_files import check_path, read_codes
+
     out, file = pathlib.Path(_OUT.value), pathlib.Path(_CODES.value)
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")

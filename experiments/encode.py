@@ -30,10 +30,6 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
-from vae_jax.files import writing
-from vae_jax.runs import opened
-from vae_jax.runs.codes import codes_of_images, codes_of_split
-from vae_jax.storage.code_files import check_path, write_codes
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -49,6 +45,11 @@ _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 def main() -> None:
     """Encodes and writes."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
+    from vae_jax.files import writing
+    from vae_jax.runs import opened
+    from vae_jax.runs.codes import codes_of_images, codes_of_split
+    from vae_jax.storage.code_files import check_path, write_codes
+
     out = pathlib.Path(_OUT.value)
     check_path("--out", out)
     for flag in (_SPLIT, _DATA_DIR):

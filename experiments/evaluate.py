@@ -21,21 +21,17 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError
-from vae_jax.evaluation import measures
-from vae_jax.evaluation.annealing import Annealing
-from vae_jax.evaluation.measures import Effort
-from vae_jax.report import terminal
-from vae_jax.report.progress import ProgressBar
-from vae_jax.runs import finish, opened, remeasure
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _MEASURES = flags.DEFINE_list(
-    "measures", "likelihood", "What to measure: " + ", ".join(measures.BY_NAME) + "."
+    "measures", "likelihood", "What to measure, as in config.eval.measures."
 )
 _PRIOR = flags.DEFINE_string(
     "prior", None, "Name of a fitted prior to measure with; default: that of training."
 )
-_SPLIT = flags.DEFINE_enum("split", "test", remeasure.SPLITS, "Which images.")
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "validation", "test"], "Which images."
+)
 _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", None, "Of the split; by default all, and 50 for annealing."
@@ -55,13 +51,22 @@ def main() -> None:
     """Measures and prints."""
     cli.required(workdir=_WORKDIR.value)
     check_flags()
+    from vae_jax.evaluation import measures
+    from vae_jax.evaluation.annealing import Annealing
+    from vae_jax.evaluation.measures import Effort
+    from vae_jax.report import terminal
+    from vae_jax.report.progress import Parts, ProgressBar
+    from vae_jax.runs import finish, opened, remeasure
+
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
-    with ProgressBar(f"measure {_SPLIT.value}", 1, unit="images") as bar:
+    with ProgressBar(f"measure {_SPLIT.value}", 1) as bar:
+        names = list(measures.selected(_MEASURES.value))
+        parts = Parts(names, lambda share, name: bar.update(share, note=name))
         effort = Effort(
             num_samples=_NUM_SAMPLES.value,
             annealing=Annealing(_NUM_TEMPERATURES.value, _NUM_CHAINS.value),
             num_annealed=_NUM_IMAGES.value or Effort.num_annealed,
-            progress=bar.advance,
+            progress=parts.progress,
         )
         results = remeasure.remeasure(
             run,
@@ -70,12 +75,16 @@ def main() -> None:
             split=_SPLIT.value,
             num_images=_NUM_IMAGES.value,
             data_dir=_DATA_DIR.value,
+            on_start=parts.begin,
         )
+        bar.update(1)
     terminal.print_results(_WORKDIR.value, results, finish.quantities())
 
 
 def check_flags() -> None:
     """Refuses counts below 1 and counts of measures that are not asked for."""
+    from vae_jax.evaluation import measures
+
     asked = measures.selected(_MEASURES.value)
     for flag in (_NUM_IMAGES, *sum(_READ_BY.values(), [])):
         if flag.value is not None and flag.value < 1:

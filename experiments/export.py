@@ -15,16 +15,15 @@ import pathlib
 
 from absl import flags
 
-from configs import default
 from experiments import cli
 from vae_jax.errors import ConfigError
-from vae_jax.export import bundle, card, formats, weights
-from vae_jax.fields import flatten
-from vae_jax.runs import opened
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _FORMAT = flags.DEFINE_enum(
-    "format", None, [*formats.FORMATS, weights.FORMAT], "Format of the exported files."
+    "format",
+    None,
+    ["stablehlo", "onnx", "safetensors"],
+    "Format of the exported files.",
 )
 _OUT = cli.define_path("out", None, "Folder for the exported files; new or empty.")
 _LICENSE = flags.DEFINE_string(
@@ -38,6 +37,11 @@ _LICENSE = flags.DEFINE_string(
 def main() -> None:
     """Exports the run and prints what was written."""
     cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
+    from configs import default
+    from vae_jax.export import bundle, card, weights
+    from vae_jax.fields import flatten
+    from vae_jax.runs import opened
+
     out, file_format = pathlib.Path(_OUT.value), _FORMAT.value
     if _LICENSE.value and file_format != weights.FORMAT:
         raise ConfigError(

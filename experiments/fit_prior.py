@@ -16,23 +16,15 @@ what a code costs under it in nats, minus log p(z), on training and validation i
 for codes that are real numbers of a density, so that it may be negative.
 """
 
-import jax
 from absl import flags
 
 from experiments import cli
-from vae_jax import fitted
-from vae_jax.as_text import few_digits
-from vae_jax.files import writing
-from vae_jax.report import plots
-from vae_jax.report.progress import ProgressBar
-from vae_jax.runs import opened
-from vae_jax.runs.fit_prior import fit_prior
 
 NUM_SAMPLES = 64
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _PRIOR = flags.DEFINE_string(
-    "prior", None, "Which prior: " + ", ".join(fitted.BY_NAME) + "."
+    "prior", None, "Which prior, by its name in the list above."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the random draws.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
@@ -58,6 +50,15 @@ _SETTINGS = [
 def main() -> None:
     """Fits a prior and says what it costs."""
     cli.required(workdir=_WORKDIR.value, prior=_PRIOR.value)
+    import jax
+
+    from vae_jax.as_text import few_digits
+    from vae_jax.files import writing
+    from vae_jax.report import plots
+    from vae_jax.report.progress import ProgressBar
+    from vae_jax.runs import opened
+    from vae_jax.runs.fit_prior import fit_prior
+
     run = opened.open_run(_WORKDIR.value)
     given = {f.name: f.value for f in _SETTINGS if f.value is not None}
     with ProgressBar(f"fit {_PRIOR.value}", 1) as bar:

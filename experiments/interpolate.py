@@ -20,24 +20,20 @@ A .png has a row for each pair. An .npz holds `mean` [N - 1, T, H, W, C] of p(x 
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, DataError, one_line
-from vae_jax.files import writing
 from vae_jax.paths import local_path
-from vae_jax.report import latent_plots
-from vae_jax.report.latent_space import PATHS
-from vae_jax.runs import opened
-from vae_jax.runs.own_images import read_images
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _IMAGES = flags.DEFINE_list(
     "images", None, "Two images or more, a folder of them, or FILE.npz."
 )
 _STEPS = flags.DEFINE_integer("steps", 10, "Images from one code to the next.")
-_PATH = flags.DEFINE_enum("path", "linear", list(PATHS), "The way between two codes.")
+_PATH = flags.DEFINE_enum(
+    "path", "linear", ["linear", "spherical"], "The way between two codes."
+)
 _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 
 
@@ -50,6 +46,13 @@ def main() -> None:
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     if _STEPS.value < 2:
         raise ConfigError(f"--steps={_STEPS.value}: must be at least 2")
+    import numpy as np
+
+    from vae_jax.files import writing
+    from vae_jax.report import latent_plots
+    from vae_jax.runs import opened
+    from vae_jax.runs.own_images import read_images
+
     run = opened.open_run(_WORKDIR.value)
     read = [read_images(run, local_path(path)) for path in _IMAGES.value]
     points = np.concatenate([run.points(own.examples) for own in read])

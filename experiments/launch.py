@@ -12,11 +12,9 @@ import sys
 import threading
 from collections.abc import Mapping
 
-import jax
 from absl import flags, logging
 
 from vae_jax.errors import ConfigError
-from vae_jax.training.mesh import parse_mesh
 
 _MESH = flags.DEFINE_string(
     "mesh",
@@ -37,6 +35,8 @@ _TIMEOUT_S = flags.DEFINE_integer(
 
 def mesh() -> Mapping[str, int] | None:
     """The flag --mesh."""
+    from vae_jax.training.mesh import parse_mesh
+
     return parse_mesh(_MESH.value)
 
 
@@ -68,6 +68,8 @@ def connect() -> None:
             )
     if not place:
         return
+    import jax
+
     # Processes on CPUs communicate by gloo; other devices have their own library.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     timer = threading.Timer(_TIMEOUT_S.value, _give_up, [place])

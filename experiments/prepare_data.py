@@ -21,7 +21,6 @@ A set that is already there is left alone. An interrupted build leaves no set.
 from absl import flags
 
 from experiments import cli
-from vae_jax.data import prepare
 
 _DATASET = flags.DEFINE_string(
     "dataset", "", "Name of a TFDS image set: mnist, emnist/letters, ..."
@@ -42,6 +41,8 @@ _TIMEOUT_S = flags.DEFINE_float(
 def main() -> None:
     """Builds one set and says where it is."""
     cli.required(dataset=_DATASET.value)
+    from vae_jax.data import prepare
+
     print(
         prepare.prepare(
             _DATASET.value,

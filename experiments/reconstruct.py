@@ -16,14 +16,8 @@ paths below the folder.
 
 import pathlib
 
-import numpy as np
-
 from experiments import cli
-from vae_jax.data.dataset import to_unit_floats
 from vae_jax.errors import one_line
-from vae_jax.files import writing
-from vae_jax.report import plots
-from vae_jax.runs import opened, own_images
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _IMAGES = cli.define_path(
@@ -35,6 +29,13 @@ _OUT = cli.define_path("out", None, "Folder for the results; made if missing.")
 def main() -> None:
     """Reconstructs the images and writes the results."""
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
+    import numpy as np
+
+    from vae_jax.data.dataset import to_unit_floats
+    from vae_jax.files import writing
+    from vae_jax.report import plots
+    from vae_jax.runs import opened, own_images
+
     run = opened.open_run(_WORKDIR.value)
     own = own_images.read_images(run, pathlib.Path(_IMAGES.value))
     result = run.reconstruct(own.examples)

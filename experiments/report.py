@@ -10,13 +10,11 @@ import pathlib
 import shlex
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from configs import default
 from experiments import cli
-from vae_jax import build
 from vae_jax.errors import ConfigError
-from vae_jax.runs import finish, finished
 
 _WORKDIRS = flags.DEFINE_string(
     "workdirs", None, "DIR,DIR,...: workdirs of finished runs."
@@ -33,8 +31,13 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out={out} is a file: give a folder for the report")
+    from vae_jax import build
+    from vae_jax.runs import finish, finished
+
     runs = finished.read_finished(finished.split_workdirs(_WORKDIRS.value))
+    logging.info("drawing the report of %d runs", len(runs.rows))
     from vae_jax.report.page import write_report  # matplotlib is slow to import
+    from vae_jax.report.summary import print_summary
 
     fields = build.flatten(default.get_config().to_dict())
     commands = [
@@ -52,7 +55,7 @@ def main() -> None:
         commands=commands,
         title=_TITLE.value or out.resolve().name,
     )
-    print(f"report: {report}")
+    print_summary(runs.rows, runs.swept, report)
 
 
 if __name__ == "__main__":

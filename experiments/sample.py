@@ -14,17 +14,10 @@ A conditional run draws images of all labels in turn, or of those of --label=3 o
 
 import pathlib
 
-import jax
-import numpy as np
 from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError
-from vae_jax.files import writing
-from vae_jax.report import plots
-from vae_jax.runs import opened
-from vae_jax.runs.asked_labels import whole_numbers
-from vae_jax.runs.memory import check_samples
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of images to draw.")
@@ -53,6 +46,15 @@ def main() -> None:
         raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
+    import jax
+    import numpy as np
+
+    from vae_jax.files import writing
+    from vae_jax.report import plots
+    from vae_jax.runs import opened
+    from vae_jax.runs.asked_labels import whole_numbers
+    from vae_jax.runs.memory import check_samples
+
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)

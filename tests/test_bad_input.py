@@ -19,7 +19,7 @@ from vae_jax import build
 from vae_jax.errors import ConfigError, VAEJaxError
 from vae_jax.runs import grid, opened, own_images, single
 
-LOG_LINE = re.compile(r"[IW]\d{4} \d\d:\d\d:\d\d")  # absl: info or warning
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
 # Flags in front of those of a case, which win. FILES is a folder made below.
 FIELDS = {"train.eval_every": 0}
@@ -168,7 +168,7 @@ CASES = [
     ("train", ["--config.hparams.kl_weight=x"], "kl_weight=x", "must be a number"),
     ("train", ["--config.data.dequantize=x"], "dequantize=x", "true or false"),
     ("train", ["--config.mlp.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
-    ("train", ["--config=configs/digit.py"], "digit.py", "configs/digits.py"),
+    ("train", ["--config=configs/digit.py"], "configs/digit.py", "mean digits"),
     ("train", ["--config=FILES/file"], "config file", "NameError", "'text'"),
     ("train", ["config.seed=1"], "'config.seed=1'", "start with --"),
     ("train", ["--workdir="], "--workdir is missing"),

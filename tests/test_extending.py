@@ -69,7 +69,7 @@ def test_parts_of_ones_own_train_sweep_resume_evaluate_sample_and_report(place):
     ladder = "--config.model.name=my_ladder"
     sweep = "--sweep=hparams.push=0,1"
     out = run(place, "ablate", IMPORT, config, ladder, sweep, "--workdir=grid")
-    assert "2 members in 1 programs" in out
+    assert "2 members in 1 program" in out
     members = sorted((place / "grid" / "members").iterdir())
     assert len(members) == 2
     pushed = [results_of(member) for member in members]

@@ -195,6 +195,28 @@ def test_importing_computes_nothing() -> None:
 
 def test_import_vae_jax_brings_in_itself_only() -> None:
     """Beyond jax, flax and optax, which a project that imports it has anyway."""
-    loaded = loaded_by("import vae_jax")
+    loaded = loaded_by(
+        "import vae_jax", "for name in vae_jax.__all__:", "    getattr(vae_jax, name)"
+    )
     assert set(loaded) - set(sys.stdlib_module_names) == {"vae_jax"}
     assert len(vae_jax.__all__) <= 40  # what one can hold in the head
+
+
+def test_the_names_of_vae_jax_are_imported_when_they_are_used() -> None:
+    """So that help and lists of files need not wait for JAX."""
+    program = (
+        "import sys, vae_jax; assert 'jax' not in sys.modules\n"
+        "vae_jax.VAE; assert 'jax' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
+    assert {*vae_jax._HOMES, "open_run"} == set(vae_jax.__all__) <= set(dir(vae_jax))
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    known = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        for line in node.body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+    }
+    assert known >= {*vae_jax._HOMES}  # what type checkers see

@@ -158,17 +158,11 @@ def test_the_command_knows_every_program():
     assert all(line.endswith((".", ":")) for line in known.values()), known
 
 
-def test_the_command_finds_our_configs_anywhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    given = ["--config=configs/digits.py", "--config.seed=1", "--out=configs/digits.py"]
-    ours, *rest = __main__.with_known_config(given, REPOSITORY)
-    assert ours == f"--config={REPOSITORY}/configs/digits.py"
-    assert rest == given[1:]
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "digits.py").touch()
-    assert __main__.with_known_config(given, REPOSITORY) == given
-    unknown = ["--config=configs/digit.py"]
-    assert __main__.with_known_config(unknown, REPOSITORY) == unknown
+def test_the_command_has_a_version_and_help(capsys, monkeypatch):
+    for argument, start in (("--version", "vae_jax 0."), ("--help", "usage: vae-jax ")):
+        monkeypatch.setattr(sys, "argv", ["vae-jax", argument])
+        __main__.main()
+        assert capsys.readouterr().out.startswith(start)
 
 
 def run(*arguments: object, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:

@@ -8,10 +8,10 @@ called `experiments` and `configs`; only here are they put on the path.
 """
 
 import ast
+import importlib
 import pathlib
 import runpy
 import sys
-from collections.abc import Sequence
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 EXTRA = "experiments"
@@ -33,21 +33,6 @@ def programs(folder: pathlib.Path) -> dict[str, str]:
     return found
 
 
-def with_known_config(arguments: Sequence[str], folder: pathlib.Path) -> list[str]:
-    """The arguments; a config that is not in the current folder is one of ours.
-
-    So `--config=configs/digits.py` works anywhere, and a file of the user wins.
-    """
-    found = []
-    for argument in arguments:
-        flag, _, path = argument.partition("=")
-        ours = folder / path
-        if flag.lstrip("-") == "config" and path and not pathlib.Path(path).exists():
-            argument = f"{flag}={ours}" if ours.is_file() else argument
-        found.append(argument)
-    return found
-
-
 def main() -> None:
     """Runs the program that the first argument names; without one it lists them."""
     folder = home()
@@ -56,12 +41,16 @@ def main() -> None:
     if name in ("-h", "--help"):
         width = max(map(len, known))
         lines = [f"  {program:{width}}  {line}" for program, line in known.items()]
-        print("\n".join(["usage: vae-jax NAME [--help] [--flag=value ...]", *lines]))
+        usage = "usage: vae-jax NAME [--help] [--FLAG=VALUE ...]   or   --version"
+        print("\n".join([usage, *lines]))
+        return
+    if name == "--version":
+        print(f"vae_jax {importlib.import_module('vae_jax').__version__}")
         return
     if name not in known:
         sys.exit(f"error: {name!r}: must be one of {', '.join(known)}")
     sys.path.insert(0, str(folder))
-    sys.argv = [f"vae-jax {name}", *with_known_config(arguments, folder)]
+    sys.argv = [f"vae-jax {name}", *arguments]
     try:
         runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
     except ModuleNotFoundError as error:

@@ -42,6 +42,7 @@ class Quantity:
     unit: str = ""
     scale: Literal["linear", "log", "share"] = "linear"
     error: str = ""  # key of the standard error, where there is one
+    brief: Literal["", "fit", "code", "draws"] = ""  # its table in the short result
     best: Literal["", "largest", "smallest"] = ""  # of its values, where one is
 
     @property

@@ -7,7 +7,7 @@ import pytest
 
 from tests.runs_helpers import small_config
 from vae_jax.data.dataset import Dataset, Split
-from vae_jax.runs.announce import announce
+from vae_jax.runs.announce import announce, unused_gpu
 
 
 @pytest.fixture
@@ -47,3 +47,17 @@ def test_real_images(said, raw_data):
     with np.load(raw_data / "cifar10_subset" / "cifar10_subset.npz") as archive:
         photos = archive["test_images"]
     assert "74% of the variance" in said(photos)[1]
+
+
+def test_a_driver_without_cuda_packages_is_told():
+    facts = {"platform": "cpu", "has_driver": True, "has_plugin": False, "chosen": ""}
+    line = unused_gpu(**facts)
+    assert line is not None and "\n" not in line
+    assert "pip install 'jax[cuda12]'" in line
+    for other in (
+        {"platform": "gpu"},
+        {"has_driver": False},
+        {"has_plugin": True},
+        {"chosen": "cpu"},
+    ):
+        assert unused_gpu(**facts | other) is None

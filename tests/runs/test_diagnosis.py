@@ -8,7 +8,7 @@ import pytest
 from configs import autoencoder, cifar10, default, digits, fashion_mnist, mnist
 from vae_jax import build
 from vae_jax.errors import DataError
-from vae_jax.runs.diagnosis import diagnose, diagnose_run
+from vae_jax.runs.diagnosis import diagnose, diagnose_grid, diagnose_run
 from vae_jax.storage.records import write_json
 
 GOOD = {  # configs/digits.py with 1,000 steps
@@ -194,3 +194,24 @@ def test_a_missing_entry_is_one_line(tmp_path, file):
         write_json(tmp_path / name, content)
     with pytest.raises(DataError, match="its JSON files have no entry '"):
         diagnose_run(tmp_path)
+
+
+def test_a_trouble_of_several_seeds_is_told_once(tmp_path):
+    config = build.flatten(default.get_config().to_dict())
+    rows = []
+    for weight, seed in [(0.0, 0), (0.0, 1), (1.0, 0), (1.0, 1)]:
+        name = f"kl_weight={weight:g},seed={seed}"
+        rows.append({"name": name, "hparams.kl_weight": weight, "seed": seed})
+        if (weight, seed) == (1.0, 1):
+            rows[-1]["failed_at_step"] = 70
+            continue
+        folder = tmp_path / "members" / name
+        folder.mkdir(parents=True)
+        own = config | {"hparams.kl_weight": weight, "seed": seed}
+        write_json(folder / "config.json", own)
+        write_json(folder / "data.json", {"levels": "8bit"})
+        write_json(folder / "results.json", GOOD | {"rate": 5.0 + seed})
+    (line,) = diagnose_grid(tmp_path, rows, ["hparams.kl_weight"])
+    start = "kl_weight=0,seed=0 and 1 more: With hparams.kl_weight=0 nothing ties"
+    assert line.startswith(start)
+    assert "cost 5 nats" in line

@@ -205,9 +205,11 @@ def _shown(
 
     A bar on a terminal; elsewhere one line says what is downloaded.
     """
-    from rich import console, progress
+    from rich import progress
 
-    terminal = console.Console(stderr=True)
+    from vae_jax import console  # needs rich
+
+    terminal = console.stderr()
     if not terminal.is_terminal:
 
         def say(line: str) -> None:

@@ -177,7 +177,9 @@ def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
 def _decode(
     name: str, builder: Any, image_size: Size | None, grayscale: bool
 ) -> dict[str, Split]:
-    from rich import console, progress
+    from rich import progress
+
+    from vae_jax import console  # needs rich
 
     splits = builder.info.splits
     sizes = {
@@ -189,7 +191,7 @@ def _decode(
         raise DataError(f"{name}: no train split; it has {', '.join(splits)}")
     key = _image_feature(name, builder.info.features)
     with progress.Progress(
-        console=console.Console(stderr=True), disable=not sys.stderr.isatty()
+        console=console.stderr(), disable=not sys.stderr.isatty()
     ) as bar:
         task = bar.add_task(f"decoding {name}, once", total=sum(sizes.values()))
         try:

@@ -1,89 +1,173 @@
-"""Results as tables on the terminal, one for each group of quantities."""
+"""Results as tables on the terminal."""
 
 import importlib.util
 import os
 import pathlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vae_jax.as_text import MISSING, few_digits
+from vae_jax.as_text import MISSING, few_digits, with_error
 from vae_jax.quantities import LOWER, SOURCES, UPPER, Quantity, sections
+
+BRIEF = {"fit": "Fit", "code": "Code", "draws": "Draws from"}
+# Heads of the columns, in the order of SOURCES.
+HEADS = dict(zip(SOURCES.values(), ("prior", "codes", "fitted", "real"), strict=True))
+LEGEND = (
+    "prior: codes drawn from it; codes: those of the data; fitted: from a normal fitted"
+    " to those; real: images of the data"
+)
 
 
 def print_results(
     workdir: str | os.PathLike[str],
     results: Mapping[str, Any],
     quantities: Sequence[Quantity],
+    everything: bool = True,
 ) -> None:
-    """Prints the results group by group, and where to look for more.
+    """Prints results as tables, and where to look for more.
 
-    Codes of several sources stand side by side, two bounds as an interval, a standard
-    error behind a ±. Paths are printed whole, one a line, so that they can be copied.
+    The short form has at most three tables, which fit 24 lines of 80 columns: how well
+    the model fits, its code, and draws. Codes of several sources stand side by side,
+    two bounds as an interval, a standard error behind a ±. Paths are printed whole, one
+    a line, so that they can be copied.
 
     Args:
         workdir: folder of the run.
         results: number, text or None by key, such as the content of results.json.
         quantities: what the numbers mean.
+        everything: print all numbers, group by group, in place of the short form.
     """
-    console = Console(highlight=False)
-    console.print(Text(str(workdir), style="bold"), soft_wrap=True)
     words = {k: v for k, v in results.items() if isinstance(v, str)}
+    groups = _groups(results.keys() - words.keys(), results, quantities)
+    title = Text(str(workdir), style="bold")
+    if not everything:
+        total = sum(map(len, groups.values()))
+        groups = _brief(groups)
+        if left_out := total - sum(map(len, groups.values())):
+            title += Text(f"   ({left_out} more numbers with --all)")
+    console = Console(highlight=False)
+    console.print(title, soft_wrap=True)
     for name, word in words.items():
         console.print(Text(f"{name}: {word}"), soft_wrap=True)
-    numbers = [key for key in results if key not in words]
-    errors = {quantity.error for quantity in quantities} - {""}
-    for section in sections(quantities, numbers):
-        shown = [q for q in section.quantities if q.name not in errors]
-        if shown:
-            console.print(_table(section.group.title, shown, results))
-    if None in results.values():
-        print(f"{MISSING} stands for what is not defined for this model and these data")
-    path = pathlib.Path(workdir)
-    lines = {"metrics": str(path / "metrics.jsonl")}
-    if (path / "figures").is_dir():
-        lines["figures"] = str(path / "figures")
-    lines["curves"] = f"tensorboard --logdir={shlex.quote(str(path))}"
-    if importlib.util.find_spec("tensorboard") is None:
-        lines["curves"] += "   (first: pip install tensorboard)"
-    for name, text in lines.items():
-        print(f"{name + ':':<8} {text}")
+    shown = [quantity for group in groups.values() for quantity in group]
+    width = max((len(quantity.label) for quantity in shown), default=0)
+    for name, group in groups.items():
+        console.print(_table(name, group, results, width, everything))
+    if any(results[key] is None for quantity in shown for key in quantity.lines):
+        console.print(
+            f"{MISSING} stands for what is not defined for this model and these data"
+        )
+    if everything and _sources(shown):
+        console.print(LEGEND)
+    for line in _places(pathlib.Path(workdir), everything):
+        console.print(Text(line), soft_wrap=True)
 
 
-def _table(title: str, shown: Sequence[Quantity], results: Mapping[str, Any]) -> Table:
+def print_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, folded: int = 1
+) -> None:
+    """Prints a table of texts. Where stdout is no terminal every row is one line.
+
+    Args:
+        heads: titles of the columns.
+        rows: as many texts each.
+        folded: how many columns, from the left, may be folded to fit a terminal.
+    """
+    table = _columns()
+    for number, head in enumerate(heads):
+        table.add_column(head, no_wrap=number >= folded, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    _stdout().print(table)
+
+
+def print_text(text: str) -> None:
+    """Prints a paragraph, whose lines break between words on a terminal."""
+    _stdout().print(Text(text))
+
+
+def _stdout() -> Console:
+    """A console as wide as the terminal; so wide that nothing is folded elsewhere."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=100_000)
+
+
+def _groups(
+    keys: Collection[str], results: Mapping[str, Any], quantities: Sequence[Quantity]
+) -> dict[str, list[Quantity]]:
+    """The quantities of some keys by the title of their group, without their errors."""
+    errors = {quantity.error for quantity in quantities}
+    found = sections(quantities, [key for key in results if key in keys])
+    by_title = {
+        section.group.title: [q for q in section.quantities if q.name not in errors]
+        for section in found
+    }
+    return {title: group for title, group in by_title.items() if group}
+
+
+def _brief(groups: Mapping[str, Sequence[Quantity]]) -> dict[str, list[Quantity]]:
+    """Those of the short form, by the title of their table."""
+    found = [quantity for group in groups.values() for quantity in group]
+    by_title = {
+        title: [quantity for quantity in found if quantity.brief == name]
+        for name, title in BRIEF.items()
+    }
+    return {title: group for title, group in by_title.items() if group}
+
+
+def _columns() -> Table:
+    """A table without lines."""
+    return Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
+
+
+def _sources(quantities: Sequence[Quantity]) -> list[str]:
+    """Those of the sources of codes that some quantities are measured at."""
+    lines = {name for q in quantities for name in q.lines.values()}
+    return [name for name in SOURCES.values() if name in lines]
+
+
+def _table(
+    title: str,
+    shown: Sequence[Quantity],
+    results: Mapping[str, Any],
+    width: int,
+    everything: bool,
+) -> Table:
     """A row for each quantity; where there are sources of codes, a column for each."""
-    lines = {name for q in shown for name in q.lines.values()}
-    sources = [name for name in SOURCES.values() if name in lines]
-    heads = sources or ["value"]
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    table.add_column(title, min_width=max(len(q.label) for q in shown))
-    for head in (*heads, "good"):
-        table.add_column(head)
+    sources = _sources(shown)
+    table = _columns()
+    table.add_column(title, no_wrap=True)
+    for head in [HEADS[name] for name in sources] or ["value"]:
+        table.add_column(head, no_wrap=bool(sources))
+    table.add_column("good")
     for quantity in shown:
         by_line = {name: key for key, name in quantity.lines.items()}
         if sources and by_line.keys() <= set(sources):
             cells = [
-                few_digits(results[by_line[name]]) if name in by_line else ""
+                few_digits(results[by_line[name]], 3) if name in by_line else ""
                 for name in sources
             ]
         else:
-            cells = [_value(quantity, results)] + [""] * (len(heads) - 1)
-        table.add_row(quantity.label, *cells, quantity.good)
+            cells = [_value(quantity, results, everything)] + [""] * max(
+                len(sources) - 1, 0
+            )
+        table.add_row(f"  {quantity.label:<{width}}", *cells, quantity.good)
     return table
 
 
-def _value(quantity: Quantity, results: Mapping[str, Any]) -> str:
-    """A number with its error, or an interval with what it cannot pass."""
+def _value(quantity: Quantity, results: Mapping[str, Any], everything: bool) -> str:
+    """A number with its error, or an interval, with what else there is of it."""
 
     def number(key: str) -> str:
-        text, error = few_digits(results[key]), results.get(quantity.error)
-        is_first = key == quantity.name and error is not None
-        return f"{text} ± {few_digits(error, 2)}" if is_first else text
+        value, error = results[key], results.get(quantity.error)
+        if key != quantity.name or value is None or error is None:
+            return few_digits(value)
+        return " ± ".join(with_error(value, error))
 
     by_line = {name: key for key, name in quantity.lines.items()}
     if LOWER in by_line and UPPER in by_line:
@@ -91,5 +175,18 @@ def _value(quantity: Quantity, results: Mapping[str, Any]) -> str:
         if None in bounds:
             return MISSING
         rest = [f" ({name} {number(key)})" for name, key in by_line.items()]
-        return " to ".join(map(few_digits, bounds)) + "".join(rest)
+        return " to ".join(map(few_digits, bounds)) + "".join(rest) * everything
     return number(quantity.name)
+
+
+def _places(workdir: pathlib.Path, everything: bool) -> list[str]:
+    """Where pictures are, and how to see curves."""
+    lines = []
+    if (workdir / "figures").is_dir():
+        lines.append(f"figures: {workdir / 'figures'}")
+    if not everything:
+        return lines
+    curves = f"curves:  tensorboard --logdir={shlex.quote(str(workdir))}"
+    if importlib.util.find_spec("tensorboard") is None:
+        curves += "   (first: pip install tensorboard)"
+    return [*lines, curves]

@@ -7,6 +7,8 @@ from typing import Any
 from vae_jax import build, likelihoods
 from vae_jax.errors import DataError
 from vae_jax.models.stack import parse_blocks
+from vae_jax.report.compare import Row, settings
+from vae_jax.runs import members
 from vae_jax.runs.identity import read_results
 from vae_jax.storage.records import read_json, read_metrics
 from vae_jax.suitability import values_of
@@ -49,6 +51,37 @@ def diagnose_run(workdir: pathlib.Path) -> list[str]:
         )
     except KeyError as error:
         raise DataError(f"{workdir}: its JSON files have no entry {error}") from error
+
+
+def diagnose_grid(
+    workdir: pathlib.Path, rows: Sequence[Row], swept: Sequence[str]
+) -> list[str]:
+    """Applies `diagnose` to the members of a grid, once for each setting.
+
+    Args:
+        workdir: folder of the grid.
+        rows: its members, as `compare.settings` takes them.
+        swept: config fields that differ between them, the seed aside.
+
+    Returns:
+        Sentences of `diagnose`, each with the names of the members that it is about in
+        front. Of a setting's runs that have the same trouble, the first one's numbers
+        stand for all.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    found = []
+    for setting in settings(rows, swept):
+        troubles: dict[str, list[tuple[str, str]]] = {}
+        for row in setting.finished:
+            for sentence in diagnose_run(members.folder(workdir, row["name"])):
+                kind = " ".join(sentence.split()[:2])  # what follows has numbers
+                troubles.setdefault(kind, []).append((row["name"], sentence))
+        for (name, sentence), *others in troubles.values():
+            more = f" and {len(others)} more" if others else ""
+            found.append(f"{name}{more}: {sentence}")
+    return found
 
 
 def diagnose(

@@ -7,15 +7,16 @@ from typing import Any
 
 import jax
 from absl import logging
+from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import to_unit_floats
 from vae_jax.evaluation import measures
-from vae_jax.evaluation.chunks import Progress, even_rows
+from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.measures import Effort
 from vae_jax.files import writing
 from vae_jax.quantities import Group, Quantity, one
-from vae_jax.report.progress import ProgressBar
+from vae_jax.report.progress import Parts, ProgressBar
 from vae_jax.runs import identity, processes
 from vae_jax.runs.best import Saved
 from vae_jax.runs.course import Course
@@ -27,6 +28,7 @@ from vae_jax.trained import Trained
 from vae_jax.training.mesh import member
 
 AT_ONCE = 2  # members that are evaluated at a time
+FIGURES = "figures"  # what is done after all measures
 _DRAWING = threading.Lock()  # Matplotlib is not thread-safe
 
 RUN = Group("The run", drawn=False)
@@ -76,20 +78,25 @@ def finish_members(
     own = {m: member(saved, m) for m in good}
     for m in good:
         _keep(program, m, own[m], share)
-    total, silent = len(program.dataset.test), not processes.is_first()
-    bar = ProgressBar("evaluate", total * len(good), unit="images", silent=silent)
-    evaluated = dict.fromkeys(good, 0)
+    silent = not processes.is_first()
+    bar = ProgressBar("evaluate", len(good), unit="member", silent=silent)
+    shares = dict.fromkeys(good, 0.0)
 
     def finish_one(m: int) -> dict[str, Any]:
-        def progress(done: int, _: int) -> None:
-            evaluated[m] = done
-            bar.update(sum(evaluated.values()), {})
-
         folder = program.folders[m]
+
+        def show(share: float, part: str) -> None:
+            shares[m] = share
+            name = part if len(good) == 1 else f"{folder.name}: {part}"
+            bar.update(sum(shares.values()), note=name if part else "")
+
         if (folder / "results.json").is_file():
-            progress(total, total)
-            return identity.read_results(folder)
-        return finish(program, m, own[m], share.seconds, progress)
+            results = identity.read_results(folder)
+        else:
+            parts = Parts(_parts(program.config), show)
+            results = finish(program, m, own[m], share.seconds, parts)
+        show(1.0, "")
+        return results
 
     with processes.together(), bar:
         results = dict(zip(good, _side_by_side(finish_one, good), strict=True))
@@ -97,8 +104,14 @@ def finish_members(
     return [(results | failed)[m] for m in range(len(program.folders))]
 
 
+def _parts(config: ConfigDict) -> list[str]:
+    """What is done at the end of a run, in order."""
+    drawn = [FIGURES] if config.eval.figures else []
+    return [*measures.selected(config.eval.measures), *drawn]
+
+
 def finish(
-    program: Program, m: int, saved: Saved, seconds: float, progress: Progress
+    program: Program, m: int, saved: Saved, seconds: float, parts: Parts
 ) -> dict[str, Any]:
     """Measures a member, draws its figures and writes its results.json last.
 
@@ -109,7 +122,7 @@ def finish(
         m: which of them.
         saved: what its last checkpoint holds, on one device.
         seconds: how long its training took.
-        progress: called with examples evaluated and their total.
+        parts: is told what is being done: each measure, then `FIGURES`.
 
     Returns:
         The content of results.json.
@@ -126,8 +139,9 @@ def finish(
             trained,
             prepared.data,
             key,
-            Effort(num_samples=config.eval.num_samples, progress=progress),
+            Effort(num_samples=config.eval.num_samples, progress=parts.progress),
             on_undefined=log_undefined,
+            on_start=parts.begin,
         ),
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.params)),
         "train_seconds": seconds,
@@ -136,6 +150,7 @@ def finish(
     if not processes.is_first():
         return results
     if config.eval.figures:
+        parts.begin(FIGURES)
         from vae_jax.report import figures  # matplotlib delays the start of training
 
         test = program.dataset.test

@@ -100,9 +100,10 @@ def _train_programs(
 ) -> dict[pathlib.Path, dict[str, Any]]:
     """Trains the programs of a grid one after the other; folder -> results."""
     logging.info(
-        "%d members in %d programs of at most %d",
+        "%d members in %d program%s of at most %d",
         len(standings),
         len(programs),
+        "" if len(programs) == 1 else "s",
         max(len(program.folders) for program in programs),
     )
     results: dict[pathlib.Path, dict[str, Any]] = {}

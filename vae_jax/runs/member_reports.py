@@ -13,6 +13,7 @@ from vae_jax.runs.tracking import Tracking
 from vae_jax.storage.records import MetricWriter
 
 WATCHED = ("elbo", "rate", "distortion")
+ON_THE_BAR = WATCHED[:2]  # the third is minus their sum
 
 
 class MemberReports:
@@ -49,6 +50,8 @@ class MemberReports:
                 ProgressBar(title, num_steps, start, silent=not writes)
             )
             self._stack = stack.pop_all()
+        self._bar.update(start, note="compiling")
+        self._names = [folder.name for folder in folders]
 
     def __enter__(self) -> "MemberReports":
         return self
@@ -64,7 +67,7 @@ class MemberReports:
     def training(
         self, step: int, metrics: Mapping[str, np.ndarray], failed: Collection[int]
     ) -> None:
-        """Writes the metrics of a chunk of steps, and shows the means over members.
+        """Writes the metrics of a chunk of steps, and shows some of each member.
 
         Args:
             step: number of updates made.
@@ -76,7 +79,14 @@ class MemberReports:
         good = [m for m in range(num_members) if m not in failed]
         for m in good if self._writers else ():
             self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
-        self._bar.update(step, {k: rows[k][good].mean() for k in WATCHED if k in rows})
+        shown = {
+            self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}
+            for m in good
+        }
+        if num_members == 1:
+            self._bar.update(step, *shown.values())
+        else:
+            self._bar.update(step, note=f"{num_members} members", members=shown)
 
     def evaluation(self, step: int, m: int, values: Mapping[str, float]) -> None:
         """Writes the numbers of one member, by name, on the validation split."""

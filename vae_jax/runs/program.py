@@ -15,7 +15,7 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import Inputs, inputs
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.runs import identity
-from vae_jax.runs.announce import announce
+from vae_jax.runs.announce import announce, announce_unused_gpu
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
@@ -117,6 +117,8 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
     check_numbers(config)
     check_installed(config.train.trackers)
     name = repr(sorted(config.data.to_dict().items()))
+    if not datasets:
+        announce_unused_gpu()
     if name not in datasets:
         datasets[name] = build.make_dataset(config)
         announce(config, datasets[name])

@@ -1,7 +1,7 @@
 """Measures a trained run again: another split, other measures, more samples."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vae_jax.evaluation import measures
@@ -24,6 +24,7 @@ def remeasure(
     split: str = "test",
     num_images: int | None = None,
     data_dir: str | None = None,
+    on_start: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a trained run and writes the numbers into its folder evaluation/.
 
@@ -36,6 +37,7 @@ def remeasure(
         split: the split to measure on, one of `SPLITS`.
         num_images: how many of its images at most, evenly spread; None means all.
         data_dir: where the data lie, if they have moved.
+        on_start: called with the name of each measure when it begins.
 
     Returns:
         The content of the file: the numbers, and what they were measured with.
@@ -68,7 +70,13 @@ def remeasure(
         "num_images": len(data.heldout),
         **about,
         **measures.measure(
-            chosen, run.trained, data, run.root_key, effort, on_undefined=log_undefined
+            chosen,
+            run.trained,
+            data,
+            run.root_key,
+            effort,
+            on_undefined=log_undefined,
+            on_start=on_start,
         ),
     }
     folder = pathlib.Path(run.workdir) / "evaluation"

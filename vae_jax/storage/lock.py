@@ -71,3 +71,23 @@ def _holder(file: IO[bytes]) -> str:
         return f" (pid {record['pid']} on {record['host']}, since {record['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def is_held(folder: pathlib.Path) -> bool:
+    """Whether a program trains in a folder, told from what it wrote about itself.
+
+    The lock itself is not tried, since that would keep others out for a moment. Of a
+    program on another host only its file is known, which outlives a machine that fails.
+
+    Args:
+        folder: a workdir.
+    """
+    try:
+        record = json.loads((folder / NAME).read_bytes())
+        if record["host"] == socket.gethostname():
+            os.kill(record["pid"], 0)  # sends nothing
+    except PermissionError:  # a process of another user
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True

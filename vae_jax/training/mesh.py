@@ -53,7 +53,8 @@ class Layout:
 
     def __str__(self) -> str:
         sizes = [f"{name}={size}" for name, size in self.mesh.shape.items() if size > 1]
-        return f"{','.join(sizes) or 'one device'} of {jax.device_count()}"
+        kind = self.mesh.devices.flat[0].device_kind
+        return f"{','.join(sizes) or 'one device'} of {jax.device_count()} ({kind})"
 
 
 def parse_mesh(text: str) -> dict[str, int] | None:

@@ -61,6 +61,7 @@ def measure(
     key: Key,
     effort: Effort = DEFAULT,
     on_undefined: Callable[[str, str], None] | None = None,
+    on_start: Callable[[str], None] | None = None,
 ) -> Numbers:
     """The numbers of several measures.
 
@@ -72,12 +73,15 @@ def measure(
         effort: how much to compute.
         on_undefined: called with the name of a measure that is not defined for this
             model and these data, and the reason.
+        on_start: called with the name of each measure when it begins.
 
     Returns:
         A number for every key of the measures' quantities, None where not defined.
     """
     numbers: Numbers = {}
     for name, entry in selected(names).items():
+        if on_start is not None:
+            on_start(name)
         numbers |= dict.fromkeys(keys_of(entry.quantities))
         if reason := entry.why_not(trained, data):
             if on_undefined is not None:

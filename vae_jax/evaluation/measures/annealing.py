@@ -26,6 +26,7 @@ QUANTITIES = (
         "nats",
         error="ais_nll_standard_error",
         best="smallest",
+        brief="fit",
     ),
     Quantity(
         "NLL, annealed, standard error",
@@ -69,6 +70,7 @@ QUANTITIES = (
         "nats",
         error="simulated_gap_standard_error",
         best="smallest",
+        brief="fit",
     ),
     Quantity(
         "Gap, standard error",

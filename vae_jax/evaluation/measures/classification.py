@@ -32,6 +32,7 @@ QUANTITIES = (
         scale="share",
         error="class_error_standard_error",
         best="smallest",
+        brief="fit",
     ),
     Quantity(
         "Class error, plain classifier",

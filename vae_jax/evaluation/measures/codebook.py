@@ -32,6 +32,7 @@ QUANTITIES = (
         "near 1, where there are many more sites of images than codes",
         scale="share",
         best="largest",
+        brief="code",
     ),
     Quantity(
         "Code perplexity",
@@ -43,6 +44,7 @@ QUANTITIES = (
         "a good part of the number of codes",
         "codes",
         best="largest",
+        brief="code",
     ),
 )
 

@@ -69,15 +69,18 @@ QUANTITIES = (
         "near 0",
         scale="share",
         best="smallest",
+        brief="code",
     ),
     Quantity(
         "Outside the prior",
-        "Share of the codes outside the region that holds 99% of the prior.",
+        "Share of the codes outside the region that holds 99% of the prior; less than"
+        " 1% is no better.",
         one("outside_prior"),
         PRIOR,
         SHARE,
-        "0.01, as the prior itself; less is no better",
+        "0.01, as the prior itself",
         scale="share",
+        brief="code",
     ),
     Quantity(
         "Codes to prior, KL",
@@ -100,9 +103,10 @@ QUANTITIES = (
             "mutual_information_cap": "log N",
         },
         PRIOR,
-        "0 or more; not above the rate",
-        "not 0, which is a code that says nothing",
+        "0, a code that says nothing, to the rate",
+        "not 0",
         "nats",
+        brief="code",
     ),
     Quantity(
         "Total correlation",

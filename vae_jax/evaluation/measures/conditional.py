@@ -31,10 +31,11 @@ QUANTITIES = (
         at("label_agreement", "", "real_"),
         CONDITION,
         SHARE,
-        "near that of real images; above it draws may be too typical",
+        "as of real images",
         scale="share",
         error="label_agreement_standard_error",
         best="largest",
+        brief="draws",
     ),
     Quantity(
         "Label agreement, standard error",

@@ -27,6 +27,7 @@ DISENTANGLEMENT = Group(
     ranks=True,
 )
 ERRORS = Group("Disentanglement, standard errors", drawn=False)
+BRIEF = ("mig", "dci_disentanglement")
 MISLEADS = {
     "mig": "Misleads: 0 where two dimensions share a factor, however well.",
     "modularity": "Misleads: pure noise has about 0.7.",
@@ -54,6 +55,7 @@ def _score(key: str, title: str, meaning: str, misleads: str, span: str) -> Quan
         scale="share",
         error=f"{key}_standard_error",
         best="largest",
+        brief="code" if key in BRIEF else "",
     )
 
 

@@ -32,6 +32,7 @@ QUANTITIES = (
         "larger is better",
         "nats",
         best="largest",
+        brief="fit",
     ),
     Quantity(
         "Rate",
@@ -42,6 +43,7 @@ QUANTITIES = (
         "0 or more; 0 is a code that says nothing",
         unit="nats",
         scale="log",
+        brief="fit",
     ),
     Quantity(
         "Distortion",
@@ -52,6 +54,7 @@ QUANTITIES = (
         "smaller, at the same rate",
         "nats",
         best="smallest",
+        brief="fit",
     ),
     Quantity(
         "NLL",
@@ -67,6 +70,7 @@ QUANTITIES = (
         "nats",
         error="nll_standard_error",
         best="smallest",
+        brief="fit",
     ),
     Quantity(
         "Posterior variance",
@@ -74,17 +78,20 @@ QUANTITIES = (
         one("posterior_variance"),
         NOISE,
         "0 for an autoencoder, 1 for a code that knows nothing of its image",
-        "between the two",
+        "between 0 and 1",
         scale="log",
+        brief="code",
     ),
     Quantity(
         "Active units",
-        "Dimensions whose posterior mean has a variance above 0.01 over the data.",
+        "Dimensions whose posterior mean has a variance above 0.01 over the data. It"
+        " says nothing about how well they are used.",
         one("active_units"),
         NOISE,
         "0 to the number of latent dimensions",
-        "not 0; says nothing about how well they are used",
+        "not 0",
         "dimensions",
+        brief="code",
     ),
     Quantity(
         "NLL, standard error",
