@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
@@ -79,21 +80,13 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
         )
-        block = block_length(
-            start,
-            train.num_steps,
-            train.log_every,
-            train.eval_every,
-            train.checkpoint_every,
-            max_chunk,
-        )
         chunks = train_chunks(
             compile_chunk(
                 program.prepared.trainer,
                 build.make_preprocess(program.config),
                 program.mode,
                 layout,
-                block,
+                _block(start, program.config, max_chunk),
             ),
             batches,
             saved.state,
@@ -130,6 +123,18 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             where = f" at step {step} of {train.num_steps}"
             raise signals.Interrupted(course.signal, where)
     return saved, course
+
+
+def _block(start: int, config: ConfigDict, max_chunk: int | None) -> int:
+    """How many steps are a loop of known length; on a CPU, which gains nothing, one.
+
+    There the bits of a training don't depend on how it is cut into chunks.
+    """
+    if jax.default_backend() == "cpu":
+        return 1
+    train = config.train
+    periods = (train.log_every, train.eval_every, train.checkpoint_every, max_chunk)
+    return block_length(start, train.num_steps, *periods)
 
 
 def _until_stopped(

@@ -102,7 +102,8 @@ def compile_chunk(
         block: a number that divides the length of every chunk, see `block_length`. So
             many steps are a loop whose length the compiler knows. An accelerator runs
             it without asking the host after each step whether another one follows,
-            which takes a third of the time of a small one.
+            which takes a third of the time of a small one. Another number can change
+            how a compiler rounds.
 
     Returns:
         A function (states [M], `ChunkInput`, keys [M], hparams [M]) -> (states,
