@@ -271,6 +271,7 @@ def test_rows_are_no_more_than_a_chunk_can_be():
         found = list(itertools.islice(lazy, 3))
         assert {span.padded for span in found} == {longest}
         assert max(span.end - span.start for span in found) == longest
+    assert {span.padded for span in spans(0, 3, 1)} == {2}  # one would round otherwise
 
 
 def test_loop_goes_on_where_it_stopped():

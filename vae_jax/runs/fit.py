@@ -210,7 +210,7 @@ def make_batches(
         The batches, the same either way, and a bound on the steps of a chunk.
 
     Raises:
-        ConfigError: not even two batches fit, or there are too few labelled images for
+        ConfigError: not even four batches fit, or there are too few labelled images for
             a batch, or unlabelled ones.
     """
     data, budget = config.data, config.data.device_budget_mb * 1e6
@@ -228,8 +228,8 @@ def make_batches(
     chunk = streaming.max_chunk(each, data.batch_size, shards, budget)
     if not chunk:
         raise ConfigError(
-            f"data.device_budget_mb={data.device_budget_mb:g}: must hold two batches of"
-            f" {data.batch_size // shards} images of {each} bytes"
+            f"data.device_budget_mb={data.device_budget_mb:g}: must hold four batches"
+            f" of {data.batch_size // shards} images of {each} bytes"
         )
     logging.info(
         "streaming: %.4g MB of images exceed data.device_budget_mb=%g",
