@@ -73,6 +73,7 @@ def test_sources_are_columns_bounds_an_interval_and_errors_a_pm(
 def test_tensorboard_is_named_with_how_to_get_it(
     tmp_path, capsys, monkeypatch, installed
 ):
+    (tmp_path / "tensorboard").mkdir()
     spec = object() if installed else None
     monkeypatch.setattr(terminal.importlib.util, "find_spec", lambda name: spec)
     lines = printed(capsys, tmp_path, {"elbo": -9.5})
