@@ -5,8 +5,8 @@ BIN = $(VENV)/bin
 WORKDIR ?= runs/mnist_5k
 FLAGS ?=
 
-.PHONY: install install-dev train lesson test test-fast test-onnx lint docs package \
-    bench bench-torch clean
+.PHONY: install install-dev train lesson test test-fast test-extras test-site lint docs \
+    package bench bench-torch clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -23,10 +23,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
-$(VENV)-onnx/.installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(VENV)-onnx
-	$(VENV)-onnx/bin/python -m pip install --quiet --disable-pip-version-check \
-	    -e '.[experiments,export,onnx]' pytest
+$(VENV)-extras/.installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)-extras
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -e '.[experiments,export,onnx,wandb,mlflow,trackio]' pytest tensorboard
 	touch $@
 
 install: $(VENV)/.installed
@@ -40,7 +40,7 @@ train: install
 
 # With DATA, a folder that holds MNIST, it renews docs/lesson.md and docs/lesson/.
 lesson: install
-	$(BIN)/python -m experiments.lesson \
+	$(BIN)/python -m docs.lesson_tools \
 	    --out=$(if $(DATA),docs/lesson --data_dir=$(DATA),runs/lesson/figures)
 
 # A file's tests share what they train, so a file stays with one worker. Files come in the
@@ -53,10 +53,13 @@ test: install-dev
 test-fast: install-dev
 	$(PYTEST) -m 'not slow'
 
-# The extra `onnx` needs an older orbax: what depends on either, in a place of its own.
-test-onnx: $(VENV)-onnx/.installed
-	$(VENV)-onnx/bin/python -m pytest -q -k "onnx or checkpoint" \
+# The extra `onnx` needs an older orbax, and trackers an older pillow: what depends on
+# them, in a place of its own.
+test-extras: $(VENV)-extras/.installed
+	$(VENV)-extras/bin/python -m pytest -q -k "onnx or checkpoint" \
 	    tests/test_export.py tests/storage/test_checkpoints.py
+	$(VENV)-extras/bin/python -m pytest -q \
+	    tests/storage/test_tracker_packages.py tests/test_export_weights.py
 
 lint: install-dev
 	$(BIN)/ruff check .
@@ -81,6 +84,10 @@ docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
+# The site in a browser, as a reader sees it.
+test-site: install-dev docs
+	VAE_JAX_SITE=docs/_build/html $(BIN)/python -m pytest -q tests/test_site.py
+
 # Wheel and sdist, in dist/.
 package: install-dev
 	rm -rf build dist
@@ -88,4 +95,4 @@ package: install-dev
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-torch build dist *.egg-info docs/_build
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-torch build dist *.egg-info docs/_build

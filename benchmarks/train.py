@@ -40,6 +40,7 @@ from benchmarks.common import (
 from benchmarks.workload import MODELS, bare, flops_per_step, make_config, make_images
 from vae_jax.runs.fit import fit
 from vae_jax.runs.program import Program, prepare
+from vae_jax.runs.tracking import Tracking
 from vae_jax.training.mesh import make_layout
 
 
@@ -52,7 +53,9 @@ def real(config: ConfigDict) -> Callable[[], float]:
     def measure() -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            fit(Program([config], [folder], folder, prepared, "exact", layout), "real")
+            program = Program([config], [folder], folder, prepared, "exact", layout)
+            with Tracking(program) as tracking:
+                fit(program, "real", tracking)
             events = next(folder.rglob("events.*")).parent
             reports = (
                 reader.EventAccumulator(str(events)).Reload().Scalars("train/loss")

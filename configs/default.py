@@ -213,6 +213,9 @@ def get_config() -> ConfigDict:
     config.train.keep_best = False
     # Stop after so many evaluations without a better one, and keep the best; 0: never.
     config.train.patience = 0
+    # Programs that people watch runs with, beside metrics.jsonl: tensorboard, wandb,
+    # mlflow, trackio, several of them or none. docs/trackers.md
+    config.train.trackers = ("tensorboard",)
     config.train.init_from = ""  # workdir of a run whose parameters to start from
 
     config.eval = ConfigDict()

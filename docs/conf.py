@@ -2,16 +2,38 @@
 
 The pages are those that one reads in the repository. README, CONTRIBUTING and CHANGELOG
 lie outside of docs/: three empty pages stand for them here and are filled on reading.
+Nothing on a page comes from another host.
 """
 
+import inspect
 import os
 import pathlib
+import pydoc
 import re
+import subprocess
+import sys
 from typing import Any
 
 import vae_jax
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+
+
+def repository(remote: str) -> str:
+    """The page of the repository that a clone is of, or nothing for a local one."""
+    address = re.sub(r"^(?:ssh://)?git@([\w.-]+)[:/]", r"https://\1/", remote.strip())
+    return address.removesuffix(".git") if address.startswith("https://") else ""
+
+
+def origin() -> str:
+    """What this checkout was cloned from, or nothing."""
+    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout
+    except OSError:  # there is no git
+        return ""
+
 
 project = "vae_jax"
 version = release = vae_jax.__version__
@@ -19,22 +41,41 @@ html_title = f"vae_jax {release}"
 copyright = "the authors of vae_jax, Apache-2.0"
 
 extensions = [
+    "lesson_pages",
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "typeset",
 ]
-# notebook.ipynb is lesson.ipynb by a name that lesson.md leaves free.
-exclude_patterns = ["_build", "lesson.ipynb", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
 nitpicky = False
 
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sphinx = False
+html_math_renderer = "typeset"
+html_context = {"repository": repository(origin())}
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "repository.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+# What a notebook's cell prints is not for copying.
+copybutton_selector = "div:not(.cell_output) > div.highlight pre"
 
-myst_enable_extensions = ["smartquotes"]
+myst_enable_extensions = ["smartquotes", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 # The lesson's numbers are links whose title says where each is from.
@@ -45,6 +86,8 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 os.environ.setdefault("LESSON_STEPS", "1000")
+# What python.ipynb trains and writes stays with the rest of a build.
+os.environ.setdefault("RUN", str(ROOT / "docs" / "_build" / "python" / "run"))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 autodoc_member_order = "bysource"
@@ -60,13 +103,12 @@ PAGES = {
     "README.md": "docs/quickstart.md",
     "CONTRIBUTING.md": "docs/contributing.md",
     "CHANGELOG.md": "docs/changelog.md",
-    "docs/lesson.ipynb": "docs/notebook.ipynb",
     "configs/default.py": "docs/configs.md",
 }
 ELSEWHERE = {page: source for source, page in PAGES.items() if source.endswith(".md")}
 SPECIAL = r"([|*]|_(?=\W|$))"  # of reStructuredText
 OF_FLAX = {"name", "parent", "replace", "scope", "setup"}
-MODULES = re.compile(r"<!-- modules of ([\w, ]+) -->")
+NAMES = re.compile(r"<!-- names: ([^>]+) -->")
 LINK = re.compile(r"(\]\()([^)#:\s]+)([^)]*\))")
 
 
@@ -87,26 +129,44 @@ def on_source_read(app: Any, docname: str, source: list[str]) -> None:
         return f"{before}{os.path.relpath(page, f'docs/{docname}/..')}{after}"
 
     source[0] = LINK.sub(bend, source[0])
-    source[0] = MODULES.sub(lambda rooms: reference(rooms[1].split(", ")), source[0])
+    if here == "README.md":  # the name of the whole site is no title of a page
+        source[0] = re.sub("^# .*", "# Quick start", source[0])
+    source[0] = source[0].replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    source[0] = NAMES.sub(lambda found: reference(found[1].split()), source[0])
 
 
-def reference(rooms: list[str]) -> str:
-    """A section for each public module of some files and folders of vae_jax/."""
+def reference(names: list[str]) -> str:
+    """A table of names with a line each, and then the whole of each.
+
+    A module has a section of its own, with all of its public names.
+    """
+    found = {name: pydoc.locate(f"vae_jax.{name}") for name in names}
+    if missing := [name for name, thing in found.items() if thing is None]:
+        raise ValueError(f"docs/api: vae_jax has no {', '.join(missing)}")
+    modules = [name for name, thing in found.items() if inspect.ismodule(thing)]
+    single = [name for name in names if name not in modules]
     sections = []
-    for room in rooms:
-        place = ROOT / "vae_jax" / room
-        files = sorted(place.rglob("*.py")) or [place.with_suffix(".py")]
-        for file in files:
-            parts = file.relative_to(ROOT).with_suffix("").parts
-            is_package = parts[-1] == "__init__"
-            if is_package and "\nBY_NAME" not in file.read_text(encoding="utf-8"):
-                continue  # a package that only has a name
-            module = ".".join(parts[:-1] if is_package else parts)
-            sections.append(
-                f"## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n"
-                "   :members:\n```\n"
-            )
+    if single:
+        lines = [".. currentmodule:: vae_jax", "", ".. autosummary::"]
+        lines += ["   :nosignatures:", ""]
+        lines += [f"   {name}" for name in single]
+        for name in single:
+            if inspect.isclass(found[name]):
+                lines += ["", f".. autoclass:: vae_jax.{name}", "   :members:"]
+            else:
+                lines += ["", f".. autofunction:: vae_jax.{name}"]
+        sections.append(_rst(lines))
+    for name in modules:
+        own = ["   :members:"]
+        if hasattr(found[name], "__path__"):  # a package gives what lies in its modules
+            own.append("   :imported-members:")
+        sections.append(f"## `vae_jax.{name}`\n")
+        sections.append(_rst([f".. automodule:: {found[name].__name__}", *own]))
     return "\n".join(sections)
+
+
+def _rst(lines: list[str]) -> str:
+    return "\n".join(["```{eval-rst}", *lines, "```", ""])
 
 
 def on_docstring(

@@ -17,7 +17,8 @@ nats and the seed are members of one program; any other field (latent_dim, likel
 network ...) splits the grid into several, trained in turn. Run again on the same
 workdir, it resumes where it was interrupted. Writes results.csv, summary.csv, figures/
 and report.html; each member lies in members/NAME as an ordinary run for evaluate,
-sample, encode and reconstruct.
+sample, encode and reconstruct. With eval.figures it also writes explorer.html, the page
+of `experiments.explore`.
 
 With --shard=3/8 it trains the fourth of eight parts of the grid, in shards/3-of-8, and
 with --shard=auto the part that an array of SLURM or AWS Batch asks for; docs/scaling.md
@@ -104,16 +105,21 @@ def main() -> None:
         return
     if shard is not None:
         workdir = shards.folder(workdir, shard)
-    logging.info("drawing the report of %d runs", len(rows))
     from vae_jax.report import terminal
     from vae_jax.report.page import write_report  # matplotlib is slow to import
     from vae_jax.report.summary import print_summary
+    from vae_jax.runs.exploration import explore_grid
 
     swept = sweep.swept_fields(config, _SWEEP.value, _CASE.value)
+    folders = [members.folder(workdir, row["name"]) for row in rows]
+    if config.eval.figures:
+        logging.info("drawing the explorer of %d runs", len(rows))
+        explore_grid(folders, workdir / "explorer.html", workdir.name)
+    logging.info("drawing the report of %d runs", len(rows))
     report = write_report(
         workdir,
         rows,
-        [members.folder(workdir, row["name"]) for row in rows],
+        folders,
         quantities=finish.quantities(),
         swept=swept,
         config=config.to_dict(),

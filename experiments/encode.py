@@ -1,9 +1,9 @@
 """Writes the posterior of every image of a split, or of images of your own.
 
     python -m experiments.encode --workdir=runs/mnist --split=test --out=codes.npz
-    python -m experiments.encode --workdir=runs/mnist --images=PHOTOS --out=codes.npz
+    python -m experiments.encode --workdir=runs/mnist --images=PHOTOS --out=codes.csv
 
-The .npz holds, a row for each image:
+FILE.npz holds, a row for each image:
 
 - `mean` and `std` [N, D] of q(z | x), of the layer next to the data; if the decoder
   needs all layers, of each of them, given one draw of those above, side by side;
@@ -15,8 +15,13 @@ The .npz holds, a row for each image:
 - `files` [N], paths below the folder, where the images are files; and `class_names`, by
   label, where sub-folders are classes.
 
+FILE.csv and FILE.parquet are the same as a table with the columns `file`, `row`,
+`label`, `class_name`, `factor_NAME`, `mean_0`, ... and `std_0`, ..., as far as they are
+known. Parquet needs the package pyarrow, pip install 'vae_jax[tables]'.
+
 --images is a folder, an image or an npz file, see `experiments.reconstruct`. A
 conditional run is given the labels of the data, or those of the npz file.
+`experiments.decode` is the way back.
 """
 
 import pathlib
@@ -33,25 +38,23 @@ _SPLIT = flags.DEFINE_enum(
 _IMAGES = cli.define_path(
     "images", None, "In place of a split: folder of images, one image, or FILE.npz."
 )
-_OUT = cli.define_path("out", None, "FILE.npz.")
+_OUT = cli.define_path("out", None, "FILE.npz, FILE.csv or FILE.parquet.")
 _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 
 
 def main() -> None:
     """Encodes and writes."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
-    out = pathlib.Path(_OUT.value)
-    if out.suffix != ".npz":
-        raise ConfigError(f"--out={out}: must end in .npz")
-    for flag in (_SPLIT, _DATA_DIR):
-        if _IMAGES.value and flag.present:
-            raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
-    import numpy as np
-
     from vae_jax.files import writing
     from vae_jax.runs import opened
     from vae_jax.runs.codes import codes_of_images, codes_of_split
+    from vae_jax.storage.code_files import check_path, write_codes
 
+    out = pathlib.Path(_OUT.value)
+    check_path("--out", out)
+    for flag in (_SPLIT, _DATA_DIR):
+        if _IMAGES.value and flag.present:
+            raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
     run = opened.open_run(_WORKDIR.value)
     if _IMAGES.value:
         codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))
@@ -59,7 +62,7 @@ def main() -> None:
         codes, notes = codes_of_split(run, _SPLIT.value, _DATA_DIR.value), ()
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(out, **codes)
+        write_codes(out, codes)
     line = f"{len(codes['mean'])} codes of {codes['mean'].shape[1]} dimensions in {out}"
     print(one_line("; ".join([line, *notes])))
 

@@ -37,7 +37,8 @@ def main() -> None:
     from vae_jax import build
     from vae_jax.runs import finish, finished
 
-    runs = finished.read_finished(finished.split_workdirs(_WORKDIRS.value))
+    workdirs = finished.split_workdirs(_WORKDIRS.value)
+    runs = finished.read_finished(workdirs, with_failed=True)
     logging.info("drawing the report of %d runs", len(runs.rows))
     from vae_jax.report import terminal
     from vae_jax.report.page import write_report  # matplotlib is slow to import

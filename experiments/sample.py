@@ -46,15 +46,16 @@ def main() -> None:
         raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
-    asked = None if _LABEL.value is None else list(map(whole_number, _LABEL.value))
     import jax
     import numpy as np
 
     from vae_jax.files import writing
     from vae_jax.report import plots
     from vae_jax.runs import opened
+    from vae_jax.runs.asked_labels import whole_numbers
     from vae_jax.runs.memory import check_samples
 
+    asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
     samples = run.draws(
@@ -67,14 +68,6 @@ def main() -> None:
         else:
             np.savez_compressed(out, **samples)
     print(f"{_NUM.value} samples in {out}")
-
-
-def whole_number(text: str) -> int:
-    """A label from --label."""
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ConfigError(f"--label={text}: must be whole numbers") from error
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ r"""Trains a VAE, evaluates it on the test split and draws its figures.
         --config.hparams.kl_weight=4 --workdir=runs/beta4
 
 Run again on the same workdir, it resumes from the newest checkpoint, and the outcome is
-bit for bit that of an uninterrupted run. Writes metrics.jsonl, tensorboard/,
-checkpoints/, results.json and figures/. Runs on all devices that divide the batch, and
-in several processes with the flags of docs/scaling.md.
+bit for bit that of an uninterrupted run. Writes metrics.jsonl, checkpoints/,
+results.json, figures/ and what config.train.trackers names, by default tensorboard/.
+Runs on all devices that divide the batch, and in several processes with the flags of
+docs/scaling.md.
 """
 
 import pathlib

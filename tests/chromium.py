@@ -41,8 +41,11 @@ class Page:
                 assert "error" not in message, message
                 return message["result"]
 
-    def open(self, path: pathlib.Path, width: int, height: int = 900) -> None:
-        """Shows a file in a window of so many CSS pixels; waits until it is loaded."""
+    def open(self, path: pathlib.Path | str, width: int, height: int = 900) -> None:
+        """Shows a file, or what has an address, in a window of so many CSS pixels.
+
+        Waits until it is loaded.
+        """
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -51,7 +54,8 @@ class Page:
             mobile=width < 600,
         )
         self.events.clear()
-        answer = self.call("Page.navigate", url=path.resolve().as_uri())
+        address = path if isinstance(path, str) else path.resolve().as_uri()
+        answer = self.call("Page.navigate", url=address)
         assert "errorText" not in answer, answer
         while self.run("document.readyState") != "complete":
             time.sleep(0.05)

@@ -30,11 +30,22 @@ BASE = {
     "evaluate": ["--workdir=FILES/run"],
     "sample": ["--workdir=FILES/run", "--out=FILES/new.png"],
     "encode": ["--workdir=FILES/run", "--out=FILES/new.npz"],
+    "decode": [
+        "--workdir=FILES/run",
+        "--codes=FILES/codes.csv",
+        "--out=FILES/new.png",
+    ],
+    "interpolate": [
+        "--workdir=FILES/run",
+        "--images=FILES/photos",
+        "--out=FILES/new.png",
+    ],
     "reconstruct": [
         "--workdir=FILES/run",
         "--images=FILES/photos",
         "--out=FILES/new",
     ],
+    "explore": ["--workdir=FILES/run"],
     "prepare_data": ["--data_dir=FILES/new"],
 }
 
@@ -44,6 +55,7 @@ def files(tmp_path_factory) -> pathlib.Path:
     """Data and workdirs, good and bad."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "file").write_text("text\n")
+    (folder / "codes.csv").write_text("mean_0,mean_1\n1,2\n")
     (folder / "empty").mkdir()
     grey = np.random.default_rng(0).integers(0, 256, (40, 6, 5), np.uint8)
     arrays = {
@@ -156,7 +168,7 @@ CASES = [
     ("train", ["--config.hparams.kl_weight=x"], "kl_weight=x", "must be a number"),
     ("train", ["--config.data.dequantize=x"], "dequantize=x", "true or false"),
     ("train", ["--config.mlp.hidden_dims=(9,'a')"], "hidden_dims=", "'a'", "whole"),
-    ("train", ["--config=configs/digit.py"], "digit.py", "configs/digits.py"),
+    ("train", ["--config=configs/digit.py"], "configs/digit.py", "mean digits"),
     ("train", ["--config=FILES/file"], "config file", "NameError", "'text'"),
     ("train", ["config.seed=1"], "'config.seed=1'", "start with --"),
     ("train", ["--workdir="], "--workdir is missing"),
@@ -166,8 +178,18 @@ CASES = [
     ("sample", ["--seed=-1"], "--seed=-1", "at least 0"),
     ("sample", ["--temperature=nan"], "--temperature=nan", "0 or more"),
     ("sample", ["--out=FILES/new.jpg"], "new.jpg", ".png or .npz"),
-    ("encode", ["--out=FILES/new.csv"], "new.csv", "must end in .npz"),
+    ("encode", ["--out=FILES/new.txt"], "new.txt", ".npz, .csv or .parquet"),
+    ("decode", ["--codes=FILES/file"], "--codes=FILES/file", ".npz, .csv or .parquet"),
+    ("decode", ["--codes=FILES/no.csv"], "there is no file FILES/no.csv"),
+    ("decode", [], "FILES/codes.csv: codes have 2 numbers, but those of FILES/run 3"),
+    ("decode", ["--label=1O"], "--label=1O: must be whole numbers"),
+    ("interpolate", ["--steps=1"], "--steps=1: must be at least 2"),
+    ("interpolate", ["--path=round"], "--path=round", "linear|spherical"),
+    ("interpolate", ["--images=FILES/photos/00.png"], "one image; there must be two"),
+    ("interpolate", ["--images=FILES/photos,FILES/no.png"], "no file FILES/no.png"),
     ("encode", ["--images=FILES/grey.npz", "--split=test"], "--split=test has no eff"),
+    ("explore", ["--out=FILES/new.png"], "--out=FILES/new.png", "must end in .html"),
+    ("explore", ["--workdir=FILES/empty"], "FILES/empty holds no run"),
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "at least 1"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),
     ("ablate", [f"{SWEEP}s=1,2"], "no field 'hparams.kl_weights'", "kl_weight'?"),

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+import vae_jax
 from tests.runs_helpers import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -22,7 +23,7 @@ def test_links_lead_somewhere():
         (page, target)
         for page, text in PAGES.items()
         for target in re.findall(r"\]\(([^)#:\s]+)[^)]*\)", text)
-        if target != "https"
+        if target not in ("http", "https")
         and not (REPOSITORY / page).parent.joinpath(target).exists()
     ]
     assert lost == []
@@ -49,17 +50,95 @@ def test_the_bibliography_is_in_alphabetical_order():
     assert names == sorted(names, key=lambda name: name.replace("ø", "o").lower())
 
 
-def test_every_room_is_on_one_page_of_the_reference(conf):
-    """`docs/conf.py` writes a section for each module of a room."""
-    text = "".join(path.read_text("utf-8") for path in (DOCS / "api").glob("*.md"))
-    named = [room for rooms in conf.MODULES.findall(text) for room in rooms.split(", ")]
-    package = REPOSITORY / "vae_jax"
-    rooms = {path.stem for path in package.glob("[a-z]*") if path.suffix in ("", ".py")}
-    assert sorted(named) == sorted(rooms)
-    shown = conf.reference(["objectives", "trained"])
-    assert ".. automodule:: vae_jax.objectives.elbo\n" in shown
-    assert ".. automodule:: vae_jax.objectives\n" in shown
-    assert ".. automodule:: vae_jax.trained\n" in shown
+def test_every_public_name_is_on_one_page_of_the_reference(conf):
+    """`docs/conf.py` writes what stands in their comments; each page has an example."""
+    pages = {path.name: path.read_text("utf-8") for path in (DOCS / "api").glob("*.md")}
+    lists = [found for text in pages.values() for found in conf.NAMES.findall(text)]
+    named = [name for found in lists for name in found.split()]
+    assert sorted(set(named)) == sorted(named)
+    assert set(vae_jax.__all__) <= set(named)
+    assert [page for page, text in pages.items() if "```python\n" not in text] == []
+    for name in vae_jax.__all__:
+        assert f"`{name}`" in pages["index.md"], name
+
+
+def test_the_reference_is_written_by_names(conf):
+    shown = conf.reference(["VAE", "terms", "bounds"])
+    assert ".. autoclass:: vae_jax.VAE\n" in shown
+    assert ".. autofunction:: vae_jax.terms\n" in shown
+    assert ".. automodule:: vae_jax.objectives.bounds\n" in shown
+    with pytest.raises(ValueError, match="has no VEA"):
+        conf.reference(["VEA"])
+
+
+def test_the_site_links_to_the_repository_that_it_is_built_from(conf):
+    for remote, address in [
+        (
+            "https://github.com/someone/vae_jax.git\n",
+            "https://github.com/someone/vae_jax",
+        ),
+        ("git@github.com:someone/vae_jax.git", "https://github.com/someone/vae_jax"),
+        ("ssh://git@codeberg.org/someone/vae", "https://codeberg.org/someone/vae"),
+        ("/home/someone/vae_jax", ""),
+        ("", ""),
+    ]:
+        assert conf.repository(remote) == address
+
+
+def test_every_picture_says_what_it_shows():
+    for page, text in PAGES.items():
+        assert re.findall(r"!\[\s*\]\([^)]*\)", text) == [], page
+
+
+def gallery() -> list[tuple[str, str, str, str]]:
+    """Config, our number, the published one and their difference, row by row."""
+    rows = re.findall(r"^\| `([\w/]+)`.*", PAGES["docs/gallery.md"], re.M)
+    lines = re.findall(r"^\| `[\w/]+`.*", PAGES["docs/gallery.md"], re.M)
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return [
+        (name, row[3], row[4], row[5]) for name, row in zip(rows, cells, strict=True)
+    ]
+
+
+def test_the_gallery_has_every_config():
+    folder = REPOSITORY / "configs"
+    names = {
+        str(path.relative_to(folder).with_suffix(""))
+        for path in folder.rglob("*.py")
+        if path.stem not in ("__init__", "default")
+    }
+    assert {name for name, *_ in gallery()} == names
+
+
+def test_numbers_of_the_gallery_are_those_of_the_results():
+    """Or of the config's docstring; and differences are right."""
+    for name, ours, published, difference in gallery():
+        source = PAGES["docs/results.md"]
+        source += (REPOSITORY / "configs" / f"{name}.py").read_text("utf-8")
+        number = re.match(r"-?[\d.]+", ours)
+        assert number or ours == "not measured on a GPU", name
+        if number:
+            assert number[0] in source, f"{name}: {ours}"
+        if difference:
+            known = re.match(r"-?[\d.]+", published)
+            assert number and known, name
+            found = float(number[0]) - float(known[0])
+            assert float(difference) == pytest.approx(found, abs=1e-6), name
+        elif re.match(r"-?[\d.]+", published):
+            assert not number, f"{name}: the difference is missing"
+
+
+def test_a_citation_names_this_version():
+    citation = (REPOSITORY / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {vae_jax.__version__}\n" in citation
+    assert f"version = {{{vae_jax.__version__}}}" in PAGES["docs/citation.md"]
+
+
+def test_the_table_of_kl_weights_fits_a_page():
+    """Six columns; the others are folded."""
+    before, _, folded = PAGES["docs/kl_weights.md"].partition("<details>")
+    assert re.search(r"^\| weight \|.*", before, re.M)[0].count("|") == 7
+    assert "| posterior variance |" in folded.partition("</details>")[0]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +156,7 @@ def conf():
 def test_links_are_bent_to_pages_of_the_site(conf):
     for page, text, bent in [
         ("lesson", "[r](../README.md#data)", "[r](quickstart.md#data)"),
-        ("lesson", "[n](lesson.ipynb)", "[n](notebook.ipynb)"),
+        ("lesson", "[n](notebook.ipynb)", "[n](notebook.ipynb)"),
         ("lesson", "![f](lesson/samples.png)", "![f](lesson/samples.png)"),
         ("api/index", "[c](../contributing.md#x)", "[c](../contributing.md#x)"),
         ("lesson", "[u](https://semver.org)", "[u](https://semver.org)"),
@@ -90,7 +169,7 @@ def test_links_are_bent_to_pages_of_the_site(conf):
 def test_pages_outside_of_docs_are_filled_in(conf):
     source = ["empty"]
     conf.on_source_read(None, "quickstart", source)
-    assert source[0].startswith("# vae_jax")
+    assert source[0].startswith("# Quick start\n")
     assert "](docs/" not in source[0]
     assert "](lesson.md)" in source[0]
     assert "](configs.md)" in source[0]

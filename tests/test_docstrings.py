@@ -76,7 +76,7 @@ def test_an_entry_says_what_it_is_before_what_it_belongs_to():
     """The entry is "path: the file to write", not "path: of the PNG"."""
     fragment = re.compile(r" +[a-z_*]+: (of|in|with|for) ")
     root = PACKAGE.parent
-    places = ("vae_jax", "experiments", "examples", "benchmarks")
+    places = ("vae_jax", "experiments", "examples", "benchmarks", "docs")
     found = [
         f"{file.relative_to(root)}:{number}: {line.strip()}"
         for place in places

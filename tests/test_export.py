@@ -17,6 +17,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.export import bundle, description, formats
 from vae_jax.runs import opened, single
+from vae_jax.runs.best import abstract_saved
 
 pytest.importorskip("flatbuffers", reason="needs the extra export")
 WITH_ONNX = pytest.mark.skipif(
@@ -256,7 +257,7 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
 )
 def test_models_that_are_refused(fields, message, tmp_path):
     config, spec = small_config(**fields), spec_of(8, 8, 1)
-    shapes = opened.abstract_saved(config, spec).variables
+    shapes = abstract_saved(config, spec).variables
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     run = opened.Run(tmp_path, config, spec, 0, params, {})
     with pytest.raises(ConfigError, match=message):

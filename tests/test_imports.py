@@ -21,6 +21,7 @@ HEAVY = {
     "mlxtend",
     "orbax",
     "pandas",
+    "pyarrow",
     "requests",
     "sklearn",
     "tensorboardX",
@@ -218,4 +219,4 @@ def test_the_names_of_vae_jax_are_imported_when_they_are_used() -> None:
         if isinstance(line, ast.ImportFrom)
         for alias in line.names
     }
-    assert known == {*vae_jax._HOMES}  # what type checkers see
+    assert known >= {*vae_jax._HOMES}  # what type checkers see

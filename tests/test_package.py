@@ -154,7 +154,7 @@ def test_make_train_installs_what_it_needs_and_says_what_comes_next():
 def test_the_command_knows_every_program():
     known = __main__.programs(__main__.home())
     assert {"train", "ablate", "export", "prepare_data"} <= known.keys()
-    assert not {"cli", "launch", "lesson_text"} & known.keys()
+    assert not {"cli", "launch", "lesson"} & known.keys()
     assert all(line.endswith((".", ":")) for line in known.values()), known
 
 

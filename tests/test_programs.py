@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.forked_programs import run_program
 from tests.runs_helpers import flags
-from vae_jax.as_text import few_digits
+from vae_jax.as_text import few_digits, with_error
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +198,9 @@ def test_evaluate(grey, split):
     for name in ("elbo", "rate", "distortion", "nll"):
         title = "ELBO" if name == "elbo" else name
         value = re.escape(few_digits(written[name]))
+        if name == "nll":
+            pair = with_error(written["nll"], written["nll_standard_error"])
+            value = re.escape(" ± ".join(pair))
         assert re.search(
             rf"^ *{title}, nats +{value} ", out, re.MULTILINE | re.IGNORECASE
         )
@@ -237,6 +240,43 @@ def test_encode(grey, tmp_path):
         assert codes["mean"].shape == codes["std"].shape == (20, 3)
         assert (codes["std"] > 0).all()
         np.testing.assert_array_equal(codes["labels"], np.arange(100, 120) % 3)
+
+
+def test_from_images_to_a_table_and_back_to_images(grey, tmp_path):
+    """Decoded codes are the reconstructions, and so are the ends of a way."""
+    np.savez(tmp_path / "own.npz", x_test=strokes(3, 20, 28), y_test=[2, 0, 1])
+    workdir, own = f"--workdir={grey}", f"--images={tmp_path}/own.npz"
+    run("reconstruct", workdir, own, f"--out={tmp_path}/seen")
+    with np.load(tmp_path / "seen" / "reconstructions.npz") as result:
+        means, code = result["mean"], result["code"]
+    out = run("encode", workdir, own, f"--out={tmp_path}/codes.csv")
+    assert "3 codes of 3 dimensions" in out
+    lines = (tmp_path / "codes.csv").read_text().splitlines()
+    assert lines[0] == "row,label,mean_0,mean_1,mean_2,std_0,std_1,std_2"
+    assert lines[1].startswith("0,2,")
+    codes = f"--codes={tmp_path}/codes.csv"
+    run("decode", workdir, codes, f"--out={tmp_path}/again.npz")
+    with np.load(tmp_path / "again.npz") as again:
+        np.testing.assert_allclose(again["mean"], means, atol=1e-6)
+        np.testing.assert_array_equal(again["labels"], [2, 0, 1])
+    assert "3 decoded codes" in run(
+        "decode", workdir, codes, f"--out={tmp_path}/again.png"
+    )
+    flags = (workdir, own, "--steps=4", "--path=spherical")
+    run("interpolate", *flags, f"--out={tmp_path}/way.npz")
+    with np.load(tmp_path / "way.npz") as way:
+        np.testing.assert_array_equal(way["points"], code)
+        assert way["mean"].shape == (2, 4, 20, 28, 1)
+        np.testing.assert_allclose(way["mean"][:, 0], means[:-1], atol=1e-6)
+        np.testing.assert_allclose(way["mean"][:, -1], means[1:], atol=1e-6)
+    for number, image in enumerate(strokes(2, 40, 56)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    two = f"--images={tmp_path}/0.png,{tmp_path}/1.png"
+    out = run("interpolate", workdir, two, f"--out={tmp_path}/way.png")
+    assert "1 x 10 images" in out
+    for name in ("again", "way"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            picture.load()
 
 
 def test_reconstruct_images_of_the_user(grey, photos, tmp_path):

@@ -45,6 +45,20 @@ def test_an_error_is_a_number_of_its_own():
     assert {quantity.error for quantity in ALL} - {""} <= set(keys_of(ALL))
 
 
+def test_the_best_values_are_those_that_are_called_good():
+    for quantity in ALL:
+        if quantity.good.startswith("larger"):
+            assert quantity.best == "largest", quantity.title
+        if (
+            quantity.good.startswith(("smaller", "near 0,"))
+            or quantity.good == "near 0"
+        ):
+            assert quantity.best == "smallest", quantity.title
+        if quantity.scale == "share" and quantity.good.startswith("near 1"):
+            assert quantity.best == "largest", quantity.title
+        assert quantity.good or not quantity.best, quantity.title
+
+
 @pytest.mark.parametrize(("unit", "label"), [("", "Rate"), ("nats", "Rate, nats")])
 def test_the_label_of_an_axis(unit, label):
     assert Quantity("Rate", "", one("rate"), Group("Fit"), unit=unit).label == label

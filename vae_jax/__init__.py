@@ -56,6 +56,10 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time see __getattr__
     )
     from vae_jax.training.step import Trainer, vae_trainer
 
+if TYPE_CHECKING:
+    from vae_jax.paths import PathLike
+    from vae_jax.runs.opened import Run
+
 __version__ = "0.1.0"
 
 # Where the names are defined: `module:name`, or a module.
@@ -101,7 +105,7 @@ _HOMES = {
 }
 
 
-def open_run(workdir: str) -> Any:
+def open_run(workdir: "PathLike", prior: str | None = None) -> "Run":
     """A trained run of the programs, from its workdir: see `runs.opened.Run`.
 
         run = vae_jax.open_run("runs/digits")
@@ -109,10 +113,14 @@ def open_run(workdir: str) -> Any:
         pictures = run.sample(16)
 
     Needs the extra `experiments`.
+
+    Args:
+        workdir: the folder of the run, or of a member of a grid.
+        prior: name of a prior that `experiments.fit_prior` has fitted; None: its own.
     """
     from vae_jax.runs import opened  # brings in more than the rest of the library
 
-    return opened.open_run(workdir)
+    return opened.open_run(workdir, prior)
 
 
 def __getattr__(name: str) -> Any:

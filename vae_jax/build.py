@@ -28,6 +28,7 @@ from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
 from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.parts import TABLES, call, make, names_of
+from vae_jax.storage import trackers
 from vae_jax.training.optimizers import SCHEDULES, normalize_each
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
@@ -54,6 +55,7 @@ def check(config: ConfigDict) -> None:
     check_image_size(config.data.image_size or None)
     choose(BINARIZE, "data.binarize", config.data.binarize)
     measures.selected(config.eval.measures)
+    trackers.selected(config.train.trackers)
     # The images' levels are not known yet: `check_support` asks again.
     suitability.values_of(config.data.binarize, config.data.dequantize, "8bit")
     parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)

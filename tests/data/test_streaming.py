@@ -65,5 +65,5 @@ def test_no_more_is_read_ahead_than_agreed():
 
 def test_two_chunks_fill_the_budget():
     assert max_chunk(example_bytes=10, batch_size=8, shards=2, budget_bytes=1e3) == 12
-    assert max_chunk(example_bytes=10, batch_size=8, shards=2, budget_bytes=80) == 1
-    assert max_chunk(example_bytes=10, batch_size=8, shards=2, budget_bytes=79) == 0
+    assert max_chunk(example_bytes=10, batch_size=8, shards=2, budget_bytes=160) == 2
+    assert max_chunk(example_bytes=10, batch_size=8, shards=2, budget_bytes=159) == 0

@@ -2,12 +2,10 @@ import csv
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import stats
 
 from vae_jax import as_text
-from vae_jax.quantities import Group, Quantity, one
-from vae_jax.report import compare, compare_plots
+from vae_jax.report import arrangement, compare
 
 WEIGHT, LIKELIHOOD = "hparams.kl_weight", "model.likelihood"
 
@@ -187,7 +185,7 @@ def test_values_as_text(value, text):
 
 def test_layout_of_one_field():
     groups = compare.settings(rows_of(), [WEIGHT])
-    layout = compare_plots.arrange(groups, [WEIGHT])
+    layout = arrangement.arrange(groups, [WEIGHT])
     assert layout.label == "kl_weight"
     assert layout.ticks == ["0", "0.5", "10"]
     assert layout.ordered
@@ -212,7 +210,7 @@ def grid_rows(fields, missing=()):
 def test_layout_of_two_fields_has_a_line_for_each_value_of_the_second():
     fields = [LIKELIHOOD, "model.latent_dim"]
     groups = compare.settings(grid_rows(fields), fields)
-    layout = compare_plots.arrange(groups, fields)
+    layout = arrangement.arrange(groups, fields)
     assert layout.ticks == ["a", "b"]
     assert not layout.ordered  # words have no neighbours
     lines = {
@@ -228,45 +226,42 @@ def test_layout_of_two_fields_has_a_line_for_each_value_of_the_second():
 def test_settings_that_make_no_lines_stand_side_by_side():
     fields = [LIKELIHOOD, "model.latent_dim"]
     groups = compare.settings(grid_rows(fields, missing=[("b", 2)]), fields)
-    layout = compare_plots.arrange(groups, fields)
+    layout = arrangement.arrange(groups, fields)
     assert layout.ticks == ["a, 1", "a, 2", "b, 1"]
     assert layout.label == "likelihood, latent_dim"
     assert layout.is_single
     assert not layout.ordered
 
 
-@pytest.mark.parametrize("scale", ["linear", "log", "share"])
-@pytest.mark.parametrize("key", ["elbo", "nothing"])
-def test_charts_are_drawn_whatever_the_values(tmp_path, scale, key):
-    rows = rows_of()
-    rows[0]["elbo"] = rows[1]["elbo"] = rows[2]["elbo"] = 0.0  # as an autoencoder's
-    groups = compare.settings(rows, [WEIGHT])
-    quantity = Quantity(
-        "Title", "", {key: "", "real_elbo": ""}, Group("Fit"), scale=scale
+def test_a_layout_with_too_much_for_a_chart_is_thinned_evenly():
+    fields = ["hparams.kl_weight", "hparams.learning_rate"]
+    rows = [
+        {"name": f"{w} {r}", fields[0]: w, fields[1]: r, "seed": 0}
+        for w in range(100)
+        for r in range(50)
+    ]
+    groups = compare.settings(rows, fields)
+    keep = groups[37 * 50 + 11]
+    layout, left_out = arrangement.thinned(arrangement.arrange(groups, fields), keep)
+    assert len(layout.ticks) == arrangement.MAX_TICKS
+    assert len(layout.lines) == arrangement.MAX_LINES
+    assert (layout.ticks[0], layout.ticks[-1]) == ("0", "99")
+    assert keep in layout.settings
+    for line in layout.lines.values():
+        for tick, setting in line.items():
+            assert layout.ticks[tick] == str(setting.values[fields[0]])
+    assert left_out.startswith("128 of 5,000 settings")
+    whole = arrangement.arrange(groups[:100], fields)
+    few = arrangement.arrange(
+        [g for g in groups if g.values[fields[1]] < 2][:20], fields
     )
-    layout = compare_plots.arrange(groups, [WEIGHT])
-    compare_plots.against_setting(quantity, layout, tmp_path / "chart.png")
-    assert min(Image.open(tmp_path / "chart.png").size) > 500
+    assert arrangement.thinned(few) == (few, "")
+    assert arrangement.thinned(whole)[1]
 
 
-def test_chart_shows_means_and_errors(tmp_path, monkeypatch):
-    rows = rows_of(weights=(0.0, 1.0))
-    groups = compare.settings(rows, [WEIGHT])
-    drawn = []
-    monkeypatch.setattr(
-        compare_plots.style, "save_figure", lambda figure, path: drawn.append(figure)
-    )
-    layout = compare_plots.arrange(groups, [WEIGHT])
-    quantity = Quantity("ELBO", "", one("elbo"), Group("Fit"), unit="nats")
-    compare_plots.against_setting(quantity, layout, tmp_path / "elbo.png")
-    compare_plots.rate_distortion(layout, tmp_path / "empty.png")  # no distortion
-    axes = drawn[0].axes[0]
-    (container,) = axes.containers
-    line, _, (bars,) = container.lines
-    np.testing.assert_array_equal(line.get_xdata(), [0, 1])
-    np.testing.assert_allclose(line.get_ydata(), [g.mean("elbo") for g in groups])
-    for segment, group in zip(bars.get_segments(), groups, strict=True):
-        error = group.standard_error("elbo")
-        np.testing.assert_allclose(np.ptp(segment[:, 1]), 2 * error, rtol=1e-6)
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1"]
-    assert axes.get_ylabel() == "ELBO, nats"
+@pytest.mark.parametrize(("total", "keep"), [(5, 3), (10, 0), (10000, 4711), (17, 16)])
+def test_numbers_are_spread_from_the_first_to_the_last(total, keep):
+    found = arrangement.spread(total, 8, keep)
+    assert len(found) == min(total, 8) == len(set(found))
+    assert found == sorted(found) and keep in found
+    assert {0, total - 1} <= {*found, keep}

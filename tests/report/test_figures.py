@@ -6,7 +6,12 @@ import json
 import numpy as np
 
 from vae_jax.report import figures
-from vae_jax.report.latent_space import LatentSpace, principal_plane
+from vae_jax.report.latent_space import (
+    LatentSpace,
+    principal_plane,
+    spherical_lines,
+    straight_lines,
+)
 
 
 def drawn_of(count, is_continuous, workdir):
@@ -65,6 +70,30 @@ def test_lines_of_a_conditional_model_keep_the_label_of_the_first_image():
     np.testing.assert_array_equal(lines[1], [[2, 8], [3, 8], [4, 8]])
     alone = dataclasses.replace(space, shown=space.shown[:4]).lines(2, 2)
     np.testing.assert_array_equal(alone[0], [[1, 7], [3, 7]])
+
+
+def test_spherical_lines_turn_by_equal_angles():
+    """Codes of one length stay that long, in the plane of both ends."""
+    start, end = np.random.default_rng(0).normal(size=(2, 5, 8))
+    start, end = (
+        3 * z / np.linalg.norm(z, axis=1, keepdims=True) for z in (start, end)
+    )
+    lines = spherical_lines(start, end, 7)
+    np.testing.assert_allclose(lines[:, [0, -1]], np.stack([start, end], 1), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(lines, axis=-1), 3)
+    cosines = (lines[:, 1:] * lines[:, :-1]).sum(-1) / 9
+    np.testing.assert_allclose(cosines, cosines[:, :1].repeat(6, axis=1))
+    middle = start + end
+    middle *= 3 / np.linalg.norm(middle, axis=1, keepdims=True)
+    np.testing.assert_allclose(lines[:, 3], middle)
+
+
+def test_spherical_lines_are_straight_where_there_is_no_angle():
+    start = np.array([[1.0, 2, 2], [1, 2, 2], [0, 0, 0], [1, 1, 1]])
+    end = np.array([[2.0, 4, 4], [-1, -2, -2], [1, 2, 3], [1, 1, 1]])
+    lines = spherical_lines(start, end, 5)
+    np.testing.assert_array_equal(lines, straight_lines(start, end, 5))
+    np.testing.assert_allclose(lines[0, 1], [1.25, 2.5, 2.5])
 
 
 def test_principal_plane_of_few_points():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from vae_jax.errors import DataError
-from vae_jax.report import latent_plots, plots, style
+from vae_jax.report import latent_plots, layer_plots, plots, style
 from vae_jax.report.images import image_grid
 
 
@@ -110,7 +110,7 @@ def test_every_picture_of_images_is_written(tmp_path, shape):
     plots.reconstructions(many, many, tmp_path / "1.png")
     plots.samples(many, tmp_path / "2.png")
     latent_plots.interpolations(lines, tmp_path / "3.png")
-    latent_plots.traversals(lines, tmp_path / "4.png", ["z[0]", "z[12]", "z[3]"])
+    latent_plots.traversals(lines, ["z[0]", "z[12]", "z[3]"], tmp_path / "4.png")
     latent_plots.latent_grid(random_images(3, 3, *shape), tmp_path / "5.png")
     for number in range(1, 6):
         height, width, _ = picture(tmp_path / f"{number}.png").shape
@@ -165,7 +165,7 @@ def test_shapes_that_do_not_fit_together(path):
     with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[1, 4, 4, 1\]"):
         plots.reconstructions(one, one[:1], path)
     with pytest.raises(DataError, match="2 labels for 3 rows"):
-        latent_plots.traversals(lines, path, ["a", "b"])
+        latent_plots.traversals(lines, ["a", "b"], path)
     with pytest.raises(DataError, match="square, not 3 x 4"):
         latent_plots.latent_grid(lines, path)
     with pytest.raises(DataError, match=r"not \[R,T,H,W,C\]"):
@@ -195,12 +195,12 @@ def test_classes_have_their_own_colours(path):
         assert rgb in colors  # in the legend, where nothing is transparent
 
 
-def test_points_without_a_label_are_grey_and_no_class(monkeypatch):
+def test_points_without_a_label_are_grey_and_no_class():
     points = np.random.default_rng(0).normal(size=(40, 2))
     labels = np.repeat([-1, 10_000_000, 2015, -7], 10)
-    figures = drawn_figure(monkeypatch)
-    latent_plots.latent_map(points, labels, "a.png")
-    latent_plots.latent_map(points, np.full(40, -1), "b.png")
+    figures = [
+        latent_plots.latent_map(points, own) for own in (labels, np.full(40, -1))
+    ]
     named = [text.get_text() for text in figures[0].legends[0].get_texts()]
     assert named == ["2015", "10000000"]
     grey = figures[0].axes[0].collections[0]
@@ -209,13 +209,12 @@ def test_points_without_a_label_are_grey_and_no_class(monkeypatch):
     assert len(figures[1].axes[0].collections[0].get_offsets()) == 40
 
 
-def test_ten_thousand_labels_have_a_colour_bar(monkeypatch):
+def test_ten_thousand_labels_have_a_colour_bar():
     points = np.random.default_rng(0).normal(size=(10_000, 2))
-    figures = drawn_figure(monkeypatch)
-    latent_plots.latent_map(points, 10_000_000 + np.arange(10_000), "a.png")
-    bar = figures[0].axes[1].get_yticklabels()
+    figure = latent_plots.latent_map(points, 10_000_000 + np.arange(10_000))
+    bar = figure.axes[1].get_yticklabels()
     assert [tick.get_text() for tick in bar] == ["10000000", "10009999"]
-    assert not figures[0].legends
+    assert not figure.legends
 
 
 @pytest.mark.parametrize(
@@ -232,19 +231,9 @@ def test_odd_maps(path, points, labels, message):
         latent_plots.latent_map(points, labels, path)
 
 
-def drawn_figure(monkeypatch):
-    """The Figure that the next call draws, instead of its file."""
-    figures = []
-    monkeypatch.setattr(
-        style, "save_figure", lambda figure, path: figures.append(figure)
-    )
-    return figures
-
-
-def test_kl_bars_are_sorted_and_counted(path, monkeypatch):
-    figures = drawn_figure(monkeypatch)
-    latent_plots.kl_per_dimension(np.array([0.0, 3.0, 0.005, 1.0]), path)
-    [axes] = figures[0].axes
+def test_kl_bars_are_sorted_and_counted():
+    figure = latent_plots.kl_per_dimension(np.array([0.0, 3.0, 0.005, 1.0]))
+    [axes] = figure.axes
     assert [bar.get_height() for bar in axes.patches] == [3.0, 1.0, 0.005, 0.0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "3", "2", "0"]
     assert "2 of 4 above 0.01 nats" in axes.get_title()
@@ -259,16 +248,14 @@ def test_kl_of_many_dimensions_and_odd_input(path):
             latent_plots.kl_per_dimension(kl, path)
 
 
-def test_training_curves(path, monkeypatch):
-    figures = drawn_figure(monkeypatch)
+def test_training_curves():
     records = [
         {"step": step, "train/elbo": -1e6 if step < 10 else -100.0 - step, "lr": 1}
         for step in range(1, 101)
     ]
     records += [{"step": 100, "eval/elbo": -199.0, "eval/rate": 25.0}]
     records[50]["train/elbo"] = None
-    plots.training_curves(records, path)
-    elbo, rate = figures[0].axes
+    elbo, rate = plots.training_curves(records).axes
     train, evaluation = elbo.get_lines()
     assert len(train.get_xdata()) == 100
     assert np.isnan(train.get_ydata()).sum() == 1
@@ -280,13 +267,12 @@ def test_training_curves(path, monkeypatch):
     assert rate.get_xlabel() == "step"
 
 
-def test_the_rounding_of_a_constant_is_not_drawn(path, monkeypatch):
-    figures = drawn_figure(monkeypatch)
+def test_the_rounding_of_a_constant_is_not_drawn():
     rates = [50.0, 50.00001, 50.0]
-    plots.training_curves(
-        [{"step": t, "train/rate": r} for t, r in enumerate(rates)], path
+    figure = plots.training_curves(
+        [{"step": t, "train/rate": r} for t, r in enumerate(rates)]
     )
-    low, high = figures[0].axes[0].get_ylim()
+    low, high = figure.axes[0].get_ylim()
     assert low < 49.96 and high > 50.04
 
 
@@ -296,6 +282,47 @@ def test_training_curves_of_little(path):
     for records in ([], [{"step": 1, "train/loss": 3.0}]):
         with pytest.raises(DataError, match="no record holds"):
             plots.training_curves(records, path)
+
+
+def test_every_plot_returns_its_figure(tmp_path, monkeypatch):
+    """Without a path there is no file."""
+    monkeypatch.chdir(tmp_path)
+    many, lines = random_images(4, 5, 5, 1), random_images(2, 3, 5, 5, 1)
+    kl = np.array([0.5, 0.001])
+    figures = [
+        plots.reconstructions(many, many),
+        plots.samples(many),
+        plots.samples(many, labels=[3, 4, 3, 4]),
+        plots.samples(many, labels=[3] * 4),
+        plots.image_rows(many),
+        plots.training_curves([{"step": 1, "train/elbo": 2.0}]),
+        latent_plots.interpolations(lines),
+        latent_plots.traversals(lines, ["a", "b"]),
+        latent_plots.latent_grid(random_images(2, 2, 5, 5, 1)),
+        latent_plots.latent_map(random_images(9, 2)),
+        latent_plots.kl_per_dimension(kl),
+        layer_plots.samples(dict(enumerate(lines))),
+        layer_plots.kl_per_layer(kl),
+    ]
+    assert {type(figure) for figure in figures} == {style.NotebookFigure}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_shows_what_a_file_holds_at_half_its_size(path):
+    formatter = pytest.importorskip("IPython.core.formatters").PNGFormatter()
+    png, metadata = formatter(plots.samples(random_images(4, 5, 5, 1), path))
+    assert png == path.read_bytes()
+    assert abs(metadata["width"] - picture(path).shape[1] / 2) <= 1
+
+
+def test_rows_of_images_have_names():
+    figure = plots.image_rows(
+        random_images(6, 5, 5, 1), title="all", columns=3, names=["one", "two"]
+    )
+    [axes] = figure.axes
+    assert axes.get_title() == "all"
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["one", "two"]
+    assert axes.images[0].get_array().shape[:2] == (11, 17)
 
 
 def test_no_global_state_is_touched(path):

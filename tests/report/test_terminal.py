@@ -24,13 +24,15 @@ def test_only_what_is_there_is_named(tmp_path, capsys, monkeypatch, drawn):
     workdir.mkdir()
     if drawn:
         (workdir / "figures").mkdir()
+        (workdir / "tensorboard").mkdir()
     lines = printed(capsys, workdir, {"elbo": -9.5, "nll": None})
     assert lines[0] == str(workdir)
     assert any("not defined" in line for line in lines)
     assert (f"figures: {workdir}/figures" in lines) == drawn
     assert any("figures" in line for line in lines) == drawn
-    (curves,) = (line for line in lines if line.startswith("curves:"))
-    assert shlex.split(curves)[2] == f"--logdir={workdir}"
+    curves = [line for line in lines if line.startswith("curves:")]
+    assert len(curves) == drawn
+    assert all(shlex.split(line)[2] == f"--logdir={workdir}" for line in curves)
 
 
 def test_sources_are_columns_bounds_an_interval_and_errors_a_pm(
@@ -71,6 +73,7 @@ def test_sources_are_columns_bounds_an_interval_and_errors_a_pm(
 def test_tensorboard_is_named_with_how_to_get_it(
     tmp_path, capsys, monkeypatch, installed
 ):
+    (tmp_path / "tensorboard").mkdir()
     spec = object() if installed else None
     monkeypatch.setattr(terminal.importlib.util, "find_spec", lambda name: spec)
     lines = printed(capsys, tmp_path, {"elbo": -9.5})

@@ -12,7 +12,8 @@ from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.export.bundle import export_run
-from vae_jax.runs import identity, opened, own_images, single
+from vae_jax.runs import decoded, identity, opened, own_images, single
+from vae_jax.runs.codes import codes_of_images
 from vae_jax.runs.fit_prior import fit_prior
 from vae_jax.storage.records import read_json
 
@@ -118,6 +119,30 @@ def test_images_of_ones_own_come_with_their_labels(run, tmp_path):
     # Binarised alike, 200 being rarely black: the labels make the difference.
     q = run.encode({"image": own.images[[0, 0]], "label": np.int32([2, 0])})
     assert (np.abs(q.mean[0] - q.mean[1]) > 1e-3).any()
+
+
+def test_codes_of_a_conditional_run_keep_their_label(run, folder, tmp_path):
+    """A row ends with its class; on the way to another it stays the first one's."""
+    images = np.random.default_rng(1).integers(0, 256, (3, *SHAPE), np.uint8)
+    np.savez(tmp_path / "own.npz", x_test=images, y_test=[30, 10, 20])
+    own = own_images.read_images(run, tmp_path / "own.npz")
+    means = run.reconstruct(own.examples)["mean"]
+    points = run.points(own.examples)
+    np.testing.assert_array_equal(points[:, -1], [2, 0, 1])
+    between = run.interpolate(points, 2)
+    np.testing.assert_allclose(between[:, 0], means[:-1], atol=1e-6)
+    to = run.decode(points[1:, :-1], [30, 10]).mean
+    np.testing.assert_allclose(between[:, 1], to, atol=1e-6)
+    codes, _ = codes_of_images(run, tmp_path / "own.npz")
+    again = decoded.means(run.decode, codes["mean"], codes["labels"].tolist())
+    np.testing.assert_allclose(again, means, atol=1e-6)
+    np.savez(tmp_path / "codes.npz", codes["mean"])
+    flags = (f"--workdir={folder}/run", f"--codes={tmp_path}/codes.npz")
+    status, _, error = run_program("decode", *flags, f"--out={tmp_path}/out.npz")
+    assert status == 1 and "--label is missing" in error and error.count("\n") == 1
+    flags = (*flags, f"--out={tmp_path}/out.npz", "--label=30,10,20")
+    assert run_program("decode", *flags)[0] == 0
+    np.testing.assert_allclose(np.load(tmp_path / "out.npz")["mean"], means, atol=1e-6)
 
 
 def bad_images(run, tmp_path, **arrays):

@@ -34,6 +34,7 @@ FREE = {
     "train.log_every": 3,
     "train.checkpoint_every": 5,
     "train.max_to_keep": 9,
+    "train.trackers": ("wandb",),
     "eval.num_samples": 77,
     "eval.measures": ("likelihood", "misleading"),
     "eval.figures": True,

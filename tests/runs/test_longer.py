@@ -100,15 +100,15 @@ def test_init_from_another_model_is_refused(straight, tmp_path):
 @pytest.fixture
 def validation(monkeypatch):
     """Makes the ELBO of the validation split what a test wants at each evaluation."""
-    original = fit.measure_split
+    original = fit.summarize_split
 
     def pretend(elbos):
         wanted = iter(elbos)
 
-        def measure_split(*arguments, **options):
+        def summarize_split(*arguments, **options):
             return original(*arguments, **options) | {"elbo": next(wanted)}
 
-        monkeypatch.setattr(fit, "measure_split", measure_split)
+        monkeypatch.setattr(fit, "summarize_split", summarize_split)
 
     return pretend
 

@@ -14,7 +14,8 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
-from vae_jax.runs import grid, memory, needs, opened, single, sweep
+from vae_jax.runs import grid, memory, needs, single, sweep
+from vae_jax.runs.best import abstract_saved
 
 CONFIGS = sorted(
     path
@@ -65,7 +66,7 @@ def test_an_estimate_is_no_more_than_a_step_takes(batch_size):
     shape = (16, 16, 1)
     found = sum(map(needs.num_bytes, check(config, shape).values()))
     step = jax.jit(build.make_trainer(config, spec_of(*shape)).step).lower(
-        opened.abstract_saved(config, spec_of(*shape)).state,
+        abstract_saved(config, spec_of(*shape)).state,
         jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32),
         jax.random.key(0),
         build.make_hparams_of(config),

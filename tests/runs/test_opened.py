@@ -1,15 +1,19 @@
 """A run opened again: its data wherever they lie now, and images of a user's own."""
 
+import dataclasses
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.runs_helpers import small_config, spec_of
 from vae_jax import build
-from vae_jax.errors import DataError
-from vae_jax.runs import identity, opened, own_images, single
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.report import latent_space
+from vae_jax.runs import decoded, identity, opened, own_images, single
+from vae_jax.runs.codes import codes_of_images
 from vae_jax.storage.records import read_json, write_json
 
 SETS = {"npz": "set.npz", "folder": "set"}
@@ -89,6 +93,108 @@ def test_images_of_a_users_own(runs, tmp_path):
         "std": (3, 3),
     }
     assert (codes["std"] > 0).all()
+
+
+def test_what_is_known_of_images_of_a_users_own_stands_beside_their_codes(
+    runs, tmp_path
+):
+    """Sub-folders are classes, below splits or not; an npz has labels and factors."""
+    run = opened.open_run(runs / "run_npz")
+    images = np.random.default_rng(1).integers(0, 256, (4, 6, 5), np.uint8)
+    for place in ("plain", "split/train"):
+        for i, image in enumerate(images):
+            folder = tmp_path / place / ("owl", "cat")[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{i}.png")
+    factors = np.arange(8).reshape(4, 2)
+    known = {"factors_test": factors, "factor_names": ["shape", "size"]}
+    np.savez(tmp_path / "new.npz", x_test=images, y_test=[7, 8, 7, -1], **known)
+    for place in ("plain", "split"):
+        found, _ = codes_of_images(run, tmp_path / place)
+        named = found["class_names"][found["labels"]]
+        assert [file.split("/")[-2] for file in found["files"]] == list(named)
+        assert list(named) == ["cat", "cat", "owl", "owl"]
+    found, _ = codes_of_images(run, tmp_path / "new.npz")
+    np.testing.assert_array_equal(found["labels"], [7, 8, 7, -1])
+    np.testing.assert_array_equal(found["factors"], factors)
+    assert list(found["factor_names"]) == ["shape", "size"]
+    flat, _ = codes_of_images(run, tmp_path / "plain" / "owl")
+    assert "labels" not in flat
+    np.savez(tmp_path / "bad.npz", x_test=images, factors_test=factors[:3])
+    with pytest.raises(DataError, match=r"bad.npz: the factors of test are .*\[4, F\]"):
+        own_images.read_images(run, tmp_path / "bad.npz")
+
+
+def test_from_codes_back_to_images(runs):
+    """What `reconstruct` gives, decoded from the rows of a file of codes."""
+    run = opened.open_run(runs / "run_npz")
+    images = np.random.default_rng(1).integers(0, 256, (5, 6, 5, 1), np.uint8)
+    found = run.reconstruct(images)
+    points = run.points(images)
+    np.testing.assert_allclose(points, found["code"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run.decode(points).mean, found["mean"], atol=1e-6)
+    means = decoded.means(run.decode, points, None)
+    np.testing.assert_allclose(means, found["mean"], atol=1e-6)
+    with pytest.raises(ConfigError, match=r"codes have shape \[5, 2\]: .*\[N, 3\]"):
+        run.decode(points[:, :2])
+
+
+@pytest.mark.parametrize("path", latent_space.PATHS)
+def test_between_images(runs, path):
+    """Ends are reconstructions; in between are decoded codes of the way."""
+    run = opened.open_run(runs / "run_npz")
+    points = run.points(np.random.default_rng(1).random((3, 6, 5, 1), np.float32))
+    between = run.interpolate(points, 5, path)
+    assert between.shape == (2, 5, 6, 5, 1)
+    ends = np.asarray(run.decode(points).mean)
+    np.testing.assert_allclose(between[:, 0], ends[:-1], atol=1e-6)
+    np.testing.assert_allclose(between[:, -1], ends[1:], atol=1e-6)
+    way = latent_space.PATHS[path](points[:-1], points[1:], 5)
+    expected = np.asarray(run.decode(way[:, 2]).mean)
+    np.testing.assert_allclose(between[:, 2], expected, atol=1e-6)
+
+
+def untrained(workdir, **fields):
+    """A run with its initial parameters, on grey images of 6x6."""
+    run = opened.Run(workdir, small_config(**fields), spec_of(6, 6, 1), 0, {}, {})
+    x = np.zeros((1, 6, 6, 1), np.float32)
+    params = jax.jit(run.model.init)(run.root_key, x, run.root_key)["params"]
+    return dataclasses.replace(run, variables=params)
+
+
+@pytest.mark.slow
+def test_rows_of_a_model_that_decodes_all_layers_hold_the_codes_of_all(tmp_path):
+    blocks = {"model.name": "top_down", "top_down.blocks": "1x2"}
+    run = untrained(tmp_path, **blocks)
+    images = np.random.default_rng(1).random((3, 6, 6, 1), np.float32)
+    points = run.points(images)
+    assert points.shape == (3, run.code_size)
+    found = run.reconstruct(images)
+    assert found["code"].shape == points.shape
+    np.testing.assert_allclose(run.decode(points).mean, found["mean"], atol=1e-5)
+    ends = run.interpolate(points, 2)
+    np.testing.assert_allclose(ends[:, 1], found["mean"][1:], atol=1e-5)
+
+
+def test_ways_between_codes_that_there_are_not(runs):
+    run = opened.open_run(runs / "run_npz")
+    points = np.zeros((3, 3))
+    for message, call in {
+        r"points have shape \[1, 3\]: must be \[N, 3\], with an N of 2 or more": (
+            lambda: run.interpolate(points[:1])
+        ),
+        r"points have shape \[3, 2\]": lambda: run.interpolate(points[:, :2]),
+        "steps=1: must be at least 2": lambda: run.interpolate(points, 1),
+        "path='round': must be one of linear, spherical": (
+            lambda: run.interpolate(points, path="round")
+        ),
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            call()
+    parts = {"model.posterior": "fsq", "model.prior": "uniform"}
+    run = untrained(runs, **parts, **{"objective.name": "quantized"})
+    with pytest.raises(ConfigError, match="discrete codes: there are none between"):
+        run.interpolate(points)
 
 
 def test_images_that_do_not_suit_the_model(runs, tmp_path):

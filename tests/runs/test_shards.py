@@ -8,7 +8,7 @@ from tests.forked_programs import run_program
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import flags, small_config
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.runs import finished, grid, members, shards, single, sweep
+from vae_jax.runs import finished, grid, members, shards, single, sweep, tracking
 from vae_jax.runs.shards import Shard, parse_shard
 from vae_jax.storage.records import read_json, write_json
 
@@ -41,6 +41,8 @@ def test_shards_equal_the_grid_of_one_process_bit_for_bit(trained):
     assert set(runs.swept) == {"hparams.kl_weight", "model.latent_dim"}
     for folder, row in zip(runs.folders, rows, strict=True):
         same_outcome(folder, members.folder(whole, row["name"]))
+        about = tracking.about(small_config(), folder, 0)
+        assert (about.name, about.group) == (row["name"], parts.name)
     (found,) = runs.grids
     assert (found.missing, found.locked, found.sentences) == ({}, [], [])
     assert found.command == (

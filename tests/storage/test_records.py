@@ -7,7 +7,6 @@ import textwrap
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vae_jax.errors import DataError
 from vae_jax.storage.records import MetricWriter, read_json, read_metrics, write_json
@@ -15,14 +14,7 @@ from vae_jax.storage.records import MetricWriter, read_json, read_metrics, write
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
-def tensorboard(workdir):
-    """What the real TensorBoard finds."""
-    accumulator = EventAccumulator(str(workdir / "tensorboard"))
-    accumulator.Reload()
-    return accumulator
-
-
-def test_the_same_numbers_in_both_places(tmp_path):
+def test_numbers_come_back_as_they_were_given(tmp_path):
     with MetricWriter(tmp_path / "new" / "run") as writer:
         for step in (10, 20):
             writer.scalars(
@@ -36,10 +28,6 @@ def test_the_same_numbers_in_both_places(tmp_path):
         {"step": 20, "train/elbo": -2010.0, "train/rate": rate},
         {"step": 20, "eval/elbo": -90.0},
     ]
-    found = tensorboard(workdir)
-    assert set(found.Tags()["scalars"]) == {"train/elbo", "train/rate", "eval/elbo"}
-    elbo = [(event.step, event.value) for event in found.Scalars("train/elbo")]
-    assert elbo == [(10, -1005.0), (20, -2010.0)]
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path):
@@ -47,7 +35,6 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
         writer.scalars(1, {"a": float("nan"), "b": np.inf, "c": jnp.float32(-np.inf)})
     line = (tmp_path / "metrics.jsonl").read_text()
     assert line == '{"step": 1, "a": null, "b": null, "c": null}\n'
-    assert np.isnan(tensorboard(tmp_path).Scalars("a")[0].value)
 
 
 def test_resuming_drops_the_later_steps(tmp_path):
@@ -62,8 +49,6 @@ def test_resuming_drops_the_later_steps(tmp_path):
     expected = [(0, 0.0), (10, 10.0), (20, 20.0), (30, -30.0), (40, -40.0)]
     records = read_metrics(tmp_path / "metrics.jsonl")
     assert [(r["step"], r["a"]) for r in records] == expected
-    found = tensorboard(tmp_path)
-    assert [(e.step, e.value) for e in found.Scalars("a")] == expected
 
 
 def test_beginning_anew_drops_everything(tmp_path):
@@ -72,10 +57,9 @@ def test_beginning_anew_drops_everything(tmp_path):
             writer.scalars(0, {"a": value})
             writer.scalars(5, {"a": value})
     assert [r["a"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [2.0, 2.0]
-    assert [e.value for e in tensorboard(tmp_path).Scalars("a")] == [2.0, 2.0]
 
 
-def test_a_killed_run_keeps_every_line_and_flushed_event(tmp_path):
+def test_a_killed_run_keeps_every_line(tmp_path):
     program = """
         import os, signal, sys
         from vae_jax.storage.records import MetricWriter
@@ -91,10 +75,6 @@ def test_a_killed_run_keeps_every_line_and_flushed_event(tmp_path):
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
     )
     assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
-    assert tensorboard(tmp_path).Scalars("a")[0].step == 1
-    with MetricWriter(tmp_path, start_step=1) as writer:
-        writer.scalars(2, {"a": 3.0})
-    assert [e.value for e in tensorboard(tmp_path).Scalars("a")] == [1.0, 3.0]
 
 
 def test_a_metric_named_step(tmp_path):

@@ -14,7 +14,7 @@ from tests.torture.world import World
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import VAEJaxError
 from vae_jax.runs import identity
-from vae_jax.runs.opened import abstract_saved
+from vae_jax.runs.best import abstract_saved
 from vae_jax.storage.checkpoints import Checkpoints
 
 FLIPS = 8  # checkpoints that one trial damages

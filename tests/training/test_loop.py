@@ -112,10 +112,10 @@ def test_cuts_do_not_change_a_bit():
 
 
 @pytest.mark.parametrize("block", [2, 10])
-def test_blocks_do_not_change_a_bit(block):
+def test_blocks_change_no_more_than_rounding(block):
     program = compile_chunk(TRAINER, preprocess, block=block)
     for cuts in ((STEPS,), (block,) * (STEPS // block)):
-        assert_same(run([STEPS])[0], run(cuts, program)[0])
+        jax.tree.map(close, run([STEPS])[0], run(cuts, program)[0])
 
 
 @pytest.mark.parametrize("first", [0, 12, 50])
@@ -271,6 +271,7 @@ def test_rows_are_no_more_than_a_chunk_can_be():
         found = list(itertools.islice(lazy, 3))
         assert {span.padded for span in found} == {longest}
         assert max(span.end - span.start for span in found) == longest
+    assert {span.padded for span in spans(0, 3, 1)} == {2}  # one would round otherwise
 
 
 def test_loop_goes_on_where_it_stopped():

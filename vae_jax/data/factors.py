@@ -19,7 +19,7 @@ def check_factors(
 
     Args:
         name: name of the data set.
-        factors: factors of each split, "train" among them; None where they are unknown.
+        factors: factors of each split; None where they are unknown.
         num_images: images of each split.
         names: names of the factors.
 
@@ -33,7 +33,7 @@ def check_factors(
                 f"{name}: factors have names ({', '.join(names)}), but no image has any"
             )
         return
-    first = factors["train"]
+    first = factors.get("train", next(iter(factors.values())))
     for split, own in factors.items():
         rows = num_images[split]
         if (

@@ -97,7 +97,8 @@ def read_images(
     """
     root = local_path(where)
     if not root.exists():
-        raise DataError(f"there is no folder {root}")
+        kind = "file" if root.suffix.lower() in _SUFFIXES else "folder"
+        raise DataError(f"there is no {kind} {root}")
     paths, notes = ([root], []) if root.is_file() else _find(root)
     if root.is_file():
         root = root.parent
@@ -130,6 +131,28 @@ def read_images(
         stacked[row] = image  # a grey image is repeated over the channels
     below = tuple(path.relative_to(root) for path in paths)
     return Images(stacked, below, tuple(notes))
+
+
+def classes_of(
+    paths: Sequence[pathlib.PurePath],
+) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """The classes that `read_folder` would see, of images that are no training set.
+
+    Args:
+        paths: where N images lie, below the folder.
+
+    Returns:
+        The number of each image's class, int32 [N], and the names of the classes; None
+        where an image lies in no folder of a class.
+    """
+    depth = 1 + all(
+        len(path.parts) > 1 and path.parts[0].lower() in SPLIT_NAMES for path in paths
+    )
+    if any(len(path.parts) <= depth for path in paths):
+        return None
+    own = [path.parts[depth - 1] for path in paths]
+    names = tuple(sorted(set(own)))
+    return np.searchsorted(names, own).astype(np.int32), names
 
 
 def _find(root: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:

@@ -4,11 +4,12 @@ import contextlib
 import pathlib
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit
+from vae_jax.data.factors import check_factors
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
@@ -37,7 +38,7 @@ def read_splits(path: str) -> Loaded:
     """
     file = local_path(path)
     where = f"npz:{path}"
-    with _open_npz(file, where) as archive:
+    with open_npz(file, where) as archive:
         found = archive.files
         keys = [f"{part}_{split}" for split in SPLITS for part in ("x", "y", "factors")]
         keys.append(_NAMES)
@@ -84,7 +85,7 @@ def read_arrays(file: pathlib.Path) -> np.ndarray:
     Raises:
         DataError: no such array, or one that `load_dataset` would refuse.
     """
-    with _open_npz(file, str(file)) as archive:
+    with open_npz(file, str(file)) as archive:
         names = ["x_test"] if "x_test" in archive.files else archive.files
         if len(names) != 1:
             raise DataError(
@@ -96,27 +97,45 @@ def read_arrays(file: pathlib.Path) -> np.ndarray:
     return binary_to_8bit(_to_bytes_or_float32(images))["train"]
 
 
-def read_labels(file: pathlib.Path, num: int) -> np.ndarray | None:
-    """The labels `y_test` of an npz file that is not a data set, if it has them.
+class Known(NamedTuple):
+    """What an npz file that is not a data set says of its N images."""
+
+    labels: np.ndarray | None  # [N], whole numbers
+    factors: np.ndarray | None  # [N, F], whole numbers from 0
+    factor_names: tuple[str, ...] | None  # F
+
+
+def read_known(file: pathlib.Path, num: int) -> Known:
+    """`y_test`, `factors_test` and `factor_names`, as far as a file has them.
 
     Args:
         file: its path.
         num: how many images it holds.
 
     Returns:
-        Whole numbers [num], or None.
+        What it says of them.
 
     Raises:
-        DataError: they are no labels of so many images.
+        DataError: they are no labels, or no factors, of so many images.
     """
-    with _open_npz(file, str(file)) as archive:
-        arrays = {n: np.asarray(archive[n]) for n in archive.files if n == "y_test"}
-    return _check_labels(str(file), "y_test", arrays, num)
+    with open_npz(file, str(file)) as archive:
+        wanted = ("y_test", "factors_test", _NAMES)
+        arrays = {n: np.asarray(archive[n]) for n in archive.files if n in wanted}
+    labels = _check_labels(str(file), "y_test", arrays, num)
+    factors = arrays.get("factors_test")
+    names = _check_names(str(file), arrays.get(_NAMES))
+    check_factors(str(file), {"test": factors}, {"test": num}, names)
+    return Known(labels, factors, names)
 
 
 @contextlib.contextmanager
-def _open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
-    """NumPy's NpzFile; whatever fails while it is read is a DataError."""
+def open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
+    """NumPy's NpzFile; whatever fails while it is read is a DataError.
+
+    Args:
+        file: its path.
+        where: what a message begins with.
+    """
     if not file.is_file():
         raise DataError(f"{where}: there is no file {file}")
     if not zipfile.is_zipfile(file):

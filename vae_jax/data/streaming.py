@@ -121,6 +121,8 @@ def max_chunk(
         budget_bytes: memory for examples on one device, bytes.
 
     Returns:
-        The largest number of steps; 0 if not even two batches fit.
+        The largest number of steps, at least 2, see `loop.SHORTEST`; 0 if not even
+        four batches fit.
     """
-    return int(budget_bytes // (2 * example_bytes * (batch_size // shards)))
+    steps = int(budget_bytes // (2 * example_bytes * (batch_size // shards)))
+    return steps if steps >= 2 else 0

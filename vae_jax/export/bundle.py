@@ -15,6 +15,7 @@ from vae_jax.distributions import (
 )
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
+from vae_jax.export.checks import check_out
 from vae_jax.export.description import (
     LOAD,
     MEANINGS,
@@ -121,18 +122,6 @@ def check_model(run: Run) -> None:
             " normals and uniform codes can be exported, not a"
             f" {type(prior).__name__}"
         )
-
-
-def check_out(out: pathlib.Path) -> None:
-    """Refuses a folder that is not empty.
-
-    Raises:
-        ConfigError: it does, or it is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out={out} is a file: give a new or an empty folder")
-    if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"--out={out} is not empty: give a new or an empty folder")
 
 
 def functions(run: Run) -> tuple[formats.Function, formats.Function]:

@@ -5,7 +5,6 @@ The number of rows stays free; all other sizes are fixed, and what the function 
 """
 
 import contextlib
-import importlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import ConfigError
+from vae_jax.export.checks import check_packages
 from vae_jax.types import Array
 
 Function = Callable[[Array], Mapping[str, Array]]  # [B, ...] -> {name: [B, ...]}
@@ -80,14 +80,7 @@ def check_format(file_format: str) -> Format:
             f"--format={file_format}: must be one of {', '.join(FORMATS)}"
         )
     chosen = FORMATS[file_format]
-    for package in chosen.packages:
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"--format={file_format} needs the package {error.name}: install the"
-                f" extra {chosen.extra!r}, pip install 'vae_jax[{chosen.extra}]'"
-            ) from error
+    check_packages(file_format, chosen.extra, chosen.packages)
     return chosen
 
 

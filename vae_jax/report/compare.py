@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import math
 import numbers
@@ -10,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vae_jax.as_text import exact
+from vae_jax.as_text import MISSING, exact, few_digits, with_error
 from vae_jax.files import replace_file
 
 Row = Mapping[str, Any]
@@ -20,14 +21,14 @@ NOT_RESULTS = ("name", "seed", FAILED)
 MAX_VALUES_IN_NAME = 3
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # each is a key of its own
 class Setting:
     """One combination of swept values, with a row for each seed."""
 
     values: Mapping[str, Any]  # swept field -> value
     rows: Sequence[Row]
 
-    @property
+    @functools.cached_property
     def finished(self) -> list[Row]:
         """The rows of the runs that did not fail."""
         return [row for row in self.rows if row.get(FAILED) is None]
@@ -51,6 +52,14 @@ class Setting:
         if len(found) < 2:
             return None
         return statistics.stdev(found) / math.sqrt(len(found))
+
+
+def amount(setting: Setting, key: str) -> str:
+    """A mean over seeds, with its standard error where there is one, as text."""
+    mean, error = setting.mean(key), setting.standard_error(key)
+    if mean is None:
+        return MISSING
+    return few_digits(mean) if error is None else " ± ".join(with_error(mean, error))
 
 
 def finite(rows: Sequence[Row]) -> list[dict[str, Any]]:

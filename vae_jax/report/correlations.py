@@ -1,14 +1,12 @@
 """Whether two numbers put runs in the same order: Spearman's correlations, drawn."""
 
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
-from vae_jax.paths import PathLike
 from vae_jax.quantities import Section
-from vae_jax.report import style
+from vae_jax.report import svg
 from vae_jax.report.compare import Row, is_number
 
 LEAST_RUNS = 5  # with fewer, most orders agree by chance
@@ -29,10 +27,7 @@ UNSUPERVISED = (
     "length_ratio",
     "coverage",
 )
-CELL, LABELS = 0.36, 2.4  # inches
-COLORS = LinearSegmentedColormap.from_list(
-    "orders", [style.ORANGE, "#ffffff", style.BLUE]
-)
+CELL = 26.0  # width of a square
 
 
 def ranked(rows: Sequence[Row], sections: Sequence[Section]) -> dict[str, str]:
@@ -96,26 +91,49 @@ def _column(rows: Sequence[Row], key: str) -> np.ndarray:
     return np.array([v if is_number(v) else np.nan for v in values], float)
 
 
-def draw(rows: Sequence[Row], names: Mapping[str, str], path: PathLike) -> None:
+def draw(rows: Sequence[Row], names: Mapping[str, str]) -> ET.Element:
     """Draws the correlations of some numbers as a matrix, with their values.
 
     Args:
         rows: one per finished run.
         names: key -> name, from `ranked`.
-        path: the PNG file to write.
+
+    Returns:
+        The chart, an `svg` element.
     """
     matrix = spearman(rows, list(names))
-    size = CELL * len(names) + LABELS
-    figure = Figure(figsize=(size, size), dpi=style.DPI, layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(matrix, cmap=COLORS, vmin=-1, vmax=1)
-    places = range(len(names))
-    axes.set_xticks(places, names.values(), rotation=90, fontsize=style.TEXT - 2)
-    axes.set_yticks(places, names.values(), fontsize=style.TEXT - 2)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    titles = list(names.values())
+    edge = 12 + max(map(svg.width_of, titles))
+    whole = edge + CELL * len(titles)
+    chart = svg.new(whole, whole, "Rank correlations of pairs of numbers over runs")
+    for i, title in enumerate(titles):
+        place = edge + CELL * (i + 0.5)
+        svg.add(chart, "text", title, x=edge - 6, y=place + 4.5, text_anchor="end")
+        turned = f"translate({place + 4.5:.1f} {edge - 6:.1f}) rotate(-90)"
+        svg.add(chart, "text", title, transform=turned)
     for (i, j), value in np.ndenumerate(matrix):
-        if np.isfinite(value):
-            text = f"{value:.2f}".replace("0.", ".").replace("-", "−")
-            axes.text(j, i, text, ha="center", va="center", fontsize=8)
-    style.save_figure(figure, path)
+        if not np.isfinite(value):
+            continue
+        left, top = edge + CELL * j, edge + CELL * i
+        cell = svg.add(chart, "g", class_="mark s0" if value > 0 else "mark s1")
+        text = f"{value:.2f}".replace("-", "−")
+        svg.add(cell, "title", f"{titles[i]}\n{titles[j]}\n{text}")
+        svg.add(
+            cell,
+            "rect",
+            x=left,
+            y=top,
+            width=CELL,
+            height=CELL,
+            fill_opacity=f"{abs(value):.2f}",
+        )
+        svg.add(
+            cell,
+            "text",
+            text.replace("0.", "."),
+            x=left + CELL / 2,
+            y=top + CELL / 2 + 4,
+            text_anchor="middle",
+            class_="number",
+        )
+    return chart

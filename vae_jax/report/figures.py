@@ -93,4 +93,4 @@ def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     for row, d in enumerate(busiest):
         walks[row, :, d] = np.linspace(-reach[d], reach[d], STEPS)
     titles = [f"z[{d}]" for d in busiest]
-    latent_plots.traversals(space.decode_grid(walks), folder / "traversals.png", titles)
+    latent_plots.traversals(space.decode_grid(walks), titles, folder / "traversals.png")

@@ -1,4 +1,4 @@
-"""Figures of a latent space: NumPy arrays in, one PNG out."""
+"""Figures of a latent space, from NumPy arrays: see `plots` about what they return."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,19 +16,22 @@ from vae_jax.report.images import check_images
 MOST_BARS = 500  # dimensions in a bar chart; more of them are not told apart
 
 
-def interpolations(images: np.ndarray, path: PathLike) -> None:
-    """Draws decoded straight lines between two codes.
+def interpolations(images: np.ndarray, path: PathLike | None = None) -> Figure:
+    """Draws decoded paths between two codes.
 
     Args:
-        images: [R, T, H, W, C]: R lines with T equal steps from one code to the other.
-        path: the PNG file to write.
+        images: [R, T, H, W, C]: R paths with T equal steps from one code to the other.
+        path: the PNG file to write, or None.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: not images.
     """
     images = check_images(images, "RTHWC")
     steps = images.shape[1]
-    style.draw_images(
+    return style.draw_images(
         images.reshape(-1, *images.shape[2:]),
         steps,
         path,
@@ -38,13 +41,18 @@ def interpolations(images: np.ndarray, path: PathLike) -> None:
     )
 
 
-def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> None:
+def traversals(
+    images: np.ndarray, labels: Sequence[str], path: PathLike | None = None
+) -> Figure:
     """Draws what one latent dimension does while the others are constant.
 
     Args:
         images: [D, T, H, W, C]: T values, small to large, of each of D dimensions.
-        path: the PNG file to write.
         labels: D names for the rows.
+        path: the PNG file to write, or None.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: not images, or not one label a row.
@@ -52,7 +60,7 @@ def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> Non
     images = check_images(images, "DTHWC")
     if len(labels) != len(images):
         raise DataError(f"{len(labels)} labels for {len(images)} rows of traversals")
-    style.draw_images(
+    return style.draw_images(
         images.reshape(-1, *images.shape[2:]),
         images.shape[1],
         path,
@@ -62,13 +70,16 @@ def traversals(images: np.ndarray, path: PathLike, labels: Sequence[str]) -> Non
     )
 
 
-def latent_grid(images: np.ndarray, path: PathLike) -> None:
+def latent_grid(images: np.ndarray, path: PathLike | None = None) -> Figure:
     """Draws a decoded two-dimensional latent space.
 
     Args:
         images: [G, G, H, W, C]: columns are z[0] and rows, from the bottom up, z[1], at
             the quantiles (i + 1/2) / G of the prior.
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: not images, or another number of rows than columns.
@@ -78,7 +89,7 @@ def latent_grid(images: np.ndarray, path: PathLike) -> None:
     if images.shape[1] != size:
         raise DataError(f"a latent grid is square, not {size} x {images.shape[1]}")
     ticks = {i: f"{100 * (i + 0.5) / size:.3g}%" for i in (0, size - 1)}
-    style.draw_images(
+    return style.draw_images(
         images.reshape(-1, *images.shape[2:]),
         size,
         path,
@@ -92,20 +103,23 @@ def latent_grid(images: np.ndarray, path: PathLike) -> None:
 
 def latent_map(
     points: np.ndarray,
-    labels: np.ndarray | None,
-    path: PathLike,
+    labels: np.ndarray | None = None,
+    path: PathLike | None = None,
     axis_names: tuple[str, str] = ("z[0]", "z[1]"),
     prior_circles: bool = True,
-) -> None:
+) -> Figure:
     """Draws where the data lie in a plane of the latent space.
 
     Args:
         points: [N, 2].
         labels: [N] integers for the colours, negative: unlabelled, in grey; or None.
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
         axis_names: names of the two axes.
         prior_circles: whether to draw 1 and 2 standard deviations of a standard normal
             prior around the origin.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: another shape, or points that are not finite.
@@ -135,7 +149,7 @@ def latent_map(
         axes.add_patch(
             Circle((0, 0), radius, fill=False, linestyle="--", linewidth=1.2)
         )
-    style.save_figure(figure, path)
+    return style.save_figure(figure, path)
 
 
 def _labelled(labels: np.ndarray | None, num: int) -> np.ndarray:
@@ -167,13 +181,18 @@ def _scatter_classes(
     figure.legend(loc="outside right center", fontsize=style.TEXT, frameon=False)
 
 
-def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) -> None:
+def kl_per_dimension(
+    kl: np.ndarray, path: PathLike | None = None, threshold: float = 0.01
+) -> Figure:
     """Draws the KL divergence of each latent dimension, largest first.
 
     Args:
         kl: [D], nats, mean over data.
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
         threshold: nats above which a bar is coloured and counted.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: another shape, or values that are not finite.
@@ -195,4 +214,4 @@ def kl_per_dimension(kl: np.ndarray, path: PathLike, threshold: float = 0.01) ->
     axes.margins(x=0.01)
     few = len(kl) <= 24
     axes.set_xticks(np.arange(len(kl)) if few else [], order if few else [])
-    style.save_figure(figure, path)
+    return style.save_figure(figure, path)

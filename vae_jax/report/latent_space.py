@@ -50,12 +50,61 @@ class LatentSpace:
                 ends[first] = first + 1 + alike.argmax()
         start, end = self.shown[:num], self.shown[ends].copy()
         end[:, self.shown_size :] = held[:num]
-        return np.linspace(start, end, steps, axis=1)
+        return straight_lines(start, end, steps)
 
     def decode_grid(self, z: np.ndarray) -> np.ndarray:
         """Decodes [R, T, D] to [R, T, H, W, C]."""
         flat = self.decode(z.reshape(-1, z.shape[-1]).astype(np.float32))
         return flat.reshape(*z.shape[:2], *flat.shape[1:])
+
+
+def straight_lines(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
+    """Equal steps from one code to another: (1 - t) a + t b.
+
+    Args:
+        start: a, [R, D].
+        end: b, [R, D].
+        steps: T, codes of each line, both ends among them.
+
+    Returns:
+        [R, T, D].
+    """
+    return np.linspace(start, end, steps, axis=1)
+
+
+def spherical_lines(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
+    """Equal angles from one code to another, around the origin.
+
+    With w the angle between a and b it is (sin((1 - t) w) a + sin(t w) b) / sin(w).
+    Between draws of N(0, I) in many dimensions it passes through codes that are as
+    long as draws are, while the middle of a straight line is shorter, by a factor of
+    about sqrt(2). Source: White 2016, arXiv:1609.04468.
+
+    Args:
+        start: a, [R, D].
+        end: b, [R, D].
+        steps: T, codes of each line, both ends among them.
+
+    Returns:
+        [R, T, D]; straight where a and b have one direction or opposite ones, or one
+        is 0.
+    """
+    lengths = np.linalg.norm(start, axis=1) * np.linalg.norm(end, axis=1)
+    cosine = (start * end).sum(axis=1) / np.where(lengths > 0, lengths, 1)
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]
+    share = np.linspace(0, 1, steps)[None, :, None]
+    is_bent = np.sin(angle) > 1e-3  # below it the two are equal, or there is no plane
+    scale = np.where(is_bent, np.sin(angle), 1)
+    bent = (
+        np.sin((1 - share) * angle) * start[:, None]
+        + np.sin(share * angle) * end[:, None]
+    ) / scale
+    is_bent = is_bent & (lengths > 0)[:, None, None]
+    return np.where(is_bent, bent, straight_lines(start, end, steps))
+
+
+# Ways from one code to another: (start, end, steps) -> [R, T, D].
+PATHS = {"linear": straight_lines, "spherical": spherical_lines}
 
 
 def prior_grid(size: int = 20) -> np.ndarray:

@@ -1,28 +1,32 @@
-"""Figures of models with several latent layers: NumPy arrays in, one PNG out."""
+"""Figures of models with several latent layers; see `plots` about what they return."""
 
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import check_images
 
 
-def samples(images: Mapping[int, np.ndarray], path: PathLike) -> None:
+def samples(images: Mapping[int, np.ndarray], path: PathLike | None = None) -> Figure:
     """Draws what each latent layer leaves open: samples that share all codes above it.
 
     Args:
         images: by the number of a layer, the top one first: T samples,
             [T, H, W, C], with the same codes of the layers above; that layer and those
             below were drawn for each.
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: not images.
     """
     rows = check_images(np.stack(list(images.values())), "LTHWC")
-    style.draw_images(
+    return style.draw_images(
         rows.reshape(-1, *rows.shape[2:]),
         rows.shape[1],
         path,
@@ -32,12 +36,15 @@ def samples(images: Mapping[int, np.ndarray], path: PathLike) -> None:
     )
 
 
-def kl_per_layer(kl: np.ndarray, path: PathLike) -> None:
+def kl_per_layer(kl: np.ndarray, path: PathLike | None = None) -> Figure:
     """Draws the KL divergence of each latent layer, from the top.
 
     Args:
         kl: [L], nats, mean over data, the layer next to the data first.
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: another shape, or values that are not finite.
@@ -53,4 +60,4 @@ def kl_per_layer(kl: np.ndarray, path: PathLike) -> None:
     axes.margins(x=0.12)
     names = [f"z{number}" for number in range(1, len(kl) + 1)]
     axes.set_yticks(np.arange(len(kl)), names)
-    style.save_figure(figure, path)
+    return style.save_figure(figure, path)

@@ -1,32 +1,38 @@
-"""A report of many runs: two CSV files, figures, and one HTML file that holds all."""
+"""A report of many runs: two CSV files, charts, and one HTML file that holds all."""
 
-import base64
-import io
 import json
 import pathlib
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
-from PIL import Image
+from markupsafe import Markup
 
 from vae_jax.as_text import exact
-from vae_jax.errors import ConfigError, DataError
+from vae_jax.errors import ConfigError
 from vae_jax.files import replace_file, writing
 from vae_jax.quantities import Quantity, Section, sections
-from vae_jax.report import compare, compare_plots, correlations, page_tables
+from vae_jax.report import (
+    charts,
+    compare,
+    correlations,
+    page_pictures,
+    page_tables,
+    plane,
+    svg,
+)
+from vae_jax.report.arrangement import Layout, arrange, spread, thinned
 from vae_jax.report.compare import FAILED, Row, Setting
+from vae_jax.report.conclusion import best_setting, conclude
 
 TEMPLATE = pathlib.Path(__file__).parent / "template"
-# Figures of a run that the report shows, in this order: file -> caption.
-PICTURES = {
-    "samples": "Samples from the prior",
-    "reconstructions": "Reconstructions",
-    "interpolations": "Interpolations",
-    "latent_map": "Latent map",
-    "latent_grid": "Decoded latent space",
-}
-PICTURE_WIDTH = 640  # pixels: sharp at the 320 points that a phone gives it
+# What a page holds at most of what grows with the number of runs.
+MAX_VALUES = 10  # of a field
+MAX_LINES = 20  # commands, and runs that failed
+MAX_COLUMNS = 40  # settings in the tables of the sections
+# By which number the settings are chosen that the first table shows.
+BEST = {"elbo": ", those with the best ELBO", "coverage": ", those with most coverage"}
 
 
 def write_report(
@@ -40,9 +46,12 @@ def write_report(
     commands: Sequence[str],
     title: str,
 ) -> pathlib.Path:
-    """Writes results.csv, summary.csv, figures/ and report.html into a folder.
+    """Writes results.csv, summary.csv, figures/*.svg and report.html into a folder.
 
-    report.html needs no other file and no network. It replaces an older report.
+    report.html needs no other file and no network. It replaces an older report. Of many
+    settings it shows the best in its first table, and charts and pictures of some that
+    are spread evenly; the CSV files have all. Where the folder holds an explorer.html,
+    it has a link to it.
 
     Args:
         out: the folder; made if it is missing.
@@ -67,41 +76,93 @@ def write_report(
         raise ConfigError(f"{out} holds a run: choose another folder for the report")
     rows = compare.finite(rows)
     groups = compare.settings(rows, swept)
+    names = dict(zip(groups, compare.setting_names(groups, swept), strict=True))
     keys = compare.result_keys(rows, swept)
     found = sections(quantities, keys)
-    layout = compare_plots.arrange(groups, swept)
+    best = best_setting(groups, "elbo")
+    layout, left_out = thinned(arrange(groups, swept), best)
+    drawn = _draw_charts(layout, names, found, best)
+    if ranked := correlations.ranked(finished := _finished(groups), found):
+        drawn["rank_correlations"] = correlations.draw(finished, ranked)
     with writing(out):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         compare.write_results(rows, out / "results.csv")
         compare.write_summary(groups, keys, out / "summary.csv")
-        charts = _draw_charts(out / "figures", groups, layout, found)
-    names = compare.setting_names(groups, swept)
-    of_run = {
+        for name, chart in drawn.items():
+            svg.write(chart, out / "figures" / f"{name}.svg")
+    folder_of = {
         str(row["name"]): folder for row, folder in zip(rows, folders, strict=True)
     }
+    drawn_settings = set(layout.settings)
+    shown = [group for group in groups if group in drawn_settings]
+    columns = _some(shown, MAX_COLUMNS, best)
+    column_names = {
+        setting: layout.ticks[tick] if layout.is_single else names[setting]
+        for line in layout.lines.values()
+        for tick, setting in line.items()
+    }
+    if len(columns) < len(shown):
+        left_out += (
+            f" {len(columns)} of {len(groups):,} settings stand in the tables of the"
+            " sections."
+        )
+    top, cut_off = _best_first(groups)
     page = _environment().get_template("report.html.jinja")
     html = page.render(
         title=title,
+        conclusion=conclude(names, found, swept),
         facts=_facts(rows, groups, swept),
-        swept=swept,
-        headline=page_tables.headline(groups, swept, names, found),
-        charts=charts,
-        num_finished=sum(len(group.finished) for group in groups),
-        sections=[_section(section, groups, charts) for section in found],
+        has_explorer=(out / "explorer.html").is_file(),
+        headline=page_tables.headline(top, swept, names, found),
+        cut_off=cut_off,
+        charts={name: Markup(svg.markup(chart)) for name, chart in drawn.items()},
+        left_out=left_out.strip(),
+        num_finished=len(finished),
+        sections=[_section(section, columns, drawn) for section in found],
         corner=layout.label if layout.is_single else "",
-        columns=layout.ticks if layout.is_single else names,
-        states=[_state(group) for group in groups],
-        settings=[
-            _setting(group, name, of_run)
-            for group, name in zip(groups, names, strict=True)
-        ],
+        columns=[column_names[group] for group in columns],
+        states=[_state(group) for group in columns],
+        strips=page_pictures.strips(
+            _some(shown, page_pictures.MAX_SHOWN, best), names, folder_of
+        ),
+        failures=_shortened(page_pictures.failures(groups), "more failed"),
         runs=page_tables.run_table(rows, swept, found),
         config=_config_lines(config, groups, swept),
-        commands=commands,
+        commands=_shortened(commands, "more commands, one for each run"),
     )
     with writing(out):
         replace_file(out / "report.html", html.encode())
     return out / "report.html"
+
+
+def _finished(groups: Sequence[Setting]) -> list[Row]:
+    return [row for group in groups for row in group.finished]
+
+
+def _some(shown: Sequence[Setting], limit: int, keep: Setting | None) -> list[Setting]:
+    """Settings that are spread evenly over many, with one that stays."""
+    kept = shown.index(keep) if keep in shown else 0
+    return [shown[i] for i in spread(len(shown), limit, kept)]
+
+
+def _best_first(groups: Sequence[Setting]) -> tuple[Sequence[Setting], str]:
+    """The settings of the first table, and what that leaves out."""
+    most = page_tables.PAGE_ROWS
+    if len(groups) <= most:
+        return groups, ""
+    found = [pair for pair in BEST.items() if best_setting(groups, pair[0])]
+    key, words = found[0] if found else ("", "")
+    known = [
+        (-mean, i) for i, g in enumerate(groups) if (mean := g.mean(key)) is not None
+    ]
+    top = [groups[i] for _, i in sorted(known)[:most]] or groups[:most]
+    return top, f"{len(top)} of {len(groups):,} settings{words}; summary.csv has all."
+
+
+def _shortened(lines: Sequence[str], more: str) -> list[str]:
+    """The first of many lines, and a last one that counts the others."""
+    rest = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], *([f"... {rest:,} {more}"] if rest > 0 else [])]
 
 
 def _environment() -> jinja2.Environment:
@@ -115,49 +176,29 @@ def _environment() -> jinja2.Environment:
 
 
 def _draw_charts(
-    folder: pathlib.Path,
-    groups: Sequence[Setting],
-    layout: compare_plots.Layout,
+    layout: Layout,
+    names: Mapping[Setting, str],
     found: Sequence[Section],
-) -> dict[str, str]:
-    """Draws what there is to draw; name of the chart -> data URI."""
+    best: Setting | None,
+) -> dict[str, ET.Element]:
+    """Draws what there is to draw, by name of the chart."""
+    groups = layout.settings
 
-    def known(key: str) -> bool:
-        return any(group.mean(key) is not None for group in groups)
+    def known(*keys: str) -> bool:
+        """Whether a setting has all of these."""
+        return any(all(group.mean(key) is not None for key in keys) for group in groups)
 
-    drawn = []
-    if known("rate") and known("distortion"):
-        drawn.append("rate_distortion")
-        compare_plots.rate_distortion(layout, folder / "rate_distortion.png")
+    drawn = {}
+    if known("rate", "distortion"):
+        drawn["rate_distortion"] = plane.rate_distortion(layout, names, best)
     for section in found:
         if not section.group.drawn or len(groups) < 2:
             continue
         for quantity in section.quantities:
             if any(known(key) for key in quantity.lines):
-                drawn.append(quantity.name)
-                path = folder / f"{quantity.name}.png"
-                compare_plots.against_setting(quantity, layout, path)
-    finished = [row for group in groups for row in group.finished]
-    if names := correlations.ranked(finished, found):
-        drawn.append("rank_correlations")
-        correlations.draw(finished, names, folder / "rank_correlations.png")
-    return {name: _data_uri(folder / f"{name}.png") for name in drawn}
-
-
-def _data_uri(path: pathlib.Path, width: int | None = None) -> str:
-    """An image as text; with a width, as a smaller copy that may lose details."""
-    buffer = io.BytesIO()
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except OSError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    if width is None:
-        image.save(buffer, "webp", lossless=True)
-    else:
-        image.thumbnail((width, 2 * width), Image.Resampling.LANCZOS)
-        image.save(buffer, "webp", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+                chart = charts.against_setting(quantity, layout, names)
+                drawn[quantity.name] = chart
+    return drawn
 
 
 def _facts(
@@ -167,18 +208,27 @@ def _facts(
     failed = sum(row.get(FAILED) is not None for row in rows)
     facts = [_count(len(rows), "run"), _count(len(groups), "setting")]
     facts += [
-        f"{field}: " + ", ".join(dict.fromkeys(exact(g.values[field]) for g in groups))
+        f"{field}: {_values([exact(group.values[field]) for group in groups])}"
         for field in swept
     ]
     return facts + ([f"{failed} failed"] if failed else [])
 
 
+def _values(texts: Sequence[str]) -> str:
+    """The different ones of some values, or the first and the last of many."""
+    found = list(dict.fromkeys(texts))
+    if len(found) <= MAX_VALUES:
+        return ", ".join(found)
+    first, last = ", ".join(found[: MAX_VALUES - 3]), found[-1]
+    return f"{first}, ..., {last} ({len(found):,} values)"
+
+
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _section(
-    section: Section, groups: Sequence[Setting], charts: Mapping[str, str]
+    section: Section, groups: Sequence[Setting], drawn: Mapping[str, ET.Element]
 ) -> dict[str, Any]:
     """A group of quantities with its charts and a table with a column per setting."""
     quantities = section.quantities
@@ -186,38 +236,12 @@ def _section(
         "title": section.group.title,
         "id": section.group.title.lower().replace(" ", "-"),
         "text": section.group.text,
-        "charted": [q for q in quantities if q.name in charts],
-        "others": [q for q in quantities if q.name not in charts and q.meaning],
+        "charted": [q for q in quantities if q.name in drawn],
+        "others": [q for q in quantities if q.name not in drawn and q.meaning],
         "lines": [
             (head, [page_tables.mean_cell(group, key) for group in groups])
             for key, head in page_tables.headings([section]).items()
         ],
-    }
-
-
-def _setting(
-    group: Setting, name: str, of_run: Mapping[str, pathlib.Path]
-) -> dict[str, Any]:
-    """The pictures of the first seed that finished."""
-    pictures: list[dict[str, str]] = []
-    shown = group.finished[0] if group.finished else None
-    if shown is not None:
-        folder = of_run[str(shown["name"])] / "figures"
-        pictures = [
-            {"caption": text, "uri": _data_uri(folder / f"{file}.png", PICTURE_WIDTH)}
-            for file, text in PICTURES.items()
-            if (folder / f"{file}.png").is_file()
-        ]
-    failures = [
-        f"{row['name']} failed at step {row[FAILED]}: its loss was not finite."
-        for row in group.rows
-        if row.get(FAILED) is not None
-    ]
-    return {
-        "name": name,
-        "run": None if shown is None else shown["name"],
-        "failures": failures,
-        "pictures": pictures,
     }
 
 
@@ -235,7 +259,7 @@ def _config_lines(
     # Fields without a section first.
     for field in sorted(dict.fromkeys([*flat, *swept]), key=lambda name: "." in name):
         values = [group.values[field] for group in groups if field in swept]
-        text = ", ".join(dict.fromkeys(map(_config_text, values)))
+        text = _values([_config_text(value) for value in values])
         section, _, name = field.rpartition(".")
         line = (name, text if values else _config_text(flat[field]), bool(values))
         lines.setdefault(section, []).append(line)

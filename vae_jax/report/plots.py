@@ -1,9 +1,14 @@
-"""Figures of images and of training: NumPy arrays in, one PNG out."""
+"""Figures of images and of training, from NumPy arrays.
+
+Each function returns a Matplotlib figure, and writes it as a PNG where it is given a
+path.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from vae_jax.errors import DataError
 from vae_jax.paths import PathLike
@@ -20,18 +25,21 @@ CURVES = {
 def reconstructions(
     originals: np.ndarray,
     reconstructed: np.ndarray,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     seen: np.ndarray | None = None,
-) -> None:
+) -> Figure:
     """Draws data and, below each row of it, what the model makes of it.
 
     Args:
         originals: [N, H, W, C], values in [0, 1]; others are clipped, here and below.
         reconstructed: [N, H, W, C].
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
         seen: [N, H, W, C], what the model saw of the originals, drawn between the two
             where it differs: binarised images, or images with noise.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: the shapes differ or are not those of images.
@@ -56,45 +64,82 @@ def reconstructions(
     ]
     alternating = np.stack(rows, axis=1).reshape(-1, *parts[0].shape[1:])
     names = dict(enumerate([*kinds] * len(rows[0])))
-    style.draw_images(alternating, columns, path, title, y_ticks=names)
+    return style.draw_images(alternating, columns, path, title, y_ticks=names)
 
 
-def samples(
-    images: np.ndarray, path: PathLike, labels: Sequence[int] | None = None
-) -> None:
-    """Draws decoded draws from the prior as a square, or a row for each label.
+def image_rows(
+    images: np.ndarray,
+    path: PathLike | None = None,
+    *,
+    title: str = "",
+    columns: int | None = None,
+    names: Sequence[str] = (),
+) -> Figure:
+    """Draws images row by row.
 
     Args:
         images: [N, H, W, C], values in [0, 1]; others are clipped.
-        path: the PNG file to write.
-        labels: the label that each image was drawn for, [N]; None of a model without.
+        path: the PNG file to write, or None.
+        title: text above the images.
+        columns: images in a row; None: as many as there will be rows.
+        names: a text for each row, from the top; or none.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: not images.
     """
     images = check_images(images, "NHWC")
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    return style.draw_images(
+        images, columns, path, title, y_ticks=dict(enumerate(names))
+    )
+
+
+def samples(
+    images: np.ndarray,
+    path: PathLike | None = None,
+    labels: Sequence[int] | None = None,
+) -> Figure:
+    """Draws decoded draws from the prior as a square, or a row for each label.
+
+    Args:
+        images: [N, H, W, C], values in [0, 1]; others are clipped.
+        path: the PNG file to write, or None.
+        labels: the label that each image was drawn for, [N]; None of a model without.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
+
+    Raises:
+        DataError: not images.
+    """
     title = "Samples from the prior"
-    columns = int(np.ceil(np.sqrt(len(images))))
     if labels is None:
-        style.draw_images(images, columns, path, title)
-        return
+        return image_rows(images, path, title=title)
     names = list(dict.fromkeys(labels))
     if len(names) == 1:
-        style.draw_images(images, columns, path, f"{title}, label {names[0]}")
-        return
+        return image_rows(images, path, title=f"{title}, label {names[0]}")
+    images = check_images(images, "NHWC")
     rows = [images[np.asarray(labels) == name] for name in names]
     columns = max(map(len, rows))
     filled = [
         np.pad(row, ((0, columns - len(row)), *[(0, 0)] * 3), constant_values=1.0)
         for row in rows
     ]
-    ticks = {row: str(name) for row, name in enumerate(names)}
-    style.draw_images(
-        np.concatenate(filled), columns, path, f"{title}, by label", y_ticks=ticks
+    return image_rows(
+        np.concatenate(filled),
+        path,
+        title=f"{title}, by label",
+        columns=columns,
+        names=list(map(str, names)),
     )
 
 
-def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> None:
+def training_curves(
+    records: Sequence[Mapping[str, Any]], path: PathLike | None = None
+) -> Figure:
     """Draws ELBO, rate and distortion against the step, for train and eval.
 
     The scale of each panel fits what comes after the first tenth of the steps: the
@@ -102,7 +147,10 @@ def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> Non
 
     Args:
         records: as `read_metrics` returns them; None leaves a gap.
-        path: the PNG file to write.
+        path: the PNG file to write, or None.
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
 
     Raises:
         DataError: no record holds one of the three metrics.
@@ -125,7 +173,7 @@ def training_curves(records: Sequence[Mapping[str, Any]], path: PathLike) -> Non
         axes.set_ylim(_limits(list(parts.values())))
         axes.legend(fontsize=style.TEXT, frameon=False)
     figure.align_ylabels()
-    style.save_figure(figure, path)
+    return style.save_figure(figure, path)
 
 
 def _curves(

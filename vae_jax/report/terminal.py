@@ -184,7 +184,7 @@ def _places(workdir: pathlib.Path, everything: bool) -> list[str]:
     lines = []
     if (workdir / "figures").is_dir():
         lines.append(f"figures: {workdir / 'figures'}")
-    if not everything:
+    if not (everything and (workdir / "tensorboard").is_dir()):
         return lines
     curves = f"curves:  tensorboard --logdir={shlex.quote(str(workdir))}"
     if importlib.util.find_spec("tensorboard") is None:

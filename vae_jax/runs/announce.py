@@ -1,4 +1,4 @@
-"""Log lines about the data and the devices, written before training starts."""
+"""Log lines about the data and an unused GPU, written before training starts."""
 
 import importlib.util
 import os
@@ -49,15 +49,10 @@ def announce(config: ConfigDict, dataset: Dataset) -> None:
         )
 
 
-def announce_devices(program: str) -> None:
-    """Logs what runs on which devices, and a warning if a GPU is left unused.
-
-    Args:
-        program: what runs, and on what: the text of a `Program`.
-    """
+def announce_unused_gpu() -> None:
+    """Logs a warning if this machine has a GPU that JAX has no packages for."""
     if not processes.is_first():
         return
-    logging.info("%s", program)
     line = unused_gpu(
         platform=jax.default_backend(),
         has_driver=DRIVER.is_file() or shutil.which("nvidia-smi") is not None,

@@ -28,6 +28,25 @@ def in_turn(known: Sequence[int], label: Labels, num: int) -> np.ndarray:
     return np.resize(class_numbers(known, asked, "label"), num)
 
 
+def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
+    """Labels as a user writes them.
+
+    Args:
+        texts: a number each.
+        name: what one of them is called in the message.
+
+    Raises:
+        ConfigError: one is no whole number.
+    """
+    found = []
+    for text in texts:
+        try:
+            found.append(int(text))
+        except ValueError as error:
+            raise ConfigError(f"{name}={text}: must be whole numbers") from error
+    return found
+
+
 def class_numbers(known: Sequence[int], asked: Iterable[int], name: str) -> np.ndarray:
     """The numbers of the classes of labels.
 

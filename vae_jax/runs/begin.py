@@ -13,7 +13,7 @@ from vae_jax.data.examples import inputs, zeros_x
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.runs import opened, processes
-from vae_jax.runs.best import Saved, all_stopped
+from vae_jax.runs.best import Saved, abstract_saved, all_stopped
 from vae_jax.runs.course import Course
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
@@ -88,7 +88,7 @@ def _parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | No
     if not config.train.init_from:
         return None
     run = opened.open_run(config.train.init_from)
-    wanted = opened.abstract_saved(config, spec).state.eval_params
+    wanted = abstract_saved(config, spec).state.eval_params
     found, expected = manifest.describe(run.params), manifest.describe(wanted)
     if misfit := manifest.misfit(found, expected):
         raise ConfigError(

@@ -1,12 +1,19 @@
-"""The best parameters so far, by the ELBO of the validation split, and when to stop."""
+"""What a checkpoint holds: the state, and the best parameters by validation so far."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from ml_collections import ConfigDict
 
+from vae_jax import build
+from vae_jax.data.examples import abstract_x, inputs
+from vae_jax.data.spec import DataSpec
 from vae_jax.training.mesh import fetch
 from vae_jax.training.state import TrainState, Variables
-from vae_jax.types import Array, Params
+from vae_jax.training.step import Trainer
+from vae_jax.types import Array, Key, Params
 
 
 @struct.dataclass
@@ -59,6 +66,29 @@ class Saved:
     def step(self) -> Array:
         """The number of updates after which `variables` were what they are."""
         return self.state.step if self.best is None else self.best.step
+
+
+def abstract_saved(
+    config: ConfigDict, spec: DataSpec, trainer: Trainer | None = None
+) -> Saved:
+    """Shapes and dtypes of what a checkpoint of this config holds.
+
+    Args:
+        config: all fields of configs/default.py.
+        spec: form of the data.
+        trainer: trainer made from this config; None makes one.
+
+    Returns:
+        A `Saved` of shapes.
+    """
+    # `fit` asks for the same function, which is traced once.
+    init = jax.jit((trainer or build.make_trainer(config, spec)).init)
+    x = abstract_x(spec, inputs(build.make_model(config, spec)), 1)
+
+    def begin(key: Key, x: Any) -> Saved:
+        return Saved.new(init(key, x), build.keeps_best(config))
+
+    return jax.eval_shape(begin, build.run_key(config), x)
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """What a trained model draws and reconstructs, as arrays, a chunk at a time."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data.examples import Examples, image_of, num_examples, take
+from vae_jax.distributions import Distribution
+from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.first_layer import FirstLayer
+from vae_jax.evaluation.joined import split
+from vae_jax.report.latent_space import PATHS
+from vae_jax.runs.asked_labels import Labels
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Key
+from vae_jax.types import Array, Codes, Key
 
 CHUNK = 500  # images decoded at once
 
@@ -52,12 +58,12 @@ def draws(
 
 
 def reconstruct(
-    trained: Trained, draw: Callable[[Any, Any], Any], images: Examples
+    layer: FirstLayer, draw: Callable[[Any, Any], Any], images: Examples
 ) -> dict[str, np.ndarray]:
     """Encodes and decodes images.
 
     Args:
-        trained: a model with its parameters.
+        layer: the first latent layer of a trained model.
         draw: (images, rows) -> x.
         images: arrays [N, ...] as `draw` takes them.
 
@@ -67,8 +73,6 @@ def reconstruct(
         and `std`, [N, D]; see `FirstLayer`, also about what is decoded.
     """
     images = jax.tree.map(np.asarray, images)
-    one_x = draw(take(images, np.zeros(1, int)), jnp.zeros(1, int))
-    layer = FirstLayer.of(trained, one_x)
 
     @jax.jit
     def chunk(rows: Array, images: Any) -> dict[str, Array]:
@@ -81,3 +85,88 @@ def reconstruct(
     return map_rows(
         lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK
     )
+
+
+def row_size(layer: FirstLayer) -> int:
+    """How many numbers a row of codes has, without a label."""
+    return sum(map(math.prod, layer.shapes))
+
+
+def split_rows(layer: FirstLayer, codes: Codes) -> Codes:
+    """Codes as the model has them, of rows that hold them side by side.
+
+    Args:
+        layer: the first latent layer of a trained model.
+        codes: one array of rows [N, D]; others are codes of the model already.
+
+    Raises:
+        ConfigError: rows of another length than the model's.
+    """
+    if len(codes) > 1 or codes[0].ndim != 2:
+        return codes
+    size = row_size(layer)
+    if codes[0].shape[1] != size:
+        raise ConfigError(
+            f"codes have shape {list(codes[0].shape)}: must be [N, {size}] for this"
+            " model"
+        )
+    return split(codes[0], layer.shapes)
+
+
+def means(
+    decode: Callable[[np.ndarray, Labels], Distribution],
+    codes: np.ndarray,
+    label: Labels,
+) -> np.ndarray:
+    """Means of p(x | z) for codes in rows, however many, [N, H, W, C].
+
+    Args:
+        decode: `Run.decode`.
+        codes: [N, D].
+        label: what a conditional model is to decode, as `Run.given` takes it.
+    """
+    labels = None if label is None else np.resize(label, len(codes))
+
+    def of_rows(rows: np.ndarray) -> Array:
+        own = None if labels is None else labels[rows].tolist()
+        return decode(codes[rows], own).mean
+
+    return map_rows(of_rows, len(codes), CHUNK)
+
+
+def interpolate(layer: FirstLayer, points: Any, steps: int, path: str) -> np.ndarray:
+    """Decodes the codes between one and the next.
+
+    Args:
+        layer: the first latent layer of a trained model.
+        points: [N, D], as `FirstLayer.points` gives them. A label at the end of a row
+            stays that of the first of two.
+        steps: T, codes from each one to the next, both among them.
+        path: "linear", or "spherical" around the origin: as far from it as draws of a
+            standard normal prior are, if both ends are such draws.
+
+    Returns:
+        Means of p(x | z), [N - 1, T, H, W, C].
+
+    Raises:
+        ConfigError: fewer than two codes, rows of another length than the model's,
+            fewer than two steps, an unknown path, or codes that are discrete.
+    """
+    if not layer.is_continuous:
+        raise ConfigError("the model has discrete codes: there are none between two")
+    points, size = np.asarray(points, np.float32), row_size(layer)
+    width = size + layer.is_conditional
+    if points.ndim != 2 or points.shape[1] != width or len(points) < 2:
+        raise ConfigError(
+            f"points have shape {list(points.shape)}: must be [N, {width}], with an N"
+            " of 2 or more"
+        )
+    if steps < 2:
+        raise ConfigError(f"steps={steps}: must be at least 2")
+    choose(PATHS, "path", path)
+    lines = PATHS[path](points[:-1, :size], points[1:, :size], steps)
+    held = np.repeat(points[:-1, None, size:], steps, axis=1)
+    between = np.concatenate([lines, held], axis=2)
+    flat = between.reshape(-1, width).astype(np.float32)
+    images = map_rows(lambda rows: layer.decode(flat[rows]).mean, len(flat), CHUNK)
+    return images.reshape(*between.shape[:2], *images.shape[1:])

@@ -43,16 +43,19 @@ class FinishedRuns:
     grids: Sequence[gathered.Gathered] = ()  # those of which shards were given
 
 
-def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
+def read_finished(
+    folders: Sequence[pathlib.Path], *, with_failed: bool = False
+) -> FinishedRuns:
     """Reads results and configs of finished runs.
 
     Args:
         folders: workdirs of runs, or of grids, which stand for all their members; those
             of shards stand for what they have finished.
+        with_failed: whether members of grids whose loss was not finite are among the
+            runs, with `failed_at_step` and no results, or left out.
 
     Returns:
-        The runs, in the order given, and then those of shards in their grid's order. A
-        member whose loss was not finite has `failed_at_step` and no results.
+        The runs, in the order given, and then those of shards in their grid's order.
 
     Raises:
         ConfigError: a folder is no workdir, not finished, or there twice, or shards
@@ -60,6 +63,11 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
         DataError: a file in it is damaged.
     """
     found, grids = _runs_of(folders)
+    found = [(run, step) for run, step in found if with_failed or step is None]
+    if not found:
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: no loss of any member was finite"
+        )
     folders = [folder for folder, _ in found]
     for folder, failed_at in found:
         if not (folder / "config.json").is_file():
@@ -84,7 +92,7 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
         settings = {field: config.get(field) for field in swept}
         row = {"name": name, **settings, "seed": config.get("seed")}
         failure = {FAILED: failed_at}
-        rows.append({**row, **(failure if failed_at else read_results(folder))})
+        rows.append(row | (read_results(folder) if failed_at is None else failure))
         row_folders.append(folder)
         for prior, results in by_prior.items():
             rows.append({**row, "name": f"{name}, {prior}", PRIOR: prior, **results})

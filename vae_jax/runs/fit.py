@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
@@ -12,15 +13,15 @@ from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.examples import Examples, inputs, num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
-from vae_jax.evaluation.measures.likelihood import measure_split
-from vae_jax.runs import signals
-from vae_jax.runs.announce import announce_devices
+from vae_jax.evaluation.measures.likelihood import split_statistics, summarize_split
+from vae_jax.runs import processes, signals
 from vae_jax.runs.begin import restore_or_begin
 from vae_jax.runs.best import Saved, all_stopped, updated
 from vae_jax.runs.course import Course
-from vae_jax.runs.member_reports import MemberReports
+from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
+from vae_jax.runs.tracking import Tracking
 from vae_jax.trained import Trained
 from vae_jax.training.loop import (
     Batches,
@@ -35,21 +36,16 @@ from vae_jax.training.mesh import Layout, member, place
 from vae_jax.training.state import Variables
 from vae_jax.types import Params, stream
 
-IN_TRAINING = (
-    "elbo",
-    "rate",
-    "distortion",
-    "active_units",
-    "posterior_variance",
-)
+IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 
-def fit(program: Program, title: str) -> tuple[Saved, Course]:
+def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course]:
     """Trains from the newest checkpoint to `config.train.num_steps`.
 
     Args:
         program: what is trained; its folders are claimed.
         title: title of the progress bar.
+        tracking: the trackers of the members, which are started here.
 
     Returns:
         The content of the last checkpoint for all members, [M, ...], and its course.
@@ -65,14 +61,16 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
         asked = stack.enter_context(signals.deferred())
         store = stack.enter_context(Store(program))
         start, saved, course = restore_or_begin(program, store)
+        with processes.together():
+            tracking.start(start)
         if start == train.num_steps or course.has_stopped:
             return saved, course
-        announce_devices(str(program))
+        logging.info("%s", program)
         examples = program.dataset.examples("train", inputs(program.prepared.model))
         batches, max_chunk = make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds
         reports = stack.enter_context(
-            MemberReports(program.folders, title, start, train.num_steps)
+            MemberReports(program.folders, tracking, title, start, train.num_steps)
         )
         to_come = spans(
             start,
@@ -82,21 +80,13 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
         )
-        block = block_length(
-            start,
-            train.num_steps,
-            train.log_every,
-            train.eval_every,
-            train.checkpoint_every,
-            max_chunk,
-        )
         chunks = train_chunks(
             compile_chunk(
                 program.prepared.trainer,
                 build.make_preprocess(program.config),
                 program.mode,
                 layout,
-                block,
+                _block(start, program.config, max_chunk),
             ),
             batches,
             saved.state,
@@ -118,7 +108,7 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
                 continue  # neither an evaluation nor a save is due
             if chunk.span.evaluates and not course.has_stopped:
                 variables = chunk.state.eval_variables
-                elbos = _evaluate(program, variables, step, course, reports)
+                elbos = _evaluate(program, variables, step, course, reports, tracking)
                 if best is not None:
                     elbo = place(elbos, layout.state)
                     best = updated(best, chunk.state, elbo, train.patience)
@@ -133,6 +123,18 @@ def fit(program: Program, title: str) -> tuple[Saved, Course]:
             where = f" at step {step} of {train.num_steps}"
             raise signals.Interrupted(course.signal, where)
     return saved, course
+
+
+def _block(start: int, config: ConfigDict, max_chunk: int | None) -> int:
+    """How many steps are a loop of known length; on a CPU, which gains nothing, one.
+
+    There the bits of a training don't depend on how it is cut into chunks.
+    """
+    if jax.default_backend() == "cpu":
+        return 1
+    train = config.train
+    periods = (train.log_every, train.eval_every, train.checkpoint_every, max_chunk)
+    return block_length(start, train.num_steps, *periods)
 
 
 def _until_stopped(
@@ -176,6 +178,7 @@ def _evaluate(
     step: int,
     course: Course,
     reports: MemberReports,
+    tracking: Tracking,
 ) -> np.ndarray:
     """ELBOs of the validation split, [M], nats; NaN for members that have failed."""
     # One key for all: differences between members are their own.
@@ -186,9 +189,11 @@ def _evaluate(
             continue
         # Every process evaluates, so no barrier is needed.
         trained = Trained.of(program.prepared.model, member(variables, m))
-        summary = measure_split(trained, program.validation, key, num_samples=1)
+        found = split_statistics(trained, program.validation, key, num_samples=1)
+        summary = summarize_split(trained, program.validation, found, num_samples=1)
         values = {k: v for k in IN_TRAINING if (v := summary[k]) is not None}
         reports.evaluation(step, m, values)
+        tracking.evaluation(step, m, trained, found)
         elbos[m] = values.get("elbo", np.nan)
     return elbos
 
@@ -207,7 +212,7 @@ def make_batches(
         The batches, the same either way, and a bound on the steps of a chunk.
 
     Raises:
-        ConfigError: not even two batches fit, or there are too few labelled images for
+        ConfigError: not even four batches fit, or there are too few labelled images for
             a batch, or unlabelled ones.
     """
     data, budget = config.data, config.data.device_budget_mb * 1e6
@@ -225,8 +230,8 @@ def make_batches(
     chunk = streaming.max_chunk(each, data.batch_size, shards, budget)
     if not chunk:
         raise ConfigError(
-            f"data.device_budget_mb={data.device_budget_mb:g}: must hold two batches of"
-            f" {data.batch_size // shards} images of {each} bytes"
+            f"data.device_budget_mb={data.device_budget_mb:g}: must hold four batches"
+            f" of {data.batch_size // shards} images of {each} bytes"
         )
     logging.info(
         "streaming: %.4g MB of images exceed data.device_budget_mb=%g",

@@ -28,6 +28,7 @@ FREE_FIELDS = (
     "train.log_every",
     "train.checkpoint_every",
     "train.max_to_keep",
+    "train.trackers",
 )
 LENGTH = "train.num_steps"
 # In the workdir of a grid that is trained in shards.

@@ -9,9 +9,11 @@ import numpy as np
 
 from vae_jax.report.progress import ProgressBar
 from vae_jax.runs import processes
+from vae_jax.runs.tracking import Tracking
 from vae_jax.storage.records import MetricWriter
 
-WATCHED = ("elbo", "rate")  # their difference is the distortion
+WATCHED = ("elbo", "rate", "distortion")
+ON_THE_BAR = WATCHED[:2]  # the third is minus their sum
 
 
 class MemberReports:
@@ -21,17 +23,24 @@ class MemberReports:
     """
 
     def __init__(
-        self, folders: Sequence[pathlib.Path], title: str, start: int, num_steps: int
+        self,
+        folders: Sequence[pathlib.Path],
+        tracking: Tracking,
+        title: str,
+        start: int,
+        num_steps: int,
     ) -> None:
         """Opens the files.
 
         Args:
             folders: folders of the members.
+            tracking: the trackers of the members, started.
             title: title of the progress bar.
             start: number of updates already made.
             num_steps: number of updates at the end.
         """
         writes = processes.is_first()
+        self._tracking = tracking
         with contextlib.ExitStack() as stack:
             self._writers = [
                 stack.enter_context(MetricWriter(folder, start_step=start))
@@ -71,7 +80,7 @@ class MemberReports:
         for m in good if self._writers else ():
             self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
         shown = {
-            self._names[m]: {k: float(rows[k][m]) for k in WATCHED if k in rows}
+            self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}
             for m in good
         }
         if num_members == 1:
@@ -88,6 +97,8 @@ class MemberReports:
         """Returns once everything reported is on disk."""
         for writer in self._writers:
             writer.flush()
+        self._tracking.flush()
 
     def _write(self, step: int, m: int, values: Mapping[str, float]) -> None:
         self._writers[m].scalars(step, values)
+        self._tracking.scalars(step, m, values)

@@ -67,7 +67,12 @@ def failed(workdir: pathlib.Path) -> dict[str, int]:
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {row["name"]: int(row[FAILED]) for row in rows if row.get(FAILED)}
+    return {
+        name: int(row[FAILED])
+        for row in rows
+        if row.get(FAILED)
+        and not (folder(workdir, name := row["name"]) / "results.json").is_file()
+    }
 
 
 def holds_checkpoint(workdir: pathlib.Path) -> bool:

@@ -17,7 +17,7 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import abstract_x, inputs
 from vae_jax.data.spec import DataSpec
 from vae_jax.models.base import takes
-from vae_jax.runs.opened import abstract_saved
+from vae_jax.runs.best import abstract_saved
 from vae_jax.training.step import Trainer
 
 # The sections of a config that set no sizes, and what sets none in the others.

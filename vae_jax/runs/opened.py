@@ -19,10 +19,11 @@ from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.errors import CheckpointError, ConfigError
-from vae_jax.paths import local_path
+from vae_jax.evaluation.first_layer import FirstLayer
+from vae_jax.paths import PathLike, local_path
 from vae_jax.runs import decoded, identity, prior_files
 from vae_jax.runs.asked_labels import Labels, in_turn
-from vae_jax.runs.best import Saved
+from vae_jax.runs.best import abstract_saved
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.trained import (
     Trained,
@@ -120,10 +121,15 @@ class Run:
         """p(x | z), of the image.
 
         Args:
-            codes: [N, D] or, of a model with several layers, a tuple.
+            codes: z of the layer next to the data, [N, ...], or, of a model with
+                several layers, a tuple; or rows [N, D] as `experiments.encode` writes
+                them, with the codes of all layers that are decoded side by side.
             label: what a conditional model is to decode or draw, see `given`.
+
+        Raises:
+            ConfigError: rows of another length than the model's; or see `given`.
         """
-        codes = as_codes(codes)
+        codes = decoded.split_rows(self.layer, as_codes(codes))
         given = self.given(len(codes[0]), label)
         return image_likelihood(decode(self.trained, codes, given))
 
@@ -170,7 +176,35 @@ class Run:
 
     def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
         """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
-        return decoded.reconstruct(self.trained, self._draw, images)
+        return decoded.reconstruct(self.layer, self._draw, images)
+
+    @functools.cached_property
+    def layer(self) -> FirstLayer:
+        """What is decoded, in rows: see `FirstLayer`."""
+        x = abstract_x(self.spec, inputs(self.model), 1)
+        return FirstLayer.of(self.trained, x)
+
+    def points(self, images: Any) -> np.ndarray:
+        """Codes that stand for images, in rows.
+
+        Args:
+            images: as in `preprocess`.
+
+        Returns:
+            [N, D], means of q(z | x). Of a model that decodes the codes of all its
+            layers, a draw of these side by side, the same at each call; of a
+            conditional model, with the number of the label at the end of a row.
+        """
+        return np.asarray(self.layer.points(self.preprocess(images)))
+
+    def interpolate(
+        self, points: Any, steps: int = 10, path: str = "linear"
+    ) -> np.ndarray:
+        """Means of p(x | z) from each of `points` to the next, [N - 1, T, H, W, C].
+
+        `decoded.interpolate` says what may be given.
+        """
+        return decoded.interpolate(self.layer, points, steps, path)
 
     @functools.cached_property
     def labels(self) -> tuple[int, ...]:
@@ -231,7 +265,7 @@ class Run:
         return dataset
 
 
-def open_run(workdir: str | pathlib.Path, prior: str | None = None) -> Run:
+def open_run(workdir: PathLike, prior: str | None = None) -> Run:
     """Restores the newest good checkpoint of a workdir, finished or not.
 
     Args:
@@ -259,26 +293,3 @@ def open_run(workdir: str | pathlib.Path, prior: str | None = None) -> Run:
     _, saved, meta = restored
     run = Run(workdir, config, spec, int(saved.step), saved.variables, meta)
     return run if prior is None else run.with_prior(prior)
-
-
-def abstract_saved(
-    config: ConfigDict, spec: DataSpec, trainer: Trainer | None = None
-) -> Saved:
-    """Shapes and dtypes of what a checkpoint of this config holds.
-
-    Args:
-        config: all fields of configs/default.py.
-        spec: form of the data.
-        trainer: trainer made from this config; None makes one.
-
-    Returns:
-        A `Saved` of shapes.
-    """
-    # `fit` asks for the same function, which is traced once.
-    init = jax.jit((trainer or build.make_trainer(config, spec)).init)
-    x = abstract_x(spec, inputs(build.make_model(config, spec)), 1)
-
-    def begin(key: Key, x: Any) -> Saved:
-        return Saved.new(init(key, x), build.keeps_best(config))
-
-    return jax.eval_shape(begin, build.run_key(config), x)

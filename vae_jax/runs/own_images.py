@@ -7,7 +7,7 @@ import numpy as np
 
 from vae_jax.data import image_folders
 from vae_jax.data.examples import Examples, image_of, inputs
-from vae_jax.data.npz import read_arrays, read_labels
+from vae_jax.data.npz import read_arrays, read_known
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs.asked_labels import class_numbers
 from vae_jax.runs.opened import Run
@@ -21,6 +21,10 @@ class OwnImages:
     # dict of them and the numbers of their classes.
     examples: Examples
     files: np.ndarray | None = None  # [N], str: paths below the folder
+    labels: np.ndarray | None = None  # [N], whole numbers, as their files have them
+    class_names: tuple[str, ...] | None = None  # of the labels 0, 1, ...
+    factors: np.ndarray | None = None  # [N, F], whole numbers from 0
+    factor_names: tuple[str, ...] | None = None  # F
     notes: tuple[str, ...] = ()  # what was skipped and cut off, a phrase each
 
     @property
@@ -35,9 +39,10 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
     Args:
         run: a trained run.
         path: a folder of image files, or one of them: they are cut and resized to the
-            model's images, and turned grey where those are. Or an npz file with the
-            array `x_test`, or only one, of the model's own shape; for a conditional
-            model also their labels `y_test`.
+            model's images, and turned grey where those are; sub-folders are classes.
+            Or an npz file with the array `x_test`, or only one, of the model's own
+            shape; for a conditional model also their labels `y_test`. It may have
+            `factors_test` and `factor_names`.
 
     Raises:
         DataError: there is no image, one can't be read, has not the model's shape, or
@@ -52,7 +57,9 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
             raise DataError(
                 f"{path}: images are {other}, but {run.workdir} was trained on {shape}"
             )
-        return OwnImages(_with_labels(run, path, arrays))
+        known = read_known(path, len(arrays))
+        examples = _with_labels(run, path, arrays, known.labels)
+        return OwnImages(examples, **known._asdict())
     if channels not in (1, 3):
         raise DataError(
             f"{path}: image files are read as grey or RGB, but {run.workdir} was"
@@ -61,12 +68,20 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
         )
     found = image_folders.read_images(path, (height, width), channels == 1)
     pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.spec.image_shape))
-    examples = _with_labels(run, path, pixels)
-    files = np.array([p.as_posix() for p in found.paths])
-    return OwnImages(examples, files, found.notes)
+    labels, class_names = image_folders.classes_of(found.paths) or (None, None)
+    return OwnImages(
+        # The names of the classes that the model knows are not kept with a run.
+        _with_labels(run, path, pixels, None),
+        files=np.array([p.as_posix() for p in found.paths]),
+        labels=labels,
+        class_names=class_names,
+        notes=found.notes,
+    )
 
 
-def _with_labels(run: Run, path: pathlib.Path, images: np.ndarray) -> Examples:
+def _with_labels(
+    run: Run, path: pathlib.Path, images: np.ndarray, labels: np.ndarray | None
+) -> Examples:
     """Images as the run's model is given them: with labels where it asks for those.
 
     Only a conditional model needs them: for others -1 says that there are none.
@@ -79,8 +94,6 @@ def _with_labels(run: Run, path: pathlib.Path, images: np.ndarray) -> Examples:
         )
     if "label" not in names:
         return images
-    is_npz = path.suffix.lower() == ".npz"
-    labels = read_labels(path, len(images)) if is_npz else None
     if labels is None:
         if run.trained.conditions_on is not None:
             raise DataError(

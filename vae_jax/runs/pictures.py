@@ -1,4 +1,4 @@
-"""What the figures of a run show of its model, as arrays and one function."""
+"""What the figures of a run show of its model, and what is shown as it trains."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 from vae_jax.data.examples import image_of
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.evaluation.chunks import even_rows, row_chunks
-from vae_jax.evaluation.data import Data
+from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
 from vae_jax.outputs import flat_moments
+from vae_jax.report.images import image_grid
 from vae_jax.report.latent_space import LatentSpace
 from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Codes, Key, stream
@@ -21,6 +22,7 @@ MOST_LABELS = 16  # rows of the picture of samples of a conditional model
 PER_LABEL = 8  # draws in each
 MOST_LAYERS = 8  # rows of the picture of layers
 PER_LAYER = 10  # draws in each
+COLUMNS = 8  # of the pictures during training: images, and draws in each of two rows
 
 
 def latent_space(
@@ -143,3 +145,59 @@ def _mean_and_kls(
     if not all(latent.has_density for latent in latents):
         return mean, None, is_standard
     return mean, tuple(latent.kl() for latent in latents), is_standard
+
+
+class EvaluationPictures:
+    """Reconstructions and samples of a model as it trains.
+
+    They are of the same images and the same draws at each call, so that what changes
+    from one to the next is the model.
+    """
+
+    def __init__(self, data: Data, validation: Split, key: Key) -> None:
+        """Chooses the images.
+
+        Args:
+            data: data of the run.
+            validation: the split that the images are from.
+            key: random key for the draws.
+        """
+        self._x = validation.some(COLUMNS).x()
+        self._given = np.resize(np.arange(max(1, len(data.labels))), 2 * COLUMNS)
+        self._key = key
+
+    def __call__(self, trained: Trained) -> dict[str, np.ndarray]:
+        """The pictures, uint8 [H, W, 3].
+
+        Args:
+            trained: a model with its parameters.
+
+        Returns:
+            `eval/reconstructions`, a row of images as the model sees them and below it
+            the means of p(x | z) with a draw z of q(z | x); `eval/samples`, the means
+            of p(x | z) for draws of the prior, of a conditional model for all labels in
+            turn.
+        """
+        given = None if trained.conditions_on is None else jnp.asarray(self._given)
+        pairs, samples = jax.device_get(_shown(trained, self._x, given, self._key))
+        return {
+            "eval/reconstructions": _picture(pairs),
+            "eval/samples": _picture(samples),
+        }
+
+
+@jax.jit
+def _shown(trained: Trained, x: Any, given: Any, key: Key) -> tuple[Array, Array]:
+    """Images and below them their reconstructions, and samples; both [N, H, W, C]."""
+    reconstructed = image_likelihood(
+        trained(x, stream(key, "reconstructions")).likelihood
+    )
+    pairs = jnp.concatenate([image_of(x), reconstructed.mean])
+    samples = trained.sample(stream(key, "samples"), 2 * COLUMNS, given)
+    return pairs, image_likelihood(samples).mean
+
+
+def _picture(images: np.ndarray) -> np.ndarray:
+    """Images in rows, as uint8 with three channels; black where not finite."""
+    grid = image_grid(np.nan_to_num(images, posinf=0.0, neginf=0.0), COLUMNS)
+    return np.round(255 * np.broadcast_to(grid, (*grid.shape[:2], 3))).astype(np.uint8)

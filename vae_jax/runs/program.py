@@ -15,10 +15,11 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import Inputs, inputs
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.runs import identity
-from vae_jax.runs.announce import announce
+from vae_jax.runs.announce import announce, announce_unused_gpu
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
+from vae_jax.storage.trackers import check_installed
 from vae_jax.suitability import check_condition
 from vae_jax.training.loop import Mode
 from vae_jax.training.mesh import Layout
@@ -114,7 +115,10 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
             config is too large to try.
     """
     check_numbers(config)
+    check_installed(config.train.trackers)
     name = repr(sorted(config.data.to_dict().items()))
+    if not datasets:
+        announce_unused_gpu()
     if name not in datasets:
         datasets[name] = build.make_dataset(config)
         announce(config, datasets[name])

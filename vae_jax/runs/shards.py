@@ -234,7 +234,8 @@ def _fingerprint(
 
 def _is_begun(folder: pathlib.Path) -> bool:
     """Whether a shard has saved something, or is being trained."""
-    return members.holds_checkpoint(folder) or lock.is_held(folder)
+    finished = any((folder / "members").glob("*/results.json"))
+    return finished or members.holds_checkpoint(folder) or lock.is_held(folder)
 
 
 def _write_if_new(path: pathlib.Path, content: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from vae_jax.runs import identity, processes
 from vae_jax.runs.finish import finish_members
 from vae_jax.runs.fit import fit
 from vae_jax.runs.program import Program
+from vae_jax.runs.tracking import Tracking
 from vae_jax.storage import lock
 
 
@@ -34,8 +35,11 @@ def train_program(
     if results is not None:
         return results
     claim(program, standings)
-    saved, course = fit(program, title)
-    return finish_members(program, saved, course)
+    with Tracking(program) as tracking:
+        saved, course = fit(program, title, tracking)
+        found = finish_members(program, saved, course)
+        tracking.results(found)
+    return found
 
 
 def finished(

@@ -4,7 +4,6 @@ A JSON object carries a CRC-32 of its own content under `checksum`, so that a ch
 hand or by a faulty disk is noticed when it is read.
 """
 
-import contextlib
 import functools
 import json
 import math
@@ -15,9 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from vae_jax.errors import DataError, StorageError
 from vae_jax.files import replace_file, writing
@@ -29,10 +25,11 @@ CHECKSUM = "checksum"
 
 
 class MetricWriter:
-    """Appends metrics to `metrics.jsonl` and `tensorboard/`; a context manager.
+    """Appends metrics to `metrics.jsonl`; a context manager.
 
-    A run resumed from `start_step` first drops what a killed run wrote after that
-    step, so that no step is counted twice. With several processes, one of them writes.
+    This file is what the library reads back; `storage.trackers` are for people. A run
+    resumed from `start_step` first drops what a killed run wrote after that step, so
+    that no step is counted twice. With several processes, one of them writes.
 
     Args:
         workdir: folder of the run; made if it does not exist.
@@ -52,7 +49,6 @@ class MetricWriter:
             if path.exists():
                 _drop_after(path, start_step)
             self._lines = open(path, "a", encoding="utf-8")
-            self._events = _open_events(folder / "tensorboard", start_step)
         self._flushed = time.monotonic()
 
     def __enter__(self) -> "MetricWriter":
@@ -80,8 +76,6 @@ class MetricWriter:
         with self._writing():
             self._lines.write(_to_json({"step": int(step), **values}) + "\n")
             self._lines.flush()
-            for name, value in values.items():
-                self._add(step, summary.scalar(name, value))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -90,21 +84,14 @@ class MetricWriter:
         with self._writing():
             self._lines.flush()
             os.fsync(self._lines.fileno())
-            self._events.flush()
         self._flushed = time.monotonic()
 
     def close(self) -> None:
         """Flushes and closes the files; a second call does nothing."""
         if self._lines.closed:
             return
-        with self._writing(), contextlib.ExitStack() as stack:
-            stack.callback(self._events.close)
-            stack.callback(self._lines.close)
+        with self._writing(), self._lines:
             self.flush()
-
-    def _add(self, step: int, value: Any) -> None:
-        event = Event(wall_time=time.time(), step=int(step), summary=value)
-        self._events.write_event(event)
 
 
 def read_metrics(path: PathLike) -> list[dict[str, Any]]:
@@ -192,18 +179,6 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
     records = read_metrics(path)
     kept = [r for r in records if 0 < step and r["step"] <= step]
     replace_file(path, "".join(_to_json(r) + "\n" for r in kept).encode())
-
-
-def _open_events(folder: pathlib.Path, start_step: int) -> EventsWriter:
-    """A new event file that hides the steps after `start_step` in older ones."""
-    folder.mkdir(exist_ok=True)
-    # TensorBoard reads files by the order of their names, in which tensorboardX has
-    # seconds only; two writers may begin in the same one.
-    events = EventsWriter(str(folder / f"events.{time.time_ns()}"))
-    first = start_step + 1 if start_step > 0 else 0
-    start = SessionLog(status=SessionLog.START)
-    events.write_event(Event(wall_time=time.time(), step=first, session_log=start))
-    return events
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -22,6 +22,10 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Array, Hparams, Key
 
+# Steps of a chunk's input. Where there is one, the compiler knows which it is, takes
+# what does not change out of the loop, and rounds otherwise than for longer chunks.
+SHORTEST = 2
+
 Mode = Literal["vmap", "exact"]
 """How M members are computed: side by side, or in turn with the bits of single runs."""
 
@@ -102,7 +106,8 @@ def compile_chunk(
         block: a number that divides the length of every chunk, see `block_length`. So
             many steps are a loop whose length the compiler knows. An accelerator runs
             it without asking the host after each step whether another one follows,
-            which takes a third of the time of a small one.
+            which takes a third of the time of a small one. Another number can change
+            how a compiler rounds.
 
     Returns:
         A function (states [M], `ChunkInput`, keys [M], hparams [M]) -> (states,
@@ -142,8 +147,8 @@ def compile_chunk(
 
         # A loop with a traced length: chunks cut short by a checkpoint need no
         # compilation of their own.
-        blocks = given.length // block
-        return jax.lax.fori_loop(0, blocks, add_block, (state, nothing))
+        body = add if block == 1 else add_block
+        return jax.lax.fori_loop(0, given.length // block, body, (state, nothing))
 
     def run_all(
         states: TrainState, given: ChunkInput, keys: Key, hparams: Hparams
@@ -193,9 +198,10 @@ def spans(
     """
     periods = [n for n in (log_every, eval_every, checkpoint_every) if n]
     # No span is longer, so its rows need not be: one may log "never".
-    padded = min(num_steps, max_chunk or num_steps, *periods)
+    longest = min(num_steps, max_chunk or num_steps, *periods)
+    padded = max(longest, SHORTEST)
     while start < num_steps:
-        end = min(num_steps, start + padded, *((start // n + 1) * n for n in periods))
+        end = min(num_steps, start + longest, *((start // n + 1) * n for n in periods))
         is_end = end == num_steps
         yield Span(
             start,

@@ -9,7 +9,7 @@ from vae_jax.data.examples import image_of
 from vae_jax.evaluation.chunks import Progress
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.latents import summarize
-from vae_jax.evaluation.likelihood import evaluate_examples
+from vae_jax.evaluation.likelihood import Statistics, evaluate_examples
 from vae_jax.evaluation.measures.base import NOISE, Effort, Measure, Numbers, always
 from vae_jax.quantities import Group, Quantity, one
 from vae_jax.trained import Trained, image_likelihood
@@ -154,12 +154,31 @@ def measure_split(
         progress: called with (examples done, all) after each batch.
 
     Returns:
-        A number for each key of `QUANTITIES`; with more than one latent layer also
-        `active_units_layer1`, `rate_layer1`, ...
+        See `summarize_split`.
     """
-    one_x = split.x(np.zeros(1, int))
-    output: Any = jax.eval_shape(Trained.__call__, trained, one_x, key)
-    statistics = evaluate_examples(
+    statistics = split_statistics(trained, split, key, num_samples, progress)
+    return summarize_split(
+        trained, split, statistics, num_samples=num_samples, dequantized=dequantized
+    )
+
+
+def split_statistics(
+    trained: Trained,
+    split: Split,
+    key: Key,
+    num_samples: int,
+    progress: Progress | None = None,
+) -> Statistics:
+    """What `likelihood.evaluate_examples` gives of one split, by example.
+
+    Args:
+        trained: a model with its parameters.
+        split: the examples.
+        key: random key for the draws.
+        num_samples: K of the importance-weighted bound.
+        progress: called with (examples done, all) after each batch.
+    """
+    return evaluate_examples(
         Trained.__call__,
         trained,
         split.x,
@@ -168,6 +187,31 @@ def measure_split(
         num_samples=num_samples,
         progress=progress,
     )
+
+
+def summarize_split(
+    trained: Trained,
+    split: Split,
+    statistics: Statistics,
+    *,
+    num_samples: int,
+    dequantized: bool = False,
+) -> Numbers:
+    """ELBO, NLL and the like of one split, averaged over its examples.
+
+    Args:
+        trained: a model with its parameters.
+        split: the examples.
+        statistics: what `split_statistics` gives of them.
+        num_samples: K of the statistics.
+        dequantized: see `latents.summarize`.
+
+    Returns:
+        A number for each key of `QUANTITIES`; with more than one latent layer also
+        `active_units_layer1`, `rate_layer1`, ...
+    """
+    one_x = split.x(np.zeros(1, int))
+    output: Any = jax.eval_shape(Trained.__call__, trained, one_x, jax.random.key(0))
     return summarize(
         statistics,
         num_pixels=int(np.prod(image_of(one_x).shape[1:])),

@@ -1,16 +1,14 @@
-"""The figures of docs/lesson.md: arrays in, one PNG out.
+"""Figures of the lesson, images and numbers: arrays in, one PNG out.
 
 Labels are symbols and numbers, so that one figure serves the text in every language.
 """
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Ellipse
 from PIL import Image
 
 from vae_jax.files import replace_file
@@ -18,9 +16,6 @@ from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import image_grid
 
-# Of a two-dimensional normal, in standard deviations: sqrt of the 95% quantile of
-# chi-squared with 2 degrees of freedom.
-RADIUS_95 = 2.4477
 NAMES = 1.0  # inches for the names left of rows
 GREYS, COLORS = 32, 256
 
@@ -59,7 +54,7 @@ def image_rows(rows: Mapping[str, np.ndarray], path: PathLike) -> None:
         },
     )[:, 0]
     for axes, (name, images) in zip(panels, rows.items(), strict=True):
-        _show_images(axes, images)
+        show_images(axes, images)
         axes.set_ylabel(name, fontsize=style.TEXT, rotation=0, ha="right", va="center")
     save(figure, path, GREYS)
 
@@ -77,118 +72,17 @@ def image_panels(panels: Mapping[str, np.ndarray], path: PathLike) -> None:
     figure = style.new_figure(lines * (inches + 0.35))
     axes_of = figure.subplots(lines, 2).flat
     for axes, (name, images) in zip(axes_of, panels.items(), strict=True):
-        _show_images(axes, images)
+        show_images(axes, images)
         axes.set_title(name, fontsize=style.TITLE)
     save(figure, path, GREYS)
 
 
-def _show_images(axes: Axes, images: np.ndarray) -> None:
+def show_images(axes: Axes, images: np.ndarray) -> None:
+    """A grid of images [R, T, H, W, C]."""
     grid = image_grid(images.reshape(-1, *images.shape[2:]), images.shape[1])
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-
-
-def latent_maps(
-    codes: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    labels: np.ndarray,
-    path: PathLike,
-    num_ellipses: int = 12,
-) -> None:
-    """Draws two-dimensional codes by label, the clouds of a few, and the prior.
-
-    Args:
-        codes: name -> means and standard deviations, each [N, 2].
-        labels: [N], digits 0 to 9.
-        path: the PNG file to write.
-        num_ellipses: how many images show the region of 95% of their posterior.
-    """
-    figure = style.new_figure(7.4)
-    axes_of = figure.subplots(2, 2).flat
-    colors = np.array(style.PALETTE)[labels]
-    for axes, (name, (mean, std)) in zip(axes_of, codes.items(), strict=True):
-        axes.set_title(name, fontsize=style.TITLE)
-        axes.scatter(*mean.T, color=colors, s=5, alpha=0.6, linewidths=0)
-        for center, spread in zip(mean[:num_ellipses], std[:num_ellipses], strict=True):
-            _ellipse(axes, center, spread, linewidth=1.2)
-            axes.plot(*center, "k+", markersize=5)
-        circle = Circle((0, 0), RADIUS_95, fill=False, linestyle="--", linewidth=1.4)
-        axes.add_patch(circle)
-        reach = 1.05 * max(np.abs(np.quantile(mean, (0.002, 0.998))).max(), RADIUS_95)
-        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        axes.tick_params(labelsize=style.TEXT)
-        axes.grid(alpha=0.3)
-    for digit in np.unique(labels):
-        color = style.PALETTE[digit]
-        axes.scatter([], [], color=color, label=str(digit), s=40)
-    figure.legend(
-        loc="outside lower center",
-        ncols=10,
-        fontsize=style.TEXT,
-        frameon=False,
-        handletextpad=0.1,
-        columnspacing=1.0,
-    )
-    save(figure, path)
-
-
-def _ellipse(axes: Axes, mean: np.ndarray, std: np.ndarray, **look: Any) -> None:
-    """Where 95% of a posterior lie."""
-    width, height = 2 * RADIUS_95 * std
-    center = float(mean[0]), float(mean[1])
-    axes.add_patch(Ellipse(center, float(width), float(height), fill=False, **look))
-
-
-def four_steps(
-    image: np.ndarray,
-    mean: np.ndarray,
-    std: np.ndarray,
-    draws: np.ndarray,
-    decoded: np.ndarray,
-    loss: tuple[float, float],
-    path: PathLike,
-) -> None:
-    """Draws what happens to one image in one step of training.
-
-    Args:
-        image: [H, W, C].
-        mean: mean of its posterior, [2].
-        std: standard deviation of its posterior, [2].
-        draws: codes drawn from it, [K, 2].
-        decoded: the images of these codes, [K, H, W, C].
-        loss: distortion and rate of the image, nats.
-        path: the PNG file to write.
-    """
-    figure = style.new_figure(6.4)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 1.5))
-    left, right = top.subplots(1, 2, width_ratios=(1, 1.5))
-    _show_images(left, image[None, None])
-    left.set_title("1.  x → mean, std", fontsize=style.TITLE)
-    numbers = [f"mean = ({mean[0]:.2f}, {mean[1]:.2f})"]
-    numbers += [f"std = ({std[0]:.2f}, {std[1]:.2f})"]
-    left.set_xlabel("\n".join(numbers), fontsize=style.TEXT)
-    right.set_title("2.  z = mean + std · ε", fontsize=style.TITLE)
-    _ellipse(right, mean, std, edgecolor=style.BLUE, linewidth=2)
-    right.scatter(*draws.T, color=style.ORANGE, s=18, zorder=3)
-    reach = 1.1 * max(RADIUS_95 * std.max(), np.abs(draws - mean).max())
-    right.set(
-        xlim=(mean[0] - reach, mean[0] + reach),
-        ylim=(mean[1] - reach, mean[1] + reach),
-        aspect="equal",
-    )
-    right.tick_params(labelsize=style.TEXT)
-    right.grid(alpha=0.3)
-    axes = bottom.subplots()
-    _show_images(axes, decoded[None])
-    axes.set_title("3.  z → p(x | z)", fontsize=style.TITLE)
-    distortion, rate = loss
-    axes.set_xlabel(
-        f"4.  loss = distortion + β · KL = {distortion:.1f} + 1 · {rate:.1f}"
-        f" = {distortion + rate:.1f} nats",
-        fontsize=style.TITLE,
-        labelpad=8,
-    )
-    save(figure, path)
 
 
 def posterior_variance(
@@ -202,7 +96,7 @@ def posterior_variance(
     """
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
-    style.label_axes(axes, "", "step", "std², mean")
+    style.label_axes(axes, "", "t", "σ²")
     colors = (style.PALETTE[2], style.PALETTE[0], style.PALETTE[3])
     for color, (name, (steps, values)) in zip(colors, curves.items(), strict=True):
         axes.plot(steps, values, "o-", color=color, ms=4)

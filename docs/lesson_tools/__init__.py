@@ -1,0 +1,1 @@
+"""What `make lesson` runs: trains, measures, draws and fills in docs/lesson*.md."""

@@ -1,0 +1,212 @@
+"""The model card of exported weights: a README that people and the Hub can read."""
+
+import importlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from vae_jax.as_text import few_digits
+from vae_jax.data.sources import without_path
+from vae_jax.export.description import describe_data
+from vae_jax.fields import flatten
+from vae_jax.quantities import Quantity, sections
+from vae_jax.runs import identity
+from vae_jax.runs.finish import quantities
+from vae_jax.runs.opened import Run
+
+CARD = "README.md"
+TASK = "unconditional-image-generation"
+UNKNOWN = "unknown"  # the Hub's identifier where nobody has chosen a licence
+
+TEXT = """\
+---
+{front}
+---
+
+# {name}
+
+A variational autoencoder of images{of}, trained with
+vae_jax {version}: model `{model}`, posterior `{posterior}`, prior `{prior}`, likelihood
+`{likelihood}`, objective `{objective}`, {parameters} parameters, step {step}.
+
+## Use
+
+```python
+from vae_jax.export.weights import open_weights
+
+run = open_weights(".")  # this folder
+images = run.sample(16)  # means of p(x | z) for draws of the prior, [16, {shape}]
+```
+
+`run.encode`, `run.decode` and `run.reconstruct` take images and codes; no file is a
+pickle. Without vae_jax, `safetensors.numpy.load_file("model.safetensors")` gives the
+arrays by name.
+
+## Training
+
+```bash
+{command}
+```
+
+Fields that it does not name have the defaults of configs/default.py of that version;
+config.json has all of them. Versions: jax {jax}. Digest of config and data:
+`{digest}`.
+
+## Data
+
+{data}
+
+## Numbers
+
+{numbers}
+## Licence
+
+{licence}
+"""
+
+
+def model_card(
+    run: Run,
+    results: Mapping[str, float | None] | None,
+    defaults: Mapping[str, Any],
+    license: str,
+) -> str:
+    """The text of the card, with metadata as the Hugging Face Hub reads them.
+
+    Args:
+        run: the exported run.
+        results: the content of its results.json; None for a run that is not finished.
+        defaults: the fields of configs/default.py, flat.
+        license: licence of the weights, an identifier of the Hub.
+
+    Returns:
+        Markdown with YAML in front.
+    """
+    config, data = run.config, identity.read_data(run.workdir)
+    name = without_path(str(data["name"])).rstrip(":")
+    listed = _numbers(results or {})
+    licence = f"The licence of these weights is `{license}`."
+    if license == UNKNOWN:
+        licence = (
+            "Nobody has said under which licence these weights are; `--license` of"
+            " experiments.export does."
+        )
+    size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
+    return TEXT.format(
+        front=_front(run, name, listed, results or {}, license),
+        name=run.workdir.resolve().name,
+        of=f" of the data set {name}",
+        version=_version(),
+        posterior=config.model.posterior,
+        prior=config.model.prior,
+        likelihood=config.model.likelihood,
+        model=config.model.name,
+        objective=config.objective.name,
+        parameters=f"{size:,}",
+        step=run.step,
+        shape=", ".join(map(str, run.spec.image_shape)),
+        command=command(config.to_dict(), defaults),
+        jax=jax.__version__,
+        digest=run.digest,
+        data=_data(run, name, data),
+        numbers=_table(listed, results or {}),
+        licence=licence,
+    )
+
+
+def command(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """The command that trains a config, with the fields that differ from the defaults.
+
+    Args:
+        config: all fields, nested.
+        defaults: those of configs/default.py, flat.
+
+    Returns:
+        Shell text, a line for each flag. Fields that don't change the run are left out,
+        and paths of data sets are those of another machine.
+    """
+    flags = [f"--import={name}" for name in config["imports"]]
+    for field, value in flatten(config).items():
+        value = tuple(value) if isinstance(value, list) else value
+        usual = defaults.get(field)
+        usual = tuple(usual) if isinstance(usual, list) else usual
+        if value != usual and field != "imports" and not identity.is_free(field):
+            flags.append(shlex.quote(f"--config.{field}={value}"))
+    lines = ["python -m experiments.train --config=configs/default.py", *flags]
+    return " \\\n    ".join([*lines, "--workdir=RUN"])
+
+
+def _version() -> str:
+    """That of this package, which is not installed where it runs from a checkout."""
+    # Not an import: the package imports its modules, and no module the package.
+    return importlib.import_module("vae_jax").__version__
+
+
+def _front(
+    run: Run,
+    dataset: str,
+    listed: Sequence[Quantity],
+    results: Mapping[str, float | None],
+    license: str,
+) -> str:
+    """The metadata: YAML whose values are JSON, which YAML contains."""
+    config = run.config
+    tags = ["vae", "variational-autoencoder", "jax", "flax", "image-generation"]
+    tags += [config.model.name, config.objective.name, config.model.posterior]
+    metrics = [
+        {"type": q.name, "name": q.label, "value": results[q.name]} for q in listed
+    ]
+    result = {
+        "task": {"type": TASK},
+        "dataset": {"type": dataset, "name": dataset, "split": "test"},
+        "metrics": metrics,
+    }
+    name = run.workdir.resolve().name
+    entries = {
+        "license": license,
+        "library_name": "vae_jax",
+        "pipeline_tag": TASK,
+        "tags": list(dict.fromkeys(tags)),
+        **({"model-index": [{"name": name, "results": [result]}]} if metrics else {}),
+    }
+    return "\n".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}"
+        for key, value in entries.items()
+    )
+
+
+def _numbers(results: Mapping[str, float | None]) -> list[Quantity]:
+    """The quantities of the results that are drawn in reports, where there are any."""
+    known = [key for key, value in results.items() if value is not None]
+    return [
+        quantity
+        for section in sections(quantities(), known)
+        if section.group.drawn and section.group.title != "Other numbers"
+        for quantity in section.quantities
+        if quantity.name in known
+    ]
+
+
+def _table(listed: Sequence[Quantity], results: Mapping[str, float | None]) -> str:
+    if not listed:
+        return "The run is not finished, so that nothing was measured.\n"
+    lines = ["On held-out images.", "", "| number | value | good |", "|---|---|---|"]
+    for quantity in listed:
+        error = results.get(quantity.error)
+        shown = few_digits(results[quantity.name])
+        shown += f" ± {few_digits(error, 2)}" if error is not None else ""
+        lines.append(f"| {quantity.label} | {shown} | {quantity.good} |")
+    return "\n".join(lines).replace("q(z | x)", r"q(z \| x)") + "\n"
+
+
+def _data(run: Run, name: str, data: Mapping[str, Any]) -> str:
+    shape = ", ".join(map(str, run.spec.image_shape))
+    return (
+        f"{name}: images of shape [{shape}], {data['num_train']:,} for training,"
+        f" {data['num_validation']:,} for validation and {data['num_test']:,} for"
+        f" tests.\nDigest of them, a CRC-32: `{data['fingerprint']}`.\nInput of the"
+        f" model: {describe_data(run)['preprocessing']}."
+    )
