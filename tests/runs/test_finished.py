@@ -178,7 +178,7 @@ def test_the_program_writes_a_report(tmp_path):
     status, out, err = run_program("report", workdirs, f"--out={tmp_path / 'out'}")
     assert status == 0, err
     path = tmp_path / "out" / "report.html"
-    assert out == f"report: {path}\n"
+    assert out.endswith(f"\nreport: {path}\n")
     text = path.read_text(encoding="utf-8")
     assert "--config.hparams.kl_weight=2.0" in text
     assert (tmp_path / "out" / "figures" / "elbo.svg").is_file()
@@ -202,7 +202,7 @@ def test_the_program_answers_mistakes_with_one_line(tmp_path):
     for arguments, message in cases:
         status, out, err = run_program("report", *arguments)
         assert (status, out) == (1, ""), arguments
-        assert err.startswith("error: ")
-        assert message in err
-        assert err.count("\n") == 1
+        *log, line = err.splitlines()
+        assert line.startswith("error: ") and message in line
+        assert [one for one in log if "drawing the report" not in one] == []
     assert (tmp_path / "file").read_text() == "mine"
