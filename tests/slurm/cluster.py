@@ -67,12 +67,12 @@ class Cluster:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
         )
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
 
-    def wait(self, job: str, states: str, limit_s: float = 150) -> None:
+    def wait(self, job: str, states: str, limit_s: float = 600) -> None:
         """Until no task of a job is in any of these states, as "PD,R"."""
         deadline = time.monotonic() + limit_s
         while self.run("squeue", "--noheader", f"--jobs={job}", f"--states={states}"):

@@ -44,7 +44,7 @@ def slurm():
 
 def kill_in_training(shard, number):
     """Sends a signal to the program of a shard once it has saved a checkpoint."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not members.holds_checkpoint(shard):
         assert time.monotonic() < deadline, f"{shard} saves nothing"
         time.sleep(0.02)
