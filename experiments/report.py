@@ -50,7 +50,7 @@ def main() -> None:
         for config, folder in zip(runs.configs, runs.workdirs, strict=True)
         if not any(folder in grid.runs for grid in runs.grids)
     ]
-    commands += [grid.command for grid in runs.grids]
+    commands += [line for grid in runs.grids for line in grid.commands]
     commands.append(shlex.join(["python", "-m", "experiments.report", *sys.argv[1:]]))
     report = write_report(
         out,

@@ -45,10 +45,10 @@ def test_shards_equal_the_grid_of_one_process_bit_for_bit(trained):
         assert (about.name, about.group) == (row["name"], parts.name)
     (found,) = runs.grids
     assert (found.missing, found.locked, found.sentences) == ({}, [], [])
-    assert found.command == (
+    assert found.commands == [
         "for i in $(seq 0 2); do python -m experiments.ablate '--workdir=a b'"
         " --shard=$i/3; done"
-    )
+    ]
     by_name = {row["name"]: row for row in finished.read_finished([whole]).rows}
     assert {row["name"] for row in runs.rows} == set(by_name)
 
@@ -66,6 +66,8 @@ def test_what_is_missing_is_listed_with_the_command_that_trains_it(trained, tmp_
         assert "members are missing" in found.sentences[0]
         assert found.sentences[1].startswith("for i in 1 2; do python -m")
         assert found.sentences[2].endswith("array of jobs: 1,2")
+        assert found.commands[2] == found.sentences[1]
+        assert found.commands[3] == f"# {found.sentences[2]}"
     (found,) = finished.read_finished([tmp_path / "shards" / "0-of-3"]).grids
     assert set(found.missing.values()) == {1}, "one that was left out is not missing"
     shutil.rmtree(tmp_path / "shards" / "0-of-3")

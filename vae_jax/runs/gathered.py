@@ -23,9 +23,17 @@ class Gathered(NamedTuple):
     locked: Sequence[int]  # shards with members missing that a program may train now
 
     @property
-    def command(self) -> str:
-        """The command that trains all shards."""
-        return self.manifest.fill(range(self.manifest.count))
+    def commands(self) -> list[str]:
+        """What trains all shards, and in comments and a command what is not there."""
+        whole = self.manifest.fill(range(self.manifest.count))
+        fill = self._fill
+        return [whole, *(s if s == fill else f"# {s}" for s in self.sentences)]
+
+    @property
+    def _fill(self) -> str | None:
+        """The command that trains the shards with members missing."""
+        indices = sorted(set(self.missing.values()))
+        return self.manifest.fill(indices) if indices else None
 
     @property
     def sentences(self) -> list[str]:
@@ -34,14 +42,13 @@ class Gathered(NamedTuple):
         failed = [path.name for path, step in self.runs.items() if step is not None]
         if failed:
             found.append(f"{len(failed)} of {total} members failed: {_named(failed)}.")
-        if self.missing:
-            indices = sorted(set(self.missing.values()))
+        if self._fill:
             found.append(
                 f"{len(self.missing)} of {total} members are missing:"
                 f" {_named(list(self.missing))}. To train them:"
             )
-            found.append(self.manifest.fill(indices))
-            listed = ",".join(map(str, indices))
+            found.append(self._fill)
+            listed = ",".join(map(str, sorted(set(self.missing.values()))))
             found.append(f"The indices for an array of jobs: {listed}")
         if self.locked:
             listed = ", ".join(map(str, self.locked))
