@@ -19,6 +19,10 @@ workdir, it resumes where it was interrupted. Writes results.csv, summary.csv, f
 and report.html; each member lies in members/NAME as an ordinary run for evaluate,
 sample, encode and reconstruct. With eval.figures it also writes explorer.html, the page
 of `experiments.explore`.
+
+With --shard=3/8 it trains the fourth of eight parts of the grid, in shards/3-of-8, and
+with --shard=auto the part that an array of SLURM or AWS Batch asks for; docs/scaling.md
+has whole jobs. The program report puts the parts together.
 """
 
 import os
@@ -59,6 +63,12 @@ _MEMBERS = flags.DEFINE_integer(
     0,
     "Largest number of members in one program; 0: as many as fit.",
 )
+_SHARD = flags.DEFINE_string(
+    "shard",
+    None,
+    "I/N: train part I of N, from 0; auto or auto/N: the part that an array of SLURM or"
+    " AWS Batch asks for, or with N a Job of Kubernetes.",
+)
 
 
 def main() -> None:
@@ -66,10 +76,15 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
     if _MEMBERS.value < 0:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
-    from vae_jax.runs import finish, grid, members, processes, sweep
+    from vae_jax.runs import finish, grid, members, processes, shards, sweep
     from vae_jax.runs.diagnosis import diagnose_grid
 
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+    command = ["python", "-m", "experiments.ablate", *sys.argv[1:]]
+    shard = None
+    if _SHARD.value is not None:
+        whole = _without("shard", command)
+        shard = shards.parse_shard(_SHARD.value, os.environ, whole)
     if _INIT_FROM.value:
         config.train.init_from = _INIT_FROM.value
     if _MODE.value == "vmap":
@@ -84,9 +99,12 @@ def main() -> None:
         mode=_MODE.value,
         members_per_program=_MEMBERS.value,
         mesh=launch.mesh(),
+        shard=shard,
     )
     if not processes.is_first():
         return
+    if shard is not None:
+        workdir = shards.folder(workdir, shard)
     from vae_jax.report import terminal
     from vae_jax.report.page import write_report  # matplotlib is slow to import
     from vae_jax.report.summary import print_summary
@@ -105,12 +123,29 @@ def main() -> None:
         quantities=finish.quantities(),
         swept=swept,
         config=config.to_dict(),
-        commands=[shlex.join(["python", "-m", "experiments.ablate", *sys.argv[1:]])],
+        commands=[shlex.join(command)],
         title=workdir.name,
     )
     for sentence in diagnose_grid(workdir, rows, swept):
         terminal.print_text(sentence)
     print_summary(rows, swept, report)
+
+
+def _without(flag: str, words: list[str]) -> list[str]:
+    """A command without a flag and its value."""
+    kept: list[str] = []
+    for number, word in enumerate(words):
+        is_value = number > 0 and words[number - 1].lstrip("-") == flag
+        if not is_value and word.lstrip("-").partition("=")[0] != flag:
+            kept.append(word)
+    return kept
+
+
+def _num_cores() -> int:
+    """How many CPU cores this process may use; an engine may have given it a few."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _a_device_per_core() -> None:
@@ -119,7 +154,7 @@ def _a_device_per_core() -> None:
 
     chosen = "device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and jax.config.jax_num_cpu_devices < 1:
-        jax.config.update("jax_num_cpu_devices", os.cpu_count())
+        jax.config.update("jax_num_cpu_devices", _num_cores())
 
 
 if __name__ == "__main__":

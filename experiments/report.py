@@ -1,8 +1,11 @@
 """Compares finished runs: results.csv, summary.csv, figures/ and report.html.
 
     python -m experiments.report --workdirs=runs/a,runs/b --out=runs/report
+    python -m experiments.report --workdirs='runs/kl/shards/*' --out=runs/report
 
-A grid's workdir stands for all its members. Settings are distinguished by the config
+A grid's workdir stands for all its members, and a pattern for the folders that match.
+Of shards of a grid, what has finished is compared; what is missing or failed is listed,
+with the command that trains what is missing. Settings are distinguished by the config
 fields that differ between the runs; runs that differ in their seed only are averaged.
 """
 
@@ -17,7 +20,7 @@ from experiments import cli
 from vae_jax.errors import ConfigError
 
 _WORKDIRS = flags.DEFINE_string(
-    "workdirs", None, "DIR,DIR,...: workdirs of finished runs."
+    "workdirs", None, "DIR,DIR,...: workdirs of finished runs; may hold patterns."
 )
 _OUT = cli.define_path("out", None, "Folder for the report; made if it is missing.")
 _TITLE = flags.DEFINE_string(
@@ -34,8 +37,10 @@ def main() -> None:
     from vae_jax import build
     from vae_jax.runs import finish, finished
 
-    runs = finished.read_finished(finished.split_workdirs(_WORKDIRS.value))
+    workdirs = finished.split_workdirs(_WORKDIRS.value)
+    runs = finished.read_finished(workdirs, with_failed=True)
     logging.info("drawing the report of %d runs", len(runs.rows))
+    from vae_jax.report import terminal
     from vae_jax.report.page import write_report  # matplotlib is slow to import
     from vae_jax.report.summary import print_summary
 
@@ -43,7 +48,9 @@ def main() -> None:
     commands = [
         finished.train_command(config, fields, folder)
         for config, folder in zip(runs.configs, runs.workdirs, strict=True)
+        if not any(folder in grid.runs for grid in runs.grids)
     ]
+    commands += [line for grid in runs.grids for line in grid.commands]
     commands.append(shlex.join(["python", "-m", "experiments.report", *sys.argv[1:]]))
     report = write_report(
         out,
@@ -56,6 +63,9 @@ def main() -> None:
         title=_TITLE.value or out.resolve().name,
     )
     print_summary(runs.rows, runs.swept, report)
+    for grid in runs.grids:
+        for sentence in grid.sentences:
+            terminal.print_text(sentence)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,16 @@ def test_equinox_model_beats_the_best_linear_one():
     assert results["elbo"] > results["best_linear"] + 5
 
 
+@pytest.mark.slow
+def test_a_search_finds_better_settings_in_one_trace():
+    pytest.importorskip("optuna")
+    results = run("optuna_search")
+    assert results["trials"] == 48
+    assert results["best"][-1] < results["best"][0] - 0.2
+    assert 0.3 < results["kl_weight"] < 3  # the bound on log p(x) is tightest near 1
+    assert results["traces"] == 1
+
+
 def test_sharded_steps_equal_those_on_one_device():
     """In a process of its own: devices are counted when JAX is first used."""
     program = "from examples import sharded; print(sharded.main())"

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -47,17 +48,27 @@ class StorageError(VAEJaxError, OSError):
 
 
 class NonFiniteLossError(VAEJaxError, FloatingPointError):
-    """The training loss became NaN or infinite; `step` says when."""
+    """The training loss became NaN or infinite.
 
-    def __init__(self, step: int, value: float, saved_step: int | None = None) -> None:
+    `step` says when, and `failed` when for each of several members.
+    """
+
+    def __init__(
+        self,
+        step: int,
+        value: float,
+        saved_step: int | None = None,
+        failed: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         """Says what is left of the run.
 
         Args:
             step: first step whose loss is not finite.
             value: the loss there.
             saved_step: step of the newest checkpoint, None if there is none yet.
+            failed: number of each member -> its first such step.
         """
-        self.step = step
+        self.step, self.failed = step, failed
         kept = (
             "no checkpoint was saved before"
             if saved_step is None

@@ -10,7 +10,7 @@ from tests.forked_programs import run_program
 from tests.runs.test_single import TIMES, same_outcome
 from tests.runs_helpers import devices, flags, sigterm_after, small_config
 from vae_jax import build
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, NonFiniteLossError
 from vae_jax.runs import grid, members, opened, single
 from vae_jax.storage.records import read_json, read_metrics, write_json
 from vae_jax.training import step
@@ -112,14 +112,25 @@ def test_resumes_in_the_middle(trained, tmp_path):
 
 
 def test_nan_member_is_marked_and_the_others_go_on(singles, tmp_path):
+    """Also where it is the only member of its program."""
     config = small_config()
-    rows = grid.train_grid(
-        config, tmp_path, ["hparams.learning_rate=0.001,1e30"], 1, mode="exact"
-    )
-    assert rows[0]["elbo"] < 0
-    assert 0 < rows[1]["failed_at_step"] < 40
     single.train(config, tmp_path / "alone")
-    same_outcome(tmp_path / "alone", members.folder(tmp_path, rows[0]["name"]))
+    steps = []
+    for size, workdir in ((2, tmp_path / "together"), (1, tmp_path / "apart")):
+        rows = grid.train_grid(
+            config,
+            workdir,
+            ["hparams.learning_rate=1e30,0.001"],
+            1,
+            mode="exact",
+            members_per_program=size,
+        )
+        assert rows[1]["elbo"] < 0
+        steps.append(rows[0]["failed_at_step"])
+        same_outcome(tmp_path / "alone", members.folder(workdir, rows[1]["name"]))
+    assert 0 < steps[0] < 40 and steps[0] == steps[1]
+    with pytest.raises(NonFiniteLossError):
+        grid.train_grid(config, tmp_path / "all", ["hparams.learning_rate=1e30"], 1)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Finished runs, read from their workdirs to be compared."""
 
 import dataclasses
+import glob
 import os
 import pathlib
 import shlex
@@ -11,7 +12,8 @@ from typing import Any
 from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.runs import members, prior_files
+from vae_jax.report.compare import FAILED
+from vae_jax.runs import gathered, members, prior_files
 from vae_jax.runs.identity import FREE_FIELDS, read_results
 from vae_jax.storage.records import read_json
 
@@ -38,26 +40,39 @@ class FinishedRuns:
     configs: Sequence[Mapping[str, Any]]  # of each run, flat: field -> value
     swept: Sequence[str]  # fields that differ and that a report compares by
     shared: Mapping[str, Any]  # flat config of the fields that don't
+    grids: Sequence[gathered.Gathered] = ()  # those of which shards were given
 
 
-def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
+def read_finished(
+    folders: Sequence[pathlib.Path], *, with_failed: bool = False
+) -> FinishedRuns:
     """Reads results and configs of finished runs.
 
     Args:
-        folders: workdirs of runs, or of grids, which stand for all their members.
+        folders: workdirs of runs, or of grids, which stand for all their members; those
+            of shards stand for what they have finished.
+        with_failed: whether members of grids whose loss was not finite are among the
+            runs, with `failed_at_step` and no results, or left out.
 
     Returns:
-        The runs, in the order given.
+        The runs, in the order given, and then those of shards in their grid's order.
 
     Raises:
-        ConfigError: a folder is no workdir, not finished, or there twice.
+        ConfigError: a folder is no workdir, not finished, or there twice, or shards
+            don't belong together.
         DataError: a file in it is damaged.
     """
-    folders = [run for folder in folders for run in _runs_of(folder)]
-    for folder in folders:
+    found, grids = _runs_of(folders)
+    found = [(run, step) for run, step in found if with_failed or step is None]
+    if not found:
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: no loss of any member was finite"
+        )
+    folders = [folder for folder, _ in found]
+    for folder, failed_at in found:
         if not (folder / "config.json").is_file():
             raise ConfigError(f"{folder} holds no run (there is no config.json)")
-        if not (folder / "results.json").is_file():
+        if failed_at is None and not (folder / "results.json").is_file():
             raise ConfigError(f"{folder} isn't finished (there is no results.json)")
     for folder, count in Counter(folder.resolve() for folder in folders).items():
         if count > 1:
@@ -72,17 +87,18 @@ def read_finished(folders: Sequence[pathlib.Path]) -> FinishedRuns:
         differing.add(PRIOR)
     swept = [f for f in fields if f in differing and is_setting(f)]
     rows, row_folders = [], []
-    runs = zip(_names(folders), folders, configs, evaluated, strict=True)
-    for name, folder, config, by_prior in runs:
+    runs = zip(_names(folders), found, configs, evaluated, strict=True)
+    for name, (folder, failed_at), config, by_prior in runs:
         settings = {field: config.get(field) for field in swept}
         row = {"name": name, **settings, "seed": config.get("seed")}
-        rows.append({**row, **read_results(folder)})
+        failure = {FAILED: failed_at}
+        rows.append(row | (read_results(folder) if failed_at is None else failure))
         row_folders.append(folder)
         for prior, results in by_prior.items():
             rows.append({**row, "name": f"{name}, {prior}", PRIOR: prior, **results})
             row_folders.append(folder / prior_files.FOLDER / prior)
     shared = {f: configs[0][f] for f in fields if f not in differing}
-    return FinishedRuns(rows, row_folders, folders, configs, swept, shared)
+    return FinishedRuns(rows, row_folders, folders, configs, swept, shared, grids)
 
 
 def _with_fitted_priors(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
@@ -114,17 +130,21 @@ def split_workdirs(text: str) -> list[pathlib.Path]:
     The folders of a grid's members are called like "kl_weight=4,seed=0".
 
     Args:
-        text: paths with commas between them.
+        text: paths with commas between them; a pattern such as "runs/*" stands for the
+            folders that match it.
 
     Returns:
         The paths, including those that don't exist.
     """
     parts = text.split(",")
-    found = []
+    found: list[pathlib.Path] = []
     while parts:
         joined = [",".join(parts[: n + 1]) for n in range(len(parts))]
         used = next((n for n, path in enumerate(joined) if os.path.isdir(path)), 0)
-        found.append(pathlib.Path(joined[used]))
+        path = joined[used]
+        matching = [] if os.path.isdir(path) else sorted(glob.glob(path))
+        places = list(filter(os.path.isdir, matching)) or [path]
+        found += map(pathlib.Path, places)
         parts = parts[used + 1 :]
     return found
 
@@ -151,16 +171,32 @@ def train_command(
     return shlex.join(command)
 
 
-def _runs_of(folder: pathlib.Path) -> list[pathlib.Path]:
+def _runs_of(
+    folders: Sequence[pathlib.Path],
+) -> tuple[list[tuple[pathlib.Path, int | None]], list[gathered.Gathered]]:
+    """Folders of runs with the step at which each failed, and the grids in shards."""
+    found: list[tuple[pathlib.Path, int | None]] = []
+    parts: dict[pathlib.Path, list[pathlib.Path]] = {}
+    for folder in folders:
+        if own := gathered.shards_of(folder):
+            parts.setdefault(own[0].parent, []).extend(own)
+        else:
+            found += _members_of(folder)
+    grids = [gathered.gather(given) for given in parts.values()]
+    return found + [run for grid in grids for run in grid.runs.items()], grids
+
+
+def _members_of(folder: pathlib.Path) -> list[tuple[pathlib.Path, int | None]]:
     """The members of a grid, or the folder itself."""
     if not (folder / "grid.json").is_file():
-        return [folder]
+        return [(folder, None)]
     names = read_json(folder / "grid.json").get("members")
     if not isinstance(names, dict):
         raise DataError(
             f"{folder / 'grid.json'}: members is {names!r}; must be an object"
         )
-    return [members.folder(folder, name) for name in names]
+    failed = members.failed(folder)
+    return [(members.folder(folder, name), failed.get(name)) for name in names]
 
 
 def _names(folders: Sequence[pathlib.Path]) -> list[str]:

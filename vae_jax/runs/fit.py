@@ -161,7 +161,9 @@ def _note_failures(
             continue
         course.failed[m] = int(first_bad)
         if len(course.failed) == len(program.folders):
-            raise NonFiniteLossError(int(first_bad), float(losses[m]), store.newest())
+            raise NonFiniteLossError(
+                int(first_bad), float(losses[m]), store.newest(), course.failed
+            )
         logging.warning(
             "%s: the loss became %s at step %d",
             program.folders[m],

@@ -9,8 +9,9 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax.data.dataset import Dataset
+from vae_jax.errors import NonFiniteLossError
 from vae_jax.paths import local_path
-from vae_jax.runs import members, processes, sweep
+from vae_jax.runs import members, processes, shards, sweep
 from vae_jax.runs.identity import Standing
 from vae_jax.runs.memory import check_memory
 from vae_jax.runs.needs import num_bytes
@@ -35,6 +36,7 @@ def train_grid(
     mode: Mode = "vmap",
     members_per_program: int = 0,
     mesh: Mapping[str, int] | None = None,
+    shard: shards.Shard | None = None,
 ) -> list[dict[str, Any]]:
     """Trains or resumes every combination of cases, swept values and seeds.
 
@@ -50,6 +52,7 @@ def train_grid(
         members_per_program: at most so many members side by side; 0 chooses from the
             size of the model.
         mesh: how many devices along which axis, see `training.mesh.make_layout`.
+        shard: which part of the grid to train, in workdir/shards/I-of-N; None: all.
 
     Returns:
         One row per member: its name, values and results; a member whose loss was not
@@ -68,10 +71,13 @@ def train_grid(
         "mode": mode,
         "members_per_program": members_per_program,
         "mesh": mesh,
+        "shard": shard and str(shard),
     }
     processes.agree_on_flags(config, flags)
     with processes.together():
         grid = sweep.members(config, sweeps, seeds, cases)
+        if shard is not None:
+            workdir, grid = shards.enter(workdir, config, grid, mode, shard)
         folders = [members.folder(workdir, entry.name) for entry in grid]
         standings = members.compare(workdir, grid, mode)
     described = processes.agree_on_file(workdir / "grid.json")
@@ -87,7 +93,7 @@ def train_grid(
                 if processes.is_first():
                     write_json(workdir / "grid.json", members.describe(grid, mode))
             known = dict(zip(folders, standings, strict=True))
-            found = _train_programs(programs, known)
+            found = _train_programs(programs, known, is_whole=shard is None)
         results = [found[folder] for folder in folders]
     return [
         {"name": entry.name, **entry.values, **own}
@@ -96,9 +102,17 @@ def train_grid(
 
 
 def _train_programs(
-    programs: Sequence[Program], standings: Mapping[pathlib.Path, Standing]
+    programs: Sequence[Program],
+    standings: Mapping[pathlib.Path, Standing],
+    is_whole: bool,
 ) -> dict[pathlib.Path, dict[str, Any]]:
-    """Trains the programs of a grid one after the other; folder -> results."""
+    """Trains the programs of a grid one after the other; folder -> results.
+
+    A program all of whose members fail says so, and the next one is trained.
+
+    Raises:
+        NonFiniteLossError: it is the only one of a whole grid.
+    """
     logging.info(
         "%d members in %d program%s of at most %d",
         len(standings),
@@ -110,7 +124,14 @@ def _train_programs(
     for number, program in enumerate(programs, start=1):
         title = f"train {number}/{len(programs)}" if len(programs) > 1 else "train"
         own = [standings[folder] for folder in program.folders]
-        found = train_program(program, own, title)
+        try:
+            found = train_program(program, own, title)
+        except NonFiniteLossError as error:
+            if is_whole and len(programs) == 1:
+                raise
+            logging.warning("no member of program %d is left: %s", number, error)
+            steps = [error.failed[m] for m in range(len(program.folders))]
+            found = [{"failed_at_step": step} for step in steps]
         results |= zip(program.folders, found, strict=True)
     return results
 

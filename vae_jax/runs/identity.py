@@ -31,6 +31,8 @@ FREE_FIELDS = (
     "train.trackers",
 )
 LENGTH = "train.num_steps"
+# In the workdir of a grid that is trained in shards.
+SHARDS = pathlib.PurePath("shards", "manifest.json")
 
 
 def is_free(field: str) -> bool:
@@ -67,7 +69,7 @@ def compare(
     Raises:
         ConfigError: the workdir holds another run, or a grid; names what differs.
     """
-    if (workdir / "grid.json").is_file():
+    if (workdir / "grid.json").is_file() or (workdir / SHARDS).is_file():
         raise ConfigError(f"workdir={workdir} holds a grid: choose another workdir")
     if not (workdir / "config.json").is_file():
         return Standing(is_new=True)

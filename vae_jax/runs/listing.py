@@ -1,6 +1,5 @@
 """What runs lie in a folder, what sets them apart, and how far each is."""
 
-import csv
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 from vae_jax import build
 from vae_jax.as_text import exact, few_digits
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.report.compare import FAILED, short_names
+from vae_jax.report.compare import short_names
 from vae_jax.runs import members
 from vae_jax.runs.finished import is_setting
 from vae_jax.runs.identity import read_results
@@ -109,7 +108,7 @@ def _members(grid: pathlib.Path) -> Iterator[Listed]:
         yield Listed(grid, None, (), {}, "damaged", 0, {})
         return
     varied = [field for field, found in by_field.items() if len(found) > 1]
-    failed = _failed(grid / "results.csv")
+    failed = members.failed(grid)
     for name in described:
         run = _run(members.folder(grid, name))
         if name in failed:
@@ -117,18 +116,6 @@ def _members(grid: pathlib.Path) -> Iterator[Listed]:
         elif run.state == "stopped" and lock.is_held(grid):
             run = run._replace(state="training")
         yield run._replace(grid=grid, varied=varied)
-
-
-def _failed(path: pathlib.Path) -> dict[str, int]:
-    """The members of a grid whose loss was not finite, with the step; from its report.
-
-    A grid that is trained anew has no other note of them outside of its checkpoints.
-    """
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {row["name"]: int(row[FAILED]) for row in rows if row.get(FAILED)}
 
 
 def _run(folder: pathlib.Path) -> Listed:

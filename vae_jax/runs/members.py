@@ -1,10 +1,12 @@
 """The folder of a grid: where its members lie, and which grid it holds."""
 
+import csv
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from vae_jax.errors import ConfigError
+from vae_jax.report.compare import FAILED
 from vae_jax.runs import identity, sweep
 from vae_jax.storage.records import read_json
 from vae_jax.training.loop import Mode
@@ -34,7 +36,11 @@ def compare(
     """
     if (workdir / "config.json").is_file():
         raise ConfigError(f"workdir={workdir} holds a single run: choose another")
-    trained = _holds_checkpoint(workdir)
+    if (workdir / identity.SHARDS).is_file():
+        raise ConfigError(
+            f"workdir={workdir} holds a grid in shards: give --shard, or choose another"
+        )
+    trained = holds_checkpoint(workdir)
     if (workdir / "grid.json").is_file():
         saved = read_json(workdir / "grid.json")
         if saved != describe(grid, mode) and trained:
@@ -51,7 +57,25 @@ def compare(
     ]
 
 
-def _holds_checkpoint(workdir: pathlib.Path) -> bool:
+def failed(workdir: pathlib.Path) -> dict[str, int]:
+    """The members of a grid whose loss was not finite, with the step; from its report.
+
+    A grid that is trained anew has no other note of them outside of its checkpoints.
+    """
+    path = workdir / "results.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name: int(row[FAILED])
+        for row in rows
+        if row.get(FAILED)
+        and not (folder(workdir, name := row["name"]) / "results.json").is_file()
+    }
+
+
+def holds_checkpoint(workdir: pathlib.Path) -> bool:
     """Whether any program of a grid has saved a step."""
     programs = (workdir / "programs").glob("*")
     return any(identity.holds_checkpoint(program) for program in programs)

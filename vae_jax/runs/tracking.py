@@ -15,7 +15,7 @@ from vae_jax import build
 from vae_jax.errors import one_line
 from vae_jax.evaluation.likelihood import Statistics
 from vae_jax.parts import TABLES, names_of
-from vae_jax.runs import identity, processes
+from vae_jax.runs import identity, processes, shards
 from vae_jax.runs.pictures import EvaluationPictures
 from vae_jax.runs.program import Program
 from vae_jax.storage import trackers
@@ -136,11 +136,12 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
         step: number of updates already made.
     """
     grid = folder.parent.parent
+    whole = grid.parent.parent if (grid / shards.OWN).is_file() else grid
     is_member = folder.parent.name == "members" and (grid / "grid.json").is_file()
     return About(
         workdir=folder,
         name=folder.name,
-        group=grid.name if is_member else None,
+        group=whole.name if is_member else None,
         root=grid if is_member else None,
         start_step=step,
         fields=fields_in_use(config),
