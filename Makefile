@@ -81,7 +81,7 @@ $(VENV)-torch/.installed:
 
 # The site, in docs/_build/html. The notebook is run; a warning is an error.
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
 # The site in a browser, as a reader sees it.

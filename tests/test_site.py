@@ -59,8 +59,9 @@ def page():
 def pages() -> list[str]:
     """All pages that somebody wrote."""
     found = (str(path.relative_to(SITE)) for path in SITE.rglob("*.html"))
+    copied = ("_modules", "_downloads")  # of sources, and of files that pages lead to
     return sorted(
-        name for name in found if name not in GENERATED and name[:8] != "_modules"
+        name for name in found if name not in GENERATED and not name.startswith(copied)
     )
 
 
