@@ -89,8 +89,7 @@ def test_wandb(tmp_path):
                 run = record.run
                 assert (run.project, run.run_group) == ("vae_jax", "grid")
                 ids.setdefault(run.display_name, []).append(run.run_id)
-            elif kind == "config":
-                fields |= as_dict(record.config.update)
+                fields |= as_dict(run.config.update)
             elif kind == "history":
                 row = as_dict(record.history.item)
                 rows[row["step"]] = rows.get(row["step"], {}) | row

@@ -34,13 +34,15 @@ class Wandb:
             name=about.name,
             group=about.group,
             dir=str(about.shared),
+            # Here, where it is part of the first record, and not by an update, which
+            # is held back, and then lost if the run ends soon.
+            config=dict(about.fields),
+            allow_val_change=True,  # a run that is trained further has more steps
             resume="allow",
             reinit="create_new",  # members of a grid are open at the same time
             # It would otherwise print, and record what is printed, amid a progress bar.
             settings=wandb.Settings(silent=True, console="off"),
         )
-        # A run that is trained further has another number of steps.
-        self._run.config.update(dict(about.fields), allow_val_change=True)
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 
