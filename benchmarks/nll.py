@@ -13,6 +13,7 @@ and the most that the process has held so far, all of JAX included.
 import argparse
 import resource
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -42,6 +43,33 @@ def make_model() -> ModelFunctions:
         [MLPDecoder((28, 28, 1), (200, 200), nn.tanh), BernoulliLikelihood()]
     )
     return model_functions(VAE(encoder, StandardNormal(50), decoder))
+
+
+def make_evaluation(
+    functions: ModelFunctions,
+    num_images: int,
+    num_samples: int,
+    batch_size: int,
+    sample_chunk: int,
+) -> tuple[Callable[[], Any], Params, Array]:
+    """The NLL of made-up images as a function, with the parameters and images."""
+    shape = (num_images, 28, 28, 1)
+    x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
+    params = functions.init(jax.random.key(1), x[:1])
+
+    def evaluate() -> Any:
+        return evaluate_examples(
+            functions.apply,
+            params,
+            lambda rows: x[rows],
+            len(x),
+            jax.random.key(2),
+            num_samples=num_samples,
+            batch_size=batch_size,
+            sample_chunk=sample_chunk,
+        )
+
+    return evaluate, params, x
 
 
 def program_bytes(
@@ -74,33 +102,19 @@ def main() -> None:
     args = parser.parse_args()
 
     functions = make_model()
-
-    def evaluate(params: Params, x: Array, num_samples: int) -> Any:
-        return evaluate_examples(
-            functions.apply,
-            params,
-            lambda rows: x[rows],
-            len(x),
-            jax.random.key(2),
-            num_samples=num_samples,
-            batch_size=args.batch_size,
-            sample_chunk=args.sample_chunk,
-        )
-
+    sizes = (args.batch_size, args.sample_chunk)
     product = make_product()
     print("".join(f"{name:>15}" for name in HEADER))
     all_peaks: list[float] = []
     table = []
     for k in sorted(args.num_samples):
         num_images = max(args.batch_size, args.decoded // k)
-        shape = (num_images, 28, 28, 1)
-        x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
-        params = functions.init(jax.random.key(1), x[:1])
-        seconds(evaluate, params, x, k)  # compile
+        evaluate, params, x = make_evaluation(functions, num_images, k, *sizes)
+        seconds(evaluate)  # compile
         times, peaks = [], []
         for _ in range(args.rounds):
             peaks.append(product())
-            times.append(seconds(evaluate, params, x, k))
+            times.append(seconds(evaluate))
         all_peaks += peaks
         images_per_second = num_images / statistics.median(times)
         flops = 2 * DECODER_MULTIPLICATIONS * k * images_per_second

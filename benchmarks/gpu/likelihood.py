@@ -5,14 +5,10 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from benchmarks.common import seconds
 from benchmarks.gpu.precision import at
 from benchmarks.gpu.sitting import Case
-from benchmarks.nll import DECODER_MULTIPLICATIONS, make_model
-from vae_jax.evaluation.likelihood import evaluate_examples
+from benchmarks.nll import DECODER_MULTIPLICATIONS, make_evaluation, make_model
 
 NUM_SAMPLES = 5_000
 CHUNKS = ((20, 50), (20, 500), (20, 5_000), (160, 50), (1_280, 50))
@@ -24,25 +20,11 @@ def measure_chunk(
 ) -> dict[str, Any]:
     """Speed with so many images and samples at a time."""
     del left
-    functions = make_model()
     num_samples = 100 if small else NUM_SAMPLES
     count = batch_size * (1 if small else max(1, 2_560 // batch_size))
-    shape = (count, 28, 28, 1)
-    x = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
-    params = functions.init(jax.random.key(1), x[:1])
-
-    def evaluate() -> Any:
-        return evaluate_examples(
-            functions.apply,
-            params,
-            lambda rows: x[rows],
-            len(x),
-            jax.random.key(2),
-            num_samples=num_samples,
-            batch_size=batch_size,
-            sample_chunk=sample_chunk,
-        )
-
+    evaluate, _, _ = make_evaluation(
+        make_model(), count, num_samples, batch_size, sample_chunk
+    )
     timed = at("tf32", functools.partial(seconds, evaluate))
     timed()  # compile
     median = statistics.median(timed() for _ in range(ROUNDS))

@@ -1,10 +1,12 @@
 """Three kinds of arithmetic, as JAX and PyTorch name them."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 from ml_collections import ConfigDict
 
+Result = TypeVar("Result")
 JAX_PRECISION = {
     "tf32": "tensorfloat32",  # products of float32 with 10 bits of fraction
     "bfloat16": "tensorfloat32",  # layers in bfloat16 by config.model.dtype
@@ -19,10 +21,10 @@ def with_dtype(config: ConfigDict, precision: str) -> ConfigDict:
     return config
 
 
-def at(precision: str, function: Callable[[], float]) -> Callable[[], float]:
+def at(precision: str, function: Callable[[], Result]) -> Callable[[], Result]:
     """A function whose products have a precision, also when it is compiled."""
 
-    def run() -> float:
+    def run() -> Result:
         with jax.default_matmul_precision(JAX_PRECISION[precision]):
             return function()
 

@@ -6,7 +6,7 @@ import pathlib
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.common import make_chunk, make_product, take_turns
@@ -34,20 +34,15 @@ class Setting(NamedTuple):
 
 
 class Torch:
-    """A process of a Python that has torch, which times one kind of step.
+    """A process of a Python that has torch, which times PyTorch's steps.
 
     Args:
         python: the Python; None: there is nothing to compare with.
-        kind: "eager" or "compiled".
         model: name of the network.
         path: file of the images.
     """
 
-    def __init__(
-        self, python: str | None, kind: str, model: str, path: pathlib.Path
-    ) -> None:
-        self._kind = kind
-        self._pending = 0
+    def __init__(self, python: str | None, model: str, path: pathlib.Path) -> None:
         self._process = None
         if python is not None:
             command = [python, "-m", "benchmarks.gpu.torch_side", model, str(path)]
@@ -60,30 +55,20 @@ class Torch:
         """Whether it can be asked."""
         return self._process is not None and self._process.poll() is None
 
-    def ask(self, setting: Setting, steps: int) -> None:
-        """Sends a request, whose answer is to be waited for."""
-        assert self._process and self._process.stdin
-        words = (self._kind, setting.precision, setting.batch_size, steps)
-        print(*words, file=self._process.stdin, flush=True)
-        self._pending += 1
+    def timed(self, kind: str, setting: Setting, steps: int) -> float:
+        """Seconds per step of a kind, "eager" or "compiled"; the first call warms up.
 
-    def answer(self) -> float:
-        """Seconds per step of the oldest request."""
-        assert self._process and self._process.stdout
-        self._pending -= 1
+        Raises:
+            RuntimeError: PyTorch failed.
+        """
+        assert self._process and self._process.stdin and self._process.stdout
+        words = (kind, setting.precision, setting.batch_size, steps)
+        print(*words, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline().strip()
         try:
             return float(line)
         except ValueError:
             raise RuntimeError(f"torch_side: {line or 'ended'}") from None
-
-    def timed(self, setting: Setting, steps: int) -> float:
-        """Seconds per step, after all that was asked for before."""
-        while self._pending:
-            with contextlib.suppress(RuntimeError):  # it will fail again
-                self.answer()
-        self.ask(setting, steps)
-        return self.answer()
 
     def close(self) -> None:
         """Ends the process."""
@@ -126,13 +111,11 @@ class Timer:
         self._images = make_images(model, path)
         self._config = make_config(model, path, 1_000)
         self._small = small
-        self.eager = Torch(python, "eager", model, path)
-        self.compiled = Torch(python, "compiled", model, path)
+        self.torch = Torch(python, model, path)
 
     def close(self) -> None:
-        """Ends PyTorch's processes."""
-        self.eager.close()
-        self.compiled.close()
+        """Ends PyTorch's process."""
+        self.torch.close()
         self._stack.close()
 
     def both(self, setting: Setting, left: float) -> dict[str, Any]:
@@ -141,18 +124,12 @@ class Timer:
         config = with_dtype(self._config, setting.precision)
         config.data.batch_size = setting.batch_size
         steps = steps_of(setting.batch_size, self._small)
-        if self.eager.alive:
-            self.eager.ask(setting, 3)  # it warms up while JAX compiles
-        ours: list[Callable[[], float]] = []
-
-        def compile_it() -> float:
-            ours.append(make_chunk(config, self._images, steps, mesh={"data": 1}))
-            return 0.0
-
-        at(setting.precision, compile_it)()
-        kinds = {"jax": at(setting.precision, ours[0])}
-        if self.eager.alive:
-            kinds["torch eager"] = lambda: self.eager.timed(setting, steps)
+        make = functools.partial(
+            make_chunk, config, self._images, steps, mesh={"data": 1}
+        )
+        kinds = {"jax": at(setting.precision, at(setting.precision, make)())}
+        if self.torch.alive:
+            kinds["torch eager"] = lambda: self.torch.timed("eager", setting, steps)
         row: dict[str, Any] = {
             kind: summary(values, setting)
             for kind, values in take_turns(kinds, ROUNDS).items()
@@ -163,12 +140,11 @@ class Timer:
         share = rate / peak(setting.precision, size)
         return row | {"flops": flops, "share_of_peak": share}
 
-    def after_compilation(self, setting: Setting, left: float) -> dict[str, Any]:
-        """PyTorch's compiled step, which is compiled before."""
+    def compiled(self, setting: Setting, left: float) -> dict[str, Any]:
+        """PyTorch's compiled step."""
         del left
-        self.compiled.ask(setting, 3)
         steps = steps_of(setting.batch_size, self._small)
-        values = [self.compiled.timed(setting, steps) for _ in range(ROUNDS)]
+        values = [self.torch.timed("compiled", setting, steps) for _ in range(ROUNDS)]
         return {"torch compiled": summary(values, setting)}
 
 
@@ -201,6 +177,6 @@ def cases(python: str | None, small: bool) -> Iterator[Case]:
             yield Case(setting.name, functools.partial(timer.both, setting))
         for setting in slow:  # last: its compiler keeps all cores busy
             timer = timers[setting.model]
-            if timer.compiled.alive:
-                measure = functools.partial(timer.after_compilation, setting)
+            if timer.torch.alive:
+                measure = functools.partial(timer.compiled, setting)
                 yield Case(f"{setting.name} compiled", measure)
