@@ -18,6 +18,10 @@ XLA_FLAGS = "--xla_backend_optimization_level=1"
 if tuple(map(int, jax.__version__.split(".")[:2])) < (0, 11):
     XLA_FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+# Nor need a compiled program know which lines of Python it came from.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+limit = int(os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"])
+jax.config.update("jax_traceback_in_locations_limit", limit)
 # Of this run only: entries from elsewhere could hide a problem.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="vae_jax-tests-")
