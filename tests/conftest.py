@@ -13,7 +13,7 @@ import pytest
 # lie in a cache, in the programs that tests start, too. `XLA_FLAGS= make test` has them
 # compiled as users do.
 # (At an optimisation level of 0, equal programs of other lengths round differently.)
-# An XLA that does not know a flag ends the process, and newer ones don't know the second.
+# An XLA that does not know a flag ends the process. Newer ones know the first alone.
 XLA_FLAGS = "--xla_backend_optimization_level=1"
 if tuple(map(int, jax.__version__.split(".")[:2])) < (0, 11):
     XLA_FLAGS += " --xla_cpu_use_fusion_emitters=false"

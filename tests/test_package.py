@@ -264,7 +264,7 @@ def test_the_oldest_versions_that_are_permitted(wheel, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("interpreter", PYTHONS)
 def test_a_project_of_a_stranger(wheel, tmp_path, interpreter):
-    """Installed by pip on the first Python, and by uv, if there is one, on the others."""
+    """pip installs it on the first Python, uv on the others, if there is one."""
     uv = None if interpreter == PYTHONS[0] else UV
     python = environment(tmp_path, interpreter, [wheel], uv)
     (tmp_path / "project").mkdir()
