@@ -5,27 +5,36 @@ BIN = $(VENV)/bin
 WORKDIR ?= runs/mnist_5k
 FLAGS ?=
 
+# Makes an environment in a folder, and installs into it. With `make UV=uv`, as in CI, uv
+# does so in a tenth of pip's time.
+ifdef UV
+new-venv = $(UV) venv --quiet --seed --clear --python $(PYTHON) $(1)
+install-in = $(UV) pip install --quiet --python $(1)/bin/python
+else
+new-venv = $(PYTHON) -m venv $(1)
+install-in = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+endif
+
 .PHONY: install install-dev train lesson test test-fast test-extras test-site lint docs \
     package bench bench-torch clean
 
 # A stamp per set of packages: nothing is installed twice.
 $(VENV)/.installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    -e '.[experiments,mnist-5k]'
+	$(call new-venv,$(VENV))
+	$(call install-in,$(VENV)) -e '.[experiments,mnist-5k]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(call install-in,$(VENV)) -e '.[dev]'
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(call install-in,$(VENV)) -e '.[docs]'
 	touch $@
 
 $(VENV)-extras/.installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(VENV)-extras
-	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
+	$(call new-venv,$(VENV)-extras)
+	$(call install-in,$(VENV)-extras) \
 	    -e '.[experiments,export,onnx,wandb,mlflow,trackio]' pytest tensorboard
 	touch $@
 
@@ -74,9 +83,8 @@ bench: install-dev
 bench-torch: $(VENV)-torch/.installed
 
 $(VENV)-torch/.installed:
-	$(PYTHON) -m venv $(VENV)-torch
-	$(VENV)-torch/bin/python -m pip install --quiet --disable-pip-version-check \
-	    torch torchvision pythae
+	$(call new-venv,$(VENV)-torch)
+	$(call install-in,$(VENV)-torch) torch torchvision pythae
 	touch $@
 
 # The site, in docs/_build/html. The notebook is run; a warning is an error.

@@ -13,9 +13,15 @@ import pytest
 # lie in a cache, in the programs that tests start, too. `XLA_FLAGS= make test` has them
 # compiled as users do.
 # (At an optimisation level of 0, equal programs of other lengths round differently.)
-# An XLA that does not know a flag ends the process, and newer ones don't know this one.
+# An XLA that does not know a flag ends the process. Newer ones know the first alone.
+XLA_FLAGS = "--xla_backend_optimization_level=1"
 if tuple(map(int, jax.__version__.split(".")[:2])) < (0, 11):
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    XLA_FLAGS += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+# Nor need a compiled program know which lines of Python it came from.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+limit = int(os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"])
+jax.config.update("jax_traceback_in_locations_limit", limit)
 # Of this run only: entries from elsewhere could hide a problem.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="vae_jax-tests-")

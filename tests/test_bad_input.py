@@ -120,8 +120,9 @@ def _arguments(program: str, own: list[str], files: pathlib.Path) -> list[str]:
 
 
 def on_disk(folder: pathlib.Path) -> dict[pathlib.Path, bytes | None]:
-    """Every file with its content, and every folder."""
-    return {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+    """Every file with its content, and every folder, but for what Python compiles."""
+    paths = [p for p in folder.rglob("*") if "__pycache__" not in p.parts]
+    return {p: p.read_bytes() if p.is_file() else None for p in paths}
 
 
 as_made = functools.cache(on_disk)  # the files before the first test: none changes them

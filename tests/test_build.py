@@ -77,10 +77,16 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
     config.update_from_flattened_dict(
         {
             "mlp.hidden_dims": (16,),
+            "gated.hidden_dims": (16,),
+            "conv.channels": (4, 8),
+            "conv.hidden_dim": 16,
             "residual.channels": (4,),
             "residual.num_blocks": (1,),
+            "residual.hidden_dim": 16,
             "mixture.num_components": 5,
             "vamp.num_components": 5,
+            "top_down.blocks": "1x1,4x1",
+            "top_down.width": 8,
             "factor.hidden_dim": 5,
             "factor.num_hidden": 1,
             **fields,
@@ -353,11 +359,10 @@ def test_bfloat16_is_for_the_networks_only(network):
     x = jnp.round(jax.random.uniform(jax.random.key(0), (16, 8, 8, 1)))
     key, losses = jax.random.key(1), []
     for dtype in ("float32", "bfloat16"):
-        config = default.get_config()
-        config.model.network, config.model.dtype = network, dtype
+        config = config_with({"model.network": network, "model.dtype": dtype})
         trainer = build.make_trainer(config, SPEC)
         hparams = build.make_hparams_of(config)
-        state = jax.jit(trainer.init)(key, x)
+        state = jax.jit(trainer.init, compiler_options=FAST_COMPILE)(key, x)
         program = jax.jit(trainer.step).lower(state, x, key, hparams)
         assert ("bf16" in program.as_text()) == (dtype == "bfloat16")
         step = program.compile(compiler_options=FAST_COMPILE)

@@ -19,6 +19,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 TIMEOUT_S = 400
 # The Pythons that the stranger has.
 PYTHONS = os.environ.get("VAE_JAX_PYTHONS", sys.executable).split()
+UV = os.environ.get("UV")  # which installs in a tenth of pip's time; CI has one
 
 # A stranger's project: a module, an objective and a loop of its own, on a table.
 STRANGER = '''
@@ -166,12 +167,14 @@ def test_the_command_has_a_version_and_help(capsys, monkeypatch):
 
 
 def run(*arguments: object, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
-    # Nor are a stranger's programs compiled as those of these tests are.
-    own = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "XLA_FLAGS"}
+    own = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    own |= {"PYTHONDONTWRITEBYTECODE"}  # files are compiled once, not at every start
+    # No XLA, old or new, knows all flags of these tests; each knows this one.
+    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=1"}
     return subprocess.run(
         [str(argument) for argument in arguments],
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if name not in own},
+        env={k: v for k, v in os.environ.items() if k not in own} | flags,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -183,6 +186,24 @@ def succeed(*arguments: object, cwd: pathlib.Path) -> str:
     done = run(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr[-3000:] or done.stdout[-3000:]
     return done.stdout
+
+
+def environment(
+    folder: pathlib.Path, interpreter: str, packages: list[object], uv: str | None
+) -> pathlib.Path:
+    """The Python of a new environment that has packages, from uv or else from pip."""
+    place = folder / "venv"
+    python = place / "bin" / "python"
+    if uv:
+        succeed(uv, "venv", "--quiet", "--python", interpreter, place, cwd=folder)
+        install = [uv, "pip", "install", "--quiet", "--python", python]
+    else:
+        succeed(interpreter, "-m", "venv", place, cwd=folder)
+        pip = [python, "-m", "pip", "--disable-pip-version-check"]
+        # A user's own files are compiled when they are first imported, too.
+        install = [*pip, "install", "--quiet", "--no-compile"]
+    succeed(*install, *packages, cwd=folder)
+    return python
 
 
 @pytest.fixture(scope="module")
@@ -230,11 +251,8 @@ def test_the_wheel_holds_vae_jax_only(wheel):
 @pytest.mark.slow
 def test_the_oldest_versions_that_are_permitted(wheel, tmp_path):
     """The stranger's project and every block of the page on reuse."""
-    succeed(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    python = tmp_path / "venv" / "bin" / "python"
     oldest = [line.replace(">=", "==") for line in PROJECT["dependencies"]]
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    succeed(*pip, "--no-compile", *oldest, wheel, cwd=tmp_path)
+    python = environment(tmp_path, sys.executable, [*oldest, wheel], UV)
     (tmp_path / "main.py").write_text(STRANGER)
     assert "from " in succeed(python, "main.py", cwd=tmp_path)
     page = (REPOSITORY / "docs" / "reuse.md").read_text("utf-8")
@@ -246,11 +264,9 @@ def test_the_oldest_versions_that_are_permitted(wheel, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("interpreter", PYTHONS)
 def test_a_project_of_a_stranger(wheel, tmp_path, interpreter):
-    succeed(interpreter, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    python = tmp_path / "venv" / "bin" / "python"
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    # A user's own files are compiled when they are first imported, too.
-    succeed(*pip, "--no-compile", wheel, cwd=tmp_path)
+    """pip installs it on the first Python, uv on the others, if there is one."""
+    uv = None if interpreter == PYTHONS[0] else UV
+    python = environment(tmp_path, interpreter, [wheel], uv)
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "main.py").write_text(STRANGER)
     out = succeed(python, "main.py", cwd=tmp_path / "project")

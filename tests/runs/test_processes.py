@@ -70,7 +70,7 @@ def test_kill_of_one_then_both_again_or_one_alone(tmp_path):
     for status, err in finish(start(arguments_for(straight, **steps))):
         assert status == 0, err
 
-    processes = start(arguments_for(killed, **steps), timeout_s=30)
+    processes = start(arguments_for(killed, **steps), timeout_s=10)
     wait_for_checkpoint(killed, 50, processes)
     processes[1].kill()
     (first, _), (second, _) = finish(processes)

@@ -51,9 +51,12 @@ class World:
         self._logs = folder / "logs"
         self.operations: dict[str, int] = {}  # that a straight run makes, once counted
         self.library = faults.compile_library(folder)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "cache")
+        # Within the suite, that of all tests.
+        cache = os.environ.setdefault(
+            "JAX_COMPILATION_CACHE_DIR", str(folder / "cache")
+        )
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
+        jax.config.update("jax_compilation_cache_dir", cache)
         quieten()
         logging.set_verbosity(logging.ERROR)
         if self.library is not None:
