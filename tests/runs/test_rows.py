@@ -71,7 +71,8 @@ def test_numbers_of_rows_are_those_of_the_exact_linear_model(folder):
 
     precision = np.eye(LATENT) + w.T @ w / variance
     inverse = np.linalg.inv(precision)
-    q = run.encode(images)
+    q = run.encode(rows)
+    np.testing.assert_array_equal(q.mean, run.encode(images).mean)
     difference = (rows - b) @ w / variance @ inverse - np.asarray(q.mean)
     stds = np.exp(np.asarray(q.log_std, np.float64))
     kl = 0.5 * (
@@ -107,6 +108,7 @@ def test_a_stopped_run_and_a_stream_of_rows_have_the_same_outcome(folder, tmp_pa
     assert read_json(tmp_path / "data.json")["levels"] == "real"
 
 
+@pytest.mark.slow
 def test_rows_of_a_users_own_are_rows_again(folder, tmp_path):
     """All that the programs write of a run on rows has the axes [N, D] of rows."""
     run = opened.open_run(folder / "linear")
@@ -158,7 +160,10 @@ def test_what_rows_can_not_be_used_for_is_one_line(folder, tmp_path):
     pixels = {"data.binarize": "none", "model.likelihood": "bernoulli"}
     for fields, message in (
         ({"data.binarize": "dynamic"}, "rows of real numbers: set data.binarize=none"),
-        (pixels, r"are real \(rows of real numbers\): set model.likelihood=normal or l"),
+        (
+            pixels,
+            r"are real \(rows of real numbers\): set model.likelihood=normal or l",
+        ),
         ({"model.likelihood": "logistic"}, "logistic is for 8bit values"),
         ({"model.likelihood": "continuous_bernoulli"}, "bernoulli is for unit values"),
         ({"data.dequantize": True}, "dequantize=True needs 8-bit levels, but the v"),
@@ -202,6 +207,7 @@ def codes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_codes_of_all_splits_are_a_data_set_with_the_splits_of_their_run(codes):
     run = opened.open_run(codes / "m1")
     found, images = load_dataset(f"npz:{codes}/codes.npz"), run.dataset()
@@ -216,6 +222,7 @@ def test_codes_of_all_splits_are_a_data_set_with_the_splits_of_their_run(codes):
     assert status == 1 and "must end in .npz with --split=all" in error
 
 
+@pytest.mark.slow
 def test_m2_learns_from_codes_and_draws_images_with_the_decoder_of_m1(codes):
     results = read_json(codes / "m2" / "results.json")
     assert 0 < results["class_error"] < 1
