@@ -22,7 +22,8 @@ known. Parquet needs the package pyarrow, pip install 'vae_jax[tables]'.
 
 With --split=all, FILE.npz is a data set for another run, data.name=npz:FILE.npz: rows
 of real numbers `x_train`, `x_validation` and `x_test`, the means of q(z | x), with the
-run's own splits, labels `y_train`, ... and factors of variation.
+run's own splits, labels `y_train`, ... and factors of variation. Images that the run
+binarises anew at each visit are encoded as their grey values, the mean of all draws.
 
 --images is a folder, an image or an npz file, see `experiments.reconstruct`. A
 conditional run is given the labels of the data, or those of the npz file.

@@ -63,7 +63,8 @@ def as_images(examples: Examples, spec: DataSpec) -> Examples:
     """Examples whose images are [N, H, W, C], which rows [N, D] become.
 
     Args:
-        examples: with images [N, H, W, C], or [N, D] where the data are rows.
+        examples: images [N, H, W, C], or [N, D] where the data are rows, with the
+            other parts of examples as they are.
         spec: the form of the data.
     """
     if not spec.is_rows:

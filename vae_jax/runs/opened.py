@@ -14,13 +14,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import (
-    Examples,
-    abstract_x,
-    as_images,
-    inputs,
-    num_examples,
-)
+from vae_jax.data.examples import Examples, abstract_x, as_images, inputs, num_examples
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
@@ -183,8 +177,8 @@ class Run:
 
     def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
         """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
-        images = as_images(images, self.spec)
-        return decoded.reconstruct(self.layer, self._draw, images)
+        x = as_images(images, self.spec)
+        return decoded.reconstruct(self.layer, self._draw, x)
 
     @functools.cached_property
     def layer(self) -> FirstLayer:

@@ -62,12 +62,12 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
         known = read_known(path, len(arrays))
         examples = _with_labels(run, path, arrays, known.labels)
         return OwnImages(examples, **known._asdict())
-    if why_not := run.spec.why_no_pictures:
+    if run.spec.why_no_pictures:
         shape = f"[N, {width}]" if is_rows else f"[N, {height}, {width}, {channels}]"
         raise DataError(
             f"{path}: image files are read as grey or RGB, but {run.workdir} was"
-            f" trained on {run.config.data.name}, and {why_not}: give an npz file with"
-            f" an array {shape}"
+            f" trained on {form_of(run.spec.image_shape, is_rows)} of"
+            f" {run.config.data.name}: give an npz file with an array {shape}"
         )
     found = image_folders.read_images(path, (height, width), channels == 1)
     pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.spec.image_shape))
