@@ -39,6 +39,7 @@ def main() -> None:
     from vae_jax.runs import decoded, opened
     from vae_jax.runs.asked_labels import whole_numbers
     from vae_jax.storage.code_files import check_path, read_codes
+    from vae_jax.suitability import check_picture
 
     out, file = pathlib.Path(_OUT.value), pathlib.Path(_CODES.value)
     if out.suffix not in (".png", ".npz"):
@@ -46,6 +47,7 @@ def main() -> None:
     check_path("--codes", file)
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value)
+    check_picture(out, run.spec)
     codes = read_codes(file)
     size, found = decoded.row_size(run.layer), codes["mean"].shape[1]
     if found != size:
@@ -65,7 +67,8 @@ def main() -> None:
         if out.suffix == ".png":
             plots.image_rows(images, out, title="Decoded codes")
         else:
-            np.savez_compressed(out, **codes | {"mean": images})
+            decoded_rows = run.spec.as_stored(images)
+            np.savez_compressed(out, **codes | {"mean": decoded_rows})
     print(f"{len(images)} decoded codes in {out}")
 
 

@@ -2,6 +2,7 @@
 
     python -m experiments.encode --workdir=runs/mnist --split=test --out=codes.npz
     python -m experiments.encode --workdir=runs/mnist --images=PHOTOS --out=codes.csv
+    python -m experiments.encode --workdir=runs/mnist --split=all --out=codes.npz
 
 FILE.npz holds, a row for each image:
 
@@ -19,6 +20,11 @@ FILE.csv and FILE.parquet are the same as a table with the columns `file`, `row`
 `label`, `class_name`, `factor_NAME`, `mean_0`, ... and `std_0`, ..., as far as they are
 known. Parquet needs the package pyarrow, pip install 'vae_jax[tables]'.
 
+With --split=all, FILE.npz is a data set for another run, data.name=npz:FILE.npz: rows
+of real numbers `x_train`, `x_validation` and `x_test`, the means of q(z | x), with the
+run's own splits, labels `y_train`, ... and factors of variation. Images that the run
+binarises anew at each visit are encoded as their grey values, the mean of all draws.
+
 --images is a folder, an image or an npz file, see `experiments.reconstruct`. A
 conditional run is given the labels of the data, or those of the npz file.
 `experiments.decode` is the way back.
@@ -33,7 +39,7 @@ from vae_jax.errors import ConfigError, one_line
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
-    "split", "test", ["train", "validation", "test"], "Which images."
+    "split", "test", ["train", "validation", "test", "all"], "Which images."
 )
 _IMAGES = cli.define_path(
     "images", None, "In place of a split: folder of images, one image, or FILE.npz."
@@ -47,23 +53,30 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
     from vae_jax.files import writing
     from vae_jax.runs import opened
-    from vae_jax.runs.codes import codes_of_images, codes_of_split
+    from vae_jax.runs.codes import codes_as_data, codes_of_images, codes_of_split
     from vae_jax.storage.code_files import check_path, write_codes
 
     out = pathlib.Path(_OUT.value)
     check_path("--out", out)
+    as_data = _SPLIT.value == "all" and not _IMAGES.value
+    if as_data and out.suffix != ".npz":
+        raise ConfigError(f"--out={out}: must end in .npz with --split=all")
     for flag in (_SPLIT, _DATA_DIR):
         if _IMAGES.value and flag.present:
             raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
     run = opened.open_run(_WORKDIR.value)
     if _IMAGES.value:
         codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))
+    elif as_data:
+        codes, notes = codes_as_data(run, _DATA_DIR.value), ()
     else:
         codes, notes = codes_of_split(run, _SPLIT.value, _DATA_DIR.value), ()
+    rows = [codes[name] for name in codes if name == "mean" or name[:2] == "x_"]
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_codes(out, codes)
-    line = f"{len(codes['mean'])} codes of {codes['mean'].shape[1]} dimensions in {out}"
+    num, size = sum(map(len, rows)), rows[0].shape[1]
+    line = f"{num} codes of {size} dimensions in {out}"
     print(one_line("; ".join([line, *notes])))
 
 

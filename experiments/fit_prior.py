@@ -70,15 +70,17 @@ def main() -> None:
             data_dir=_DATA_DIR.value,
             progress=bar.advance,
         )
-    with writing(folder):
-        (folder / "figures").mkdir(exist_ok=True)
+    why_not = run.spec.why_no_pictures
+    if not why_not:
         key = jax.random.key(_SEED.value)
         samples = run.with_prior(_PRIOR.value).draws(key, NUM_SAMPLES)
-        plots.samples(samples["mean"], folder / "figures" / "samples.png")
+        with writing(folder):
+            (folder / "figures").mkdir(exist_ok=True)
+            plots.samples(samples["mean"], folder / "figures" / "samples.png")
     nats = few_digits(record.train_nats), few_digits(record.validation_nats)
     print(
         f"{folder}: {nats[0]} nats a code in training, {nats[1]} in validation, in"
-        f" {record.seconds:.0f} s"
+        f" {record.seconds:.0f} s{f'; no figure: {why_not}' if why_not else ''}"
     )
 
 

@@ -52,8 +52,10 @@ def main() -> None:
     from vae_jax.report import latent_plots
     from vae_jax.runs import opened
     from vae_jax.runs.own_images import read_images
+    from vae_jax.suitability import check_picture
 
     run = opened.open_run(_WORKDIR.value)
+    check_picture(out, run.spec)
     read = [read_images(run, local_path(path)) for path in _IMAGES.value]
     points = np.concatenate([run.points(own.examples) for own in read])
     if len(points) < 2:
@@ -66,7 +68,8 @@ def main() -> None:
         else:
             files = [own.files for own in read if own.files is not None]
             known = {"files": np.concatenate(files)} if len(files) == len(read) else {}
-            np.savez_compressed(out, mean=between, points=points, **known)
+            mean = run.spec.as_stored(between)
+            np.savez_compressed(out, mean=mean, points=points, **known)
     notes = [note for own in read for note in own.notes]
     line = f"{len(between)} x {_STEPS.value} images in {out}"
     print(one_line("; ".join([line, *notes])))

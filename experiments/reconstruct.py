@@ -43,9 +43,11 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(out / "reconstructions.npz", **result, **files)
-        drawable = run.spec.image_shape[-1] in (1, 3)
-        if drawable:
+        rows = {name: run.spec.as_stored(result[name]) for name in ("x", "mean")}
+        arrays = {**result, **rows, **files}
+        np.savez_compressed(out / "reconstructions.npz", **arrays)
+        why_not = run.spec.why_no_pictures
+        if not why_not:
             shown = slice(0, 16)
             plots.reconstructions(
                 to_unit_floats(own.images[shown]),
@@ -54,8 +56,8 @@ def main() -> None:
                 seen=result["x"][shown],
             )
     parts = [f"{len(result['x'])} reconstructions in {out}", *own.notes]
-    if not drawable:
-        parts.append(f"no figure: images have {run.spec.image_shape[-1]} channels")
+    if why_not:
+        parts.append(f"no figure: {why_not}")
     print(one_line("; ".join(parts)))
 
 

@@ -54,9 +54,11 @@ def main() -> None:
     from vae_jax.runs import opened
     from vae_jax.runs.asked_labels import whole_numbers
     from vae_jax.runs.memory import check_samples
+    from vae_jax.suitability import check_picture
 
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
+    check_picture(out, run.spec)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
     samples = run.draws(
         jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked
@@ -66,6 +68,8 @@ def main() -> None:
         if out.suffix == ".png":
             plots.samples(samples["mean"], out, samples.get("label"))
         else:
+            for name in {"mean", "draw"} & samples.keys():
+                samples[name] = run.spec.as_stored(samples[name])
             np.savez_compressed(out, **samples)
     print(f"{_NUM.value} samples in {out}")
 

@@ -292,8 +292,8 @@ REFUSED = [
     ),
     (
         {"data.name": "npz:FILES/two_channels.npz", "eval.figures": True},
-        "1 or 3 channels",
-        "these have 2",
+        "images have 2 channels",
+        "pictures 1 or 3",
         "figures=False",
     ),
 ]

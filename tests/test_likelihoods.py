@@ -19,7 +19,7 @@ jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 B = 3
 LEVELS = np.arange(256) / 255
 LIKELIHOODS = {
-    name: build.make_likelihood(config_of(name))
+    name: build.make_parts(config_of(name), build.ANY_DATA)["likelihood"]
     for name, fields in MODELS.items()
     if name == DEFAULT or "model.likelihood" in fields
 }

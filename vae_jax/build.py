@@ -120,11 +120,6 @@ def make_model(config: ConfigDict, spec: DataSpec) -> Any:
     return make_parts(config, spec)["model"]
 
 
-def make_likelihood(config: ConfigDict) -> Any:
-    """The last part of the decoder."""
-    return make_parts(config, ANY_DATA)["likelihood"]
-
-
 def make_objective(config: ConfigDict, spec: DataSpec) -> Objective:
     """The objective that the config names."""
     made = make(config, "objective.name", _for_objective(config, spec))
@@ -262,17 +257,20 @@ def make_dataset(config: ConfigDict) -> Dataset:
 
 
 def check_support(config: ConfigDict, levels: str) -> None:
-    """Refuses a likelihood that is not a distribution over the data's values.
+    """Refuses a likelihood or a prior that is not made for the data's values.
 
     Args:
         config: its data and model parts are read.
-        levels: values of the stored images: "binary", "8bit" or "float".
+        levels: values of the stored images, see `Dataset.levels`.
 
     Raises:
         ConfigError: says what to set.
     """
-    support = getattr(make_likelihood(config), "support", None)
-    suitability.check_values(config.model.likelihood, support, config.data, levels)
+    parts, model = make_parts(config, ANY_DATA), config.model
+    support = getattr(parts["likelihood"], "support", None)
+    suitability.check_values(model.likelihood, support, config.data, levels)
+    needs_pixels = getattr(parts["prior"], "needs_pixels", False)
+    suitability.check_prior(model.prior, needs_pixels, levels)
 
 
 def keeps_best(config: ConfigDict) -> bool:

@@ -98,6 +98,7 @@ class VampPrior(nn.Module):
 
     needs_posterior: ClassVar[type] = DiagonalNormal  # components of a known density
     contains_encoder: ClassVar[bool] = True
+    needs_pixels: ClassVar[bool] = True  # x must lie in [0, 1], as pseudo-inputs do
 
     encoder: nn.Module  # x [B, ...] -> DiagonalNormal
     image_shape: Sequence[int]  # (H, W, C)

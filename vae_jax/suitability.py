@@ -1,5 +1,6 @@
 """Which data suit a config: their values, their labels, their channels."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +12,23 @@ from vae_jax.errors import ConfigError, DataError
 
 
 def values_of(binarize: str, dequantize: bool, levels: str) -> str:
-    """The values that the model is given: "binary", "8bit" or "unit" (any in [0, 1]).
+    """The values of x: "binary", "8bit", "unit" (any in [0, 1]) or "real" (any).
 
     Args:
         binarize: `data.binarize` of a config.
         dequantize: `data.dequantize`: x = (v + u) / 256 with noise u in [0, 1) spreads
             each of 256 levels v over a bin of its own, so there must be such levels.
-        levels: values of the stored images: "binary", "8bit" or "float".
+        levels: values of the stored images, see `Dataset.levels`.
 
     Raises:
-        ConfigError: noise is to be added to values other than 8-bit levels.
+        ConfigError: real numbers are to be binarised, or noise is to be added to
+            values other than 8-bit levels.
     """
+    if binarize != "none" and levels == "real":
+        raise ConfigError(
+            f"data.binarize={binarize} turns pixels black or white, but the data are"
+            " rows of real numbers: set data.binarize=none"
+        )
     if dequantize and binarize != "none":
         raise ConfigError(
             f"data.dequantize=True with data.binarize={binarize}: binary values have no"
@@ -29,7 +36,7 @@ def values_of(binarize: str, dequantize: bool, levels: str) -> str:
         )
     if dequantize and levels != "8bit":
         raise ConfigError(
-            f"data.dequantize=True needs 8-bit levels, but the images are {levels}: set"
+            f"data.dequantize=True needs 8-bit levels, but the values are {levels}: set"
             " data.dequantize=False"
         )
     if binarize != "none":
@@ -45,10 +52,10 @@ def suits(support: str | None, values: str) -> bool:
 
     Args:
         support: support of the likelihood; None if it does not say.
-        values: "binary", "8bit" or "unit", as `values_of` gives.
+        values: "binary", "8bit", "unit" or "real", as `values_of` gives.
     """
-    if support in ("unit", "real"):
-        return values in ("8bit", "unit")
+    if support in ("unit", "real") and values in ("8bit", "unit"):
+        return True
     return support is None or support == values
 
 
@@ -61,7 +68,7 @@ def check_values(
         name: name of the likelihood, for messages.
         support: support of the likelihood; None if it does not say.
         data: the part `data` of a config: `name`, `binarize` and `dequantize`.
-        levels: values of the stored images: "binary", "8bit" or "float".
+        levels: values of the stored images, see `Dataset.levels`.
 
     Raises:
         ConfigError: says what to set.
@@ -80,6 +87,8 @@ def check_values(
         because = f"data.binarize={binarize}"
         if binarize != "none" and levels != "binary":
             ways.append("data.binarize=none for grey images")
+    elif values == "real":
+        because = "rows of real numbers"
     else:
         because = f"{levels} images, data.dequantize={dequantize}"
         if support == "binary":
@@ -124,9 +133,39 @@ def check_figures(draws: bool, spec: DataSpec) -> None:
     Raises:
         ConfigError: says what to change.
     """
-    channels = spec.image_shape[-1]
-    if draws and channels not in (1, 3):
+    if draws and (why_not := spec.why_no_pictures):
         raise ConfigError(
-            f"eval.figures=True draws images of 1 or 3 channels, and these have"
-            f" {channels}: set eval.figures=False"
+            f"eval.figures=True draws pictures, but {why_not}: set eval.figures=False"
+        )
+
+
+def check_picture(out: pathlib.Path, spec: DataSpec) -> None:
+    """Refuses a picture as the file for what a run draws, where there can be none.
+
+    Args:
+        out: the file of a program's flag --out.
+        spec: the form of the run's data.
+
+    Raises:
+        ConfigError: it ends in .png, and the data can't be drawn.
+    """
+    if out.suffix == ".png" and (why_not := spec.why_no_pictures):
+        raise ConfigError(f"--out={out}: no picture, since {why_not}: write FILE.npz")
+
+
+def check_prior(name: str, needs_pixels: bool, levels: str) -> None:
+    """Refuses a prior that is made of images for data that are none.
+
+    Args:
+        name: name of the prior, for messages.
+        needs_pixels: whether it holds images with values in [0, 1].
+        levels: values of the stored images, see `Dataset.levels`.
+
+    Raises:
+        ConfigError: the data are rows of real numbers.
+    """
+    if needs_pixels and levels == "real":
+        raise ConfigError(
+            f"model.prior={name} learns images with values in [0, 1], but the data are"
+            " rows of real numbers: set model.prior=mixture or standard_normal"
         )

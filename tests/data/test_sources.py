@@ -207,11 +207,32 @@ def test_npz_factors(tmp_path):
     assert "28x28x1 with 2 factors (4, 5): train" in describe(dataset)
 
 
+def test_rows_of_real_numbers_become_images_of_one_row(tmp_path):
+    """Of floats of any size, however they are stored; also of those within [0, 1]."""
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    for stored in (rows * 100, np.abs(np.tanh(rows)), np.round(np.abs(rows) > 1)):
+        np.savez(tmp_path / "a.npz", x_train=stored[:15], x_test=stored[15:])
+        dataset = load_dataset(f"npz:{tmp_path / 'a.npz'}", validation_fraction=0.2)
+        assert (dataset.levels, dataset.image_shape) == ("real", (1, 3, 1))
+        assert same_rows(all_images(dataset)[:, 0, :, 0], stored.astype(np.float32))
+        np.testing.assert_array_equal(
+            dataset.spec.as_stored(dataset.test.images), stored[15:].astype(np.float32)
+        )
+        sizes = "train 12, validation 3, test 5"
+        assert describe(dataset).endswith(f"a.npz: 20 rows of 3 numbers: {sizes}")
+        assert dataset.spec.why_no_pictures == "the data are rows of real numbers"
+    np.testing.assert_array_equal(
+        read_arrays(tmp_path / "a.npz", is_rows=True)[:, 0, :, 0], stored[15:]
+    )
+
+
 X = GREY[..., 0]
+R = np.zeros((20, 3))
 F = np.zeros((20, 2), int)
 BAD_NPZ = {
     "no x_train; it has train_images": dict(train_images=X),
-    "x_train has shape (20, 28)": dict(x_train=X[:, :, 0]),
+    "x_train has shape (20, 28); it must be [N, H, W] or [N, H, W, C] with C from 1 to"
+    " 4; rows of real numbers are floats [N, D]": dict(x_train=X[:, :, 0]),
     "x_train has shape (20, 28, 28, 5)": dict(x_train=np.zeros((20, 28, 28, 5))),
     "(20, 3, 16, 16); it must be [N, H, W] or [N, H, W, C] with C from 1 to 4; for"
     " PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)": dict(
@@ -233,6 +254,16 @@ BAD_NPZ = {
     "y_test without x_test": dict(x_train=X, y_test=np.arange(20)),
     "x_test has uint8 images of shape (14, 28, 1)": dict(x_train=X, x_test=X[:, ::2]),
     "x_test has float64 images": dict(x_train=X, x_test=X / 255),
+    "x_test is uint8 of shape (20, 28, 28); rows of real numbers are floats": dict(
+        x_train=R, x_test=X
+    ),
+    "x_train holds values that are not finite": dict(x_train=np.where(R, R, np.nan)),
+    "x_test holds values that are not finite": dict(x_train=R, x_test=R + 1e300),
+    "x_test has float32 rows of shape (2,), but x_train float32 of (3,)": dict(
+        x_train=R, x_test=R[:, :2]
+    ),
+    "x_train is empty: shape (0, 3)": dict(x_train=R[:0]),
+    "x_test has shape (20, 3); it must be [N, H, W]": dict(x_train=X, x_test=R),
     "factors_test without x_test": dict(x_train=X, factors_test=F),
     "the factors of train are int64 (19, 2), from 0 to 0; they must be whole numbers"
     " from 0, [20, F]": dict(x_train=X, factors_train=F[1:]),

@@ -53,6 +53,7 @@ def test_a_spec_comes_back_from_json():
         DataSpec((4, 3, 1), "binary", 40),
         DataSpec((4, 3, 1), "float", 40, 4, (3, 5)),
         DataSpec((4, 3, 1), "float", 40, 4, (3, 5), ("turn", "place")),
+        DataSpec((1, 3, 1), "real", 40),
     ):
         text = json.dumps({"name": "made", **spec.to_json(), "num_test": 10})
         assert DataSpec.from_json(json.loads(text)) == spec
@@ -65,7 +66,11 @@ def test_a_spec_comes_back_from_json():
         ("image_shape", [8, 8], "three whole numbers above 0"),
         ("image_shape", [8, "8", 1], "three whole numbers above 0"),
         ("image_shape", {"a": 8}, "three whole numbers above 0"),
-        ("levels", "grey", "levels is 'grey'; it must be one of binary, 8bit, float"),
+        (
+            "levels",
+            "grey",
+            "levels is 'grey'; it must be one of binary, 8bit, float, real",
+        ),
         ("levels", ["8bit"], "must be one of binary"),
         ("num_train", 0, "num_train is 0; it must be a whole number above 0"),
         ("num_train", True, "num_train is True"),

@@ -242,7 +242,7 @@ def test_what_is_refused_in_one_line(folder, tmp_path):
             explore("one", "four")
         layers = identity.read_data(folder / "one") | {"image_shape": [8, 8, 2]}
         patch.setattr(exploration.identity, "read_data", lambda folder: layers)
-        with pytest.raises(ConfigError, match="have 2 channels, and only those with 1"):
+        with pytest.raises(ConfigError, match="have 2 channels, and pictures 1 or 3"):
             explore("one")
     assert not out.exists()
     # A grid that can't be explored is told so in its log, and has its report.

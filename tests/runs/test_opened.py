@@ -200,7 +200,7 @@ def test_ways_between_codes_that_there_are_not(runs):
 def test_images_that_do_not_suit_the_model(runs, tmp_path):
     run = opened.open_run(runs / "run_npz")
     np.savez(tmp_path / "wide.npz", x=np.zeros((3, 6, 7, 1), np.uint8))
-    with pytest.raises(DataError, match=r"images are 6x7x1, but .* trained on 6x5x1"):
+    with pytest.raises(DataError, match=r"images 6x7x1, but .* on images 6x5x1"):
         own_images.read_images(run, tmp_path / "wide.npz")
     with_alpha = opened.Run(runs, small_config(), spec_of(6, 5, 4), 0, {}, {})
     with pytest.raises(

@@ -138,7 +138,8 @@ def preprocessor(
 
     Returns:
         A function (examples, key) -> x. The images of the examples are [B, ...], uint8
-        or float32 in [0, 1]; those of x float32 of the same shape. Other parts are
+        or float32 in [0, 1], or with binarize="none" any float32, which then is x;
+        those of x float32 of the same shape. Other parts are
         handed on as they are.
     """
 

@@ -23,8 +23,8 @@ SPLITS = ("train", "validation", "test")
 class Split:
     """Images with what is known of each."""
 
-    # [N, H, W, C], uint8, or float32 in [0, 1]; a source that draws its images has
-    # `RenderedImages`.
+    # [N, H, W, C], uint8, or float32 in [0, 1]; rows of real numbers are float32
+    # [N, 1, D, 1], and a source that draws its images has `RenderedImages`.
     images: Images
     labels: np.ndarray | None = None  # [N], whole numbers; negative: unlabelled
     files: np.ndarray | None = None  # [N], str: paths below the folder of a source
@@ -72,6 +72,8 @@ class Dataset:
     # Rows of the training images whose label a model is given; None: of all that have
     # one. Measures see all labels.
     labelled: np.ndarray | None = None
+    # Whether the images are rows of real numbers, [N, 1, D, 1].
+    is_rows: bool = False
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -88,8 +90,11 @@ class Dataset:
     def levels(self) -> Levels:
         """The values that a pixel of any split takes.
 
-        "binary": uint8, 0 and 255 only; "8bit": any other uint8; "float": float32.
+        "binary": uint8, 0 and 255 only; "8bit": any other uint8; "float": float32 in
+        [0, 1]; "real": float32, any number of a row.
         """
+        if self.is_rows:
+            return "real"
         if isinstance(self.train.images, RenderedImages):
             return self.train.images.rendering.levels
         images = [np.asarray(split.images) for split in self.splits.values()]

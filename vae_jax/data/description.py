@@ -1,5 +1,7 @@
 """A data set in one line, for a user to see before training."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vae_jax.data.dataset import Dataset
@@ -17,12 +19,19 @@ def describe(dataset: Dataset) -> str:
     """
     splits = dataset.splits
     total = sum(map(len, splits.values()))
-    shape = "x".join(map(str, dataset.image_shape))
+    form = form_of(dataset.image_shape, dataset.is_rows)
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
     known = _classes(dataset)
     known += listed(dataset.spec.factor_sizes, dataset.factor_names)
-    line = f"{total:,} images {shape}{known}: {sizes}"
+    line = f"{total:,} {form}{known}: {sizes}"
     return one_line("; ".join([f"{dataset.name}: {line}", *dataset.notes]))
+
+
+def form_of(image_shape: Sequence[int], is_rows: bool) -> str:
+    """`images 28x28x1`, or `rows of 50 numbers`."""
+    if is_rows:
+        return f"rows of {counted(image_shape[1], 'number', 'numbers')}"
+    return f"images {'x'.join(map(str, image_shape))}"
 
 
 def _classes(dataset: Dataset) -> str:

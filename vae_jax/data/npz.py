@@ -1,4 +1,8 @@
-"""Arrays of a user's own: an npz file to splits, or to the images for a model."""
+"""Arrays of a user's own: an npz file to splits, or to the images for a model.
+
+Rows of numbers [N, D] are kept as images [N, 1, D, 1], so that whatever handles images
+handles them, too.
+"""
 
 import contextlib
 import pathlib
@@ -22,7 +26,8 @@ def read_splits(path: str) -> Loaded:
 
     Images are [N, H, W] or [N, H, W, C] with C from 1 to 4; uint8, bool, or float in
     [0, 1]. Floats that are all multiples of 1/255 become uint8, which loses nothing;
-    other floats float32. Labels are the whole numbers `y_train`, ..., [N], factors of
+    other floats float32. Or they are rows of real numbers, floats [N, D], which become
+    float32 [N, 1, D, 1]. Labels are the whole numbers `y_train`, ..., [N], factors of
     variation the whole numbers from 0 `factors_train`, ..., [N, F], and their names the
     strings `factor_names` [F].
 
@@ -47,10 +52,12 @@ def read_splits(path: str) -> Loaded:
         raise DataError(
             f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
         )
+    is_rows = _are_rows(arrays["x_train"])
     images = {}
     for split in SPLITS:
         if f"x_{split}" in arrays:
-            images[split] = _check_images(f"{where}: x_{split}", arrays[f"x_{split}"])
+            name, array = f"{where}: x_{split}", arrays[f"x_{split}"]
+            images[split] = _check(name, array, is_rows)
             continue
         for part in ("y", "factors"):
             if f"{part}_{split}" in arrays:
@@ -58,9 +65,12 @@ def read_splits(path: str) -> Loaded:
     for split, x in images.items():
         first = images["train"]
         if x.shape[1:] != first.shape[1:] or x.dtype.kind != first.dtype.kind:
+            kind, shape, expected = "images", x.shape[1:], first.shape[1:]
+            if is_rows:
+                kind, shape, expected = "rows", shape[1:2], expected[1:2]
             raise DataError(
-                f"{where}: x_{split} has {x.dtype} images of shape {x.shape[1:]}, but"
-                f" x_train {first.dtype} of {first.shape[1:]}"
+                f"{where}: x_{split} has {x.dtype} {kind} of shape {shape}, but"
+                f" x_train {first.dtype} of {expected}"
             )
     splits = {
         split: Split(
@@ -68,16 +78,18 @@ def read_splits(path: str) -> Loaded:
             _check_labels(where, f"y_{split}", arrays, len(x)),
             factors=arrays.get(f"factors_{split}"),
         )
-        for split, x in _to_bytes_or_float32(images).items()
+        for split, x in (images if is_rows else _to_bytes_or_float32(images)).items()
     }
-    return Loaded(splits, factor_names=_check_names(where, arrays.get(_NAMES)))
+    names = _check_names(where, arrays.get(_NAMES))
+    return Loaded(splits, factor_names=names, is_rows=is_rows)
 
 
-def read_arrays(file: pathlib.Path) -> np.ndarray:
+def read_arrays(file: pathlib.Path, is_rows: bool = False) -> np.ndarray:
     """The images of an npz file that is not a data set: `x_test`, or the only array.
 
     Args:
         file: its path.
+        is_rows: whether they must be rows of real numbers, in the place of images.
 
     Returns:
         Array [N, H, W, C], uint8 or float32, as `load_dataset` gives it.
@@ -93,8 +105,10 @@ def read_arrays(file: pathlib.Path) -> np.ndarray:
                 f" {', '.join(names) or 'none at all'}"
             )
         array = np.asarray(archive[names[0]])
-    images = {"train": _check_images(f"{file}: {names[0]}", array)}
-    return binary_to_8bit(_to_bytes_or_float32(images))["train"]
+    images = {"train": _check(f"{file}: {names[0]}", array, is_rows)}
+    if not is_rows:
+        images = binary_to_8bit(_to_bytes_or_float32(images))
+    return images["train"]
 
 
 class Known(NamedTuple):
@@ -149,6 +163,31 @@ def open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
         raise DataError(f"{where}: can't be read ({error})") from error
 
 
+def _are_rows(array: np.ndarray) -> bool:
+    """Whether an array is rows of real numbers, [N, D]."""
+    return array.ndim == 2 and array.dtype.kind == "f"
+
+
+def _check(where: str, array: np.ndarray, is_rows: bool) -> np.ndarray:
+    return _check_rows(where, array) if is_rows else _check_images(where, array)
+
+
+def _check_rows(where: str, rows: np.ndarray) -> np.ndarray:
+    """Rows of real numbers as float32 images, [N, D] -> [N, 1, D, 1]."""
+    if not _are_rows(rows):
+        raise DataError(
+            f"{where} is {rows.dtype} of shape {rows.shape}; rows of real numbers are"
+            " floats [N, D]"
+        )
+    if not rows.size:
+        raise DataError(f"{where} is empty: shape {rows.shape}")
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused
+        rows = rows.astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise DataError(f"{where} holds values that are not finite as float32")
+    return rows[:, None, :, None]
+
+
 def _check_images(where: str, images: np.ndarray) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
@@ -157,6 +196,8 @@ def _check_images(where: str, images: np.ndarray) -> np.ndarray:
         hint = (
             "; for PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)"
             if channels_first
+            else "; rows of real numbers are floats [N, D]"
+            if images.ndim == 2
             else ""
         )
         raise DataError(

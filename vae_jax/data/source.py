@@ -24,6 +24,7 @@ class Loaded(NamedTuple):
     class_names: tuple[str, ...] | None = None  # of the labels 0, 1, ...
     notes: tuple[str, ...] = ()  # see `Dataset.notes`
     factor_names: tuple[str, ...] | None = None
+    is_rows: bool = False  # see `Dataset.is_rows`
 
 
 class Source(NamedTuple):

@@ -71,7 +71,8 @@ def load_dataset(
         grayscale: turns colour images of `folder:` and TFDS grey.
 
     Returns:
-        The Dataset; images uint8, or float32 in [0, 1].
+        The Dataset; images uint8, or float32 in [0, 1], or rows of real numbers as
+        float32 [N, 1, D, 1].
 
     Raises:
         ConfigError: an option that makes no sense, or not for this source.
@@ -110,7 +111,10 @@ def load_dataset(
         factor_names=loaded.factor_names,
     )
     return dataclasses.replace(
-        dataset, class_names=loaded.class_names, notes=loaded.notes
+        dataset,
+        class_names=loaded.class_names,
+        notes=loaded.notes,
+        is_rows=loaded.is_rows,
     )
 
 

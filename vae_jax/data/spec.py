@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from vae_jax.errors import DataError
 
-Levels = Literal["binary", "8bit", "float"]
+Levels = Literal["binary", "8bit", "float", "real"]
+DRAWN_CHANNELS = (1, 3)  # of an image that can be shown: grey or RGB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +25,32 @@ class DataSpec:
     num_classes: int | None = None  # of the labels, None where they are no classes
     factor_sizes: tuple[int, ...] | None = None  # values of each factor of variation
     factor_names: tuple[str, ...] | None = None
+
+    @property
+    def is_rows(self) -> bool:
+        """Whether the data are rows of real numbers, kept as images [1, D, 1]."""
+        return self.levels == "real"
+
+    @property
+    def why_no_pictures(self) -> str | None:
+        """Why no picture of the data can be drawn; None where one can."""
+        channels = self.image_shape[-1]
+        if self.is_rows:
+            return "the data are rows of real numbers"
+        if channels not in DRAWN_CHANNELS:
+            return f"images have {channels} channels, and pictures 1 or 3"
+        return None
+
+    def as_stored(self, images: np.ndarray) -> np.ndarray:
+        """Images as a file of such data has them: rows without the axes of an image.
+
+        Args:
+            images: [..., H, W, C].
+
+        Returns:
+            [..., D] where the data are rows, else the images as they are.
+        """
+        return images[..., 0, :, 0] if self.is_rows else images
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, with lists for tuples; without names that are not known.

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from vae_jax.as_text import few_digits
+from vae_jax.data.description import form_of
 from vae_jax.data.sources import without_path
 from vae_jax.export.description import describe_data
 from vae_jax.fields import flatten
@@ -19,6 +20,7 @@ from vae_jax.runs.opened import Run
 
 CARD = "README.md"
 TASK = "unconditional-image-generation"
+ROWS_TASK = "other"  # the Hub's identifier of a task without one of its own
 UNKNOWN = "unknown"  # the Hub's identifier where nobody has chosen a licence
 
 TEXT = """\
@@ -28,7 +30,7 @@ TEXT = """\
 
 # {name}
 
-A variational autoencoder of images{of}, trained with
+A variational autoencoder of {kind}{of}, trained with
 vae_jax {version}: model `{model}`, posterior `{posterior}`, prior `{prior}`, likelihood
 `{likelihood}`, objective `{objective}`, {parameters} parameters, step {step}.
 
@@ -98,6 +100,7 @@ def model_card(
     return TEXT.format(
         front=_front(run, name, listed, results or {}, license),
         name=run.workdir.resolve().name,
+        kind="rows of real numbers" if run.spec.is_rows else "images",
         of=f" of the data set {name}",
         version=_version(),
         posterior=config.model.posterior,
@@ -154,13 +157,15 @@ def _front(
 ) -> str:
     """The metadata: YAML whose values are JSON, which YAML contains."""
     config = run.config
-    tags = ["vae", "variational-autoencoder", "jax", "flax", "image-generation"]
+    task = ROWS_TASK if run.spec.is_rows else TASK
+    tags = ["vae", "variational-autoencoder", "jax", "flax"]
+    tags += [] if run.spec.is_rows else ["image-generation"]
     tags += [config.model.name, config.objective.name, config.model.posterior]
     metrics = [
         {"type": q.name, "name": q.label, "value": results[q.name]} for q in listed
     ]
     result = {
-        "task": {"type": TASK},
+        "task": {"type": task},
         "dataset": {"type": dataset, "name": dataset, "split": "test"},
         "metrics": metrics,
     }
@@ -168,7 +173,7 @@ def _front(
     entries = {
         "license": license,
         "library_name": "vae_jax",
-        "pipeline_tag": TASK,
+        "pipeline_tag": task,
         "tags": list(dict.fromkeys(tags)),
         **({"model-index": [{"name": name, "results": [result]}]} if metrics else {}),
     }
@@ -203,9 +208,9 @@ def _table(listed: Sequence[Quantity], results: Mapping[str, float | None]) -> s
 
 
 def _data(run: Run, name: str, data: Mapping[str, Any]) -> str:
-    shape = ", ".join(map(str, run.spec.image_shape))
+    form = form_of(run.spec.image_shape, run.spec.is_rows)
     return (
-        f"{name}: images of shape [{shape}], {data['num_train']:,} for training,"
+        f"{name}: {form}, {data['num_train']:,} for training,"
         f" {data['num_validation']:,} for validation and {data['num_test']:,} for"
         f" tests.\nDigest of them, a CRC-32: `{data['fingerprint']}`.\nInput of the"
         f" model: {describe_data(run)['preprocessing']}."

@@ -38,6 +38,7 @@ VALUES: Mapping[str, str] = {
     "binary": "0 or 1",
     "8bit": "k / 255 for k = 0, 1, ..., 255",
     "float": "any value in the range",
+    "real": "any real number",
 }
 PREPROCESSING: Mapping[str, str] = {
     "none": "x = v / 255 for stored bytes v; stored floats are x",
@@ -61,7 +62,9 @@ def describe_encoder(run: Run) -> dict[str, Any]:
     """Input and outputs of the encoder, for the JSON file."""
     x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
     posterior = latents(run)[0].posterior
-    input_x = {**_array("x", x), "range": [0, 1], "values": VALUES[levels(run)]}
+    found = levels(run)
+    bounds = None if found == "real" else [0, 1]
+    input_x = {**_array("x", x), "range": bounds, "values": VALUES[found]}
     return {
         "distribution": f"q(z | x). {_first_line(posterior)}",
         "inputs": [input_x],

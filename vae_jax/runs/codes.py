@@ -40,6 +40,33 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
     return {"mean": mean, "std": std, "rows": own.rows, **_there(known)}
 
 
+def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray]:
+    """The codes of all images of a run, as a data set for another one.
+
+    Args:
+        run: a trained run.
+        data_dir: where the data lie, if they have moved.
+
+    Returns:
+        The arrays of an npz file that `data.npz.read_splits` reads, with the run's own
+        splits: `x_train` [N, D], means of q(z | x), and, as far as they are known, the
+        labels `y_train` [N], the factors `factors_train` [N, F] with `factor_names`;
+        likewise for `validation` and `test`. Images that are binarised anew at each
+        visit are encoded as their grey values, the mean of all draws: the noise of a
+        single draw would stay in the data.
+    """
+    dataset = run.dataset(data_dir)
+    config = run.config.copy_and_resolve_references()
+    if config.data.binarize == "dynamic":
+        config.data.binarize = "none"
+    known: dict[str, Any] = {"factor_names": dataset.factor_names}
+    for split, own in dataset.splits.items():
+        images = split_of(config, dataset, split)
+        known[f"x_{split}"] = run.layer.means_and_stds(images)[0]
+        known[f"y_{split}"], known[f"factors_{split}"] = own.labels, own.factors
+    return _there(known)
+
+
 def codes_of_images(run: Run, path: pathlib.Path) -> tuple[Codes, tuple[str, ...]]:
     """The posterior of images of a user's own.
 

@@ -96,7 +96,7 @@ def diagnose(
 
     Args:
         config: config of the run, flat: {"hparams.kl_weight": 1.0, ...}.
-        levels: values of its images: "binary", "8bit" or "float".
+        levels: values of its images, see `Dataset.levels`.
         results: the content of results.json.
         records: the lines of metrics.jsonl.
 

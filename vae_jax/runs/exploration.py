@@ -13,6 +13,7 @@ from absl import logging
 
 from vae_jax.as_text import exact, few_digits
 from vae_jax.data.dataset import Dataset, to_unit_floats
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.quantities import keys_of
@@ -85,12 +86,8 @@ def _check_number(num_runs: int) -> None:
 def _check_images(folders: Sequence[pathlib.Path]) -> None:
     """Refuses runs whose images can't be shown, or not together."""
     first, *others = (identity.read_data(folder) for folder in folders)
-    *_, channels = first["image_shape"]
-    if channels not in (1, 3):
-        raise ConfigError(
-            f"--workdir={folders[0]}: its images have {channels} channels, and only"
-            " those with 1 or 3 can be shown"
-        )
+    if why_not := DataSpec.from_json(first).why_no_pictures:
+        raise ConfigError(f"--workdir={folders[0]} can't be shown: {why_not}")
     for folder, data in zip(folders[1:], others, strict=True):
         if data["fingerprint"] != first["fingerprint"]:
             raise ConfigError(

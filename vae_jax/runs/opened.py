@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import Examples, abstract_x, inputs, num_examples
+from vae_jax.data.examples import Examples, abstract_x, as_images, inputs, num_examples
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
@@ -99,14 +99,15 @@ class Run:
         """Images as the model sees them.
 
         Args:
-            images: [N, H, W, C], uint8, or float32 in [0, 1]; or, for a model that is
-                given more than images, a dict of arrays with them as "image", and as
-                "label" the numbers of their classes, in the order of `labels`.
+            images: [N, H, W, C], uint8, or float32 in [0, 1]; rows of real numbers may
+                be [N, D]. Or, for a model that is given more than images, a dict of
+                arrays with them as "image", and as "label" the numbers of their
+                classes, in the order of `labels`.
 
         Returns:
             x, with the same draw of binarisation or noise at each call.
         """
-        pixels = jax.tree.map(jnp.asarray, images)
+        pixels = jax.tree.map(jnp.asarray, as_images(images, self.spec))
         return self._draw(pixels, jnp.arange(num_examples(pixels)))
 
     def encode(self, images: Any) -> Posterior:
@@ -176,7 +177,8 @@ class Run:
 
     def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
         """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
-        return decoded.reconstruct(self.layer, self._draw, images)
+        x = as_images(images, self.spec)
+        return decoded.reconstruct(self.layer, self._draw, x)
 
     @functools.cached_property
     def layer(self) -> FirstLayer:

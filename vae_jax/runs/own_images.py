@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from vae_jax.data import image_folders
+from vae_jax.data.description import form_of
 from vae_jax.data.examples import Examples, image_of, inputs
 from vae_jax.data.npz import read_arrays, read_known
 from vae_jax.errors import ConfigError, DataError
@@ -41,30 +42,32 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
         path: a folder of image files, or one of them: they are cut and resized to the
             model's images, and turned grey where those are; sub-folders are classes.
             Or an npz file with the array `x_test`, or only one, of the model's own
-            shape; for a conditional model also their labels `y_test`. It may have
-            `factors_test` and `factor_names`.
+            shape, or rows of as many numbers; for a conditional model also their labels
+            `y_test`. It may have `factors_test` and `factor_names`.
 
     Raises:
         DataError: there is no image, one can't be read, has not the model's shape, or
             has no label that a conditional model knows.
     """
     height, width, channels = run.spec.image_shape
-    shape = f"{height}x{width}x{channels}"
+    is_rows = run.spec.is_rows
     if path.suffix.lower() == ".npz":
-        arrays = read_arrays(path)
+        arrays = read_arrays(path, is_rows)
         if arrays.shape[1:] != run.spec.image_shape:
-            other = "x".join(map(str, arrays.shape[1:]))
+            expected = form_of(run.spec.image_shape, is_rows)
             raise DataError(
-                f"{path}: images are {other}, but {run.workdir} was trained on {shape}"
+                f"{path}: it holds {form_of(arrays.shape[1:], is_rows)}, but"
+                f" {run.workdir} was trained on {expected}"
             )
         known = read_known(path, len(arrays))
         examples = _with_labels(run, path, arrays, known.labels)
         return OwnImages(examples, **known._asdict())
-    if channels not in (1, 3):
+    if run.spec.why_no_pictures:
+        shape = f"[N, {width}]" if is_rows else f"[N, {height}, {width}, {channels}]"
         raise DataError(
             f"{path}: image files are read as grey or RGB, but {run.workdir} was"
-            f" trained on images {shape} of {run.config.data.name}: give an npz file"
-            f" with an array [N, {height}, {width}, {channels}]"
+            f" trained on {form_of(run.spec.image_shape, is_rows)} of"
+            f" {run.config.data.name}: give an npz file with an array {shape}"
         )
     found = image_folders.read_images(path, (height, width), channels == 1)
     pixels = np.broadcast_to(found.pixels, (len(found.pixels), *run.spec.image_shape))

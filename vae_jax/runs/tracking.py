@@ -72,9 +72,12 @@ class Tracking:
             return
         for folder, config in zip(program.folders, program.configs, strict=True):
             self._members.append(Trackers(kinds, about(config, folder, step)))
+        why_not = program.dataset.spec.why_no_pictures
         if len(self._members) > MOST_PICTURED:
+            why_not = f"there are more than {MOST_PICTURED} members"
+        if why_not:
             self._draws = False
-            logging.info("more than %d members: no pictures of them", MOST_PICTURED)
+            logging.info("no pictures during training: %s", why_not)
 
     def scalars(self, step: int, m: int, values: Mapping[str, float]) -> None:
         """Numbers of one member, by name."""

@@ -75,7 +75,8 @@ def write_codes(path: pathlib.Path, codes: Codes) -> None:
     Args:
         path: FILE.npz, which holds the arrays, or FILE.csv or FILE.parquet, which hold
             their `columns`; its folder must exist.
-        codes: arrays as `runs.codes.codes_of_split` gives them.
+        codes: arrays as `runs.codes.codes_of_split` gives them; for FILE.npz also those
+            of `codes_as_data`.
 
     Raises:
         ConfigError: see `check_path`.
