@@ -97,6 +97,7 @@ def make_chunk(
     mode: Mode = "exact",
     count: int = 1,
     mesh: Mapping[str, int] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Callable[[], float]:
     """Trains on and on: each call makes some steps, as the real loop does.
 
@@ -107,6 +108,7 @@ def make_chunk(
         mode: how members are trained, see `training.loop.over_members`.
         count: how many members; one in mode "exact" is a single run.
         mesh: devices along each axis; None: as the programs choose.
+        clock: gives seconds: of the wall, or of the processor.
 
     Returns:
         A function that gives the seconds per step; it has been called once.
@@ -136,13 +138,13 @@ def make_chunk(
 
     def train() -> float:
         nonlocal states, step
-        start = time.perf_counter()
+        start = clock()
         numbers = np.int32(step), np.int32(steps)
         given = ChunkInput(*batches(step, steps, steps), *numbers, data_key)
         states, _ = run(states, given, keys, hparams)
         jax.block_until_ready(states)
         step += steps
-        return (time.perf_counter() - start) / steps
+        return (clock() - start) / steps
 
     train()  # compile
     return train

@@ -1,7 +1,7 @@
 """The same training in PyTorch, for `benchmarks.train` to compare with.
 
-Run by a Python that has torch and torchvision and, for the kind `pythae`, pythae:
-`make bench-torch` makes one. It prints the kinds it can do, then reads lines
+Run by a Python that has torch and, for the kinds `loader` and `pythae`, torchvision and
+pythae: `make bench-torch` makes one. It prints the kinds it can do, then reads lines
 "KIND STEPS" from stdin and answers each with the steps per second.
 """
 
@@ -14,12 +14,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+try:
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch import nn
+    from torch.nn import functional as F
+    from torch.utils.data import DataLoader, Dataset
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{sys.executable} has no package {error.name}: give --torch a Python with"
+        " torch and torchvision, perhaps pythae; `make bench-torch` makes one"
+    ) from None
 
 HIDDEN, LATENT = 400, 20
 
@@ -193,7 +199,9 @@ def main(model_name: str, path: str, batch_size: int) -> None:
         for _ in range(steps):
             step(images[torch.randint(len(images), (batch_size,))])
 
-    kinds = {"indexed": indexed, "loader": loader}
+    kinds = {"indexed": indexed}
+    if importlib.util.find_spec("torchvision"):
+        kinds["loader"] = loader
     has_pythae = model_name == "mlp" and importlib.util.find_spec("pythae")
     print(*kinds, *(["pythae"] if has_pythae else []), flush=True)
     for line in sys.stdin:
@@ -209,4 +217,6 @@ def main(model_name: str, path: str, batch_size: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        raise SystemExit("usage: torch_twin.py MODEL FILE.npz BATCH_SIZE")
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -92,6 +92,8 @@ def torch_kinds(
             return float(answer)
 
         kinds = answers.readline().split()  # what this Python has packages for
+        if not kinds:  # it has said why
+            raise SystemExit(1)
         for kind in kinds:
             print(kind, 20, file=questions, flush=True)  # a warm-up
             answers.readline()

@@ -348,6 +348,15 @@ def test_what_costs_something_at_0_too_is_given_to_all_if_one_has_it(name, of):
     np.testing.assert_array_equal(found, [0.0, 0.5])
 
 
+def test_keys_of_several_runs_are_those_of_each():
+    configs = [default.get_config() for _ in range(3)]
+    for config, seed in zip(configs, (0, 7, 2**32 - 1), strict=True):
+        config.seed = seed
+    found = jax.random.key_data(build.run_keys(configs))
+    own = [jax.random.key_data(build.run_key(config)) for config in configs]
+    np.testing.assert_array_equal(found, own)
+
+
 def test_schedules_have_no_sections():
     """Their names repeat over the two tables."""
     assert not {*schedules.BY_NAME, *optimizers.SCHEDULES} & set(default.get_config())

@@ -3,11 +3,12 @@
 Everything else takes plain typed arguments. `configs/default.py` lists the fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -70,7 +71,7 @@ def check(config: ConfigDict) -> None:
         )
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
-    traced_numbers(config)
+    traced_numbers([config])
     given = parts | _for_objective(config, ANY_DATA) | _for_optimizer(config)
     for field, table in TABLES.items():
         for name in table:
@@ -82,6 +83,36 @@ def check(config: ConfigDict) -> None:
             f"{wish} compares ELBOs, but model.posterior={names['model.posterior']}"
             " has none"
         )
+
+
+def check_members(configs: Sequence[ConfigDict]) -> None:
+    """`check` of configs that one program trains; what they share is checked once.
+
+    Args:
+        configs: configs that differ in the seed and in traced numbers alone.
+
+    Raises:
+        ConfigError: names the field, its value and what is valid.
+    """
+    check(configs[0])
+    for flat in flatten_members(configs):
+        fields.check_traced(flat)
+    traced_numbers(configs)
+
+
+def flatten_members(configs: Sequence[ConfigDict]) -> Iterator[dict[str, Any]]:
+    """The fields of configs that differ in the seed and in traced numbers alone, flat.
+
+    Args:
+        configs: configs that one program trains.
+
+    Yields:
+        {"train.num_steps": 3000, ...} for each of them.
+    """
+    shared = flatten(configs[0].to_dict())
+    for config in configs:
+        own = {"seed": config.seed, "hparams": config.hparams.to_dict()}
+        yield shared | flatten(own)
 
 
 def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
@@ -163,15 +194,19 @@ def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
     )
 
 
-def traced_numbers(config: ConfigDict) -> dict[str, float]:
-    """The numbers of `config.hparams` that a step of this config reads.
+def traced_numbers(configs: Sequence[ConfigDict]) -> list[dict[str, float]]:
+    """The numbers of `config.hparams` that a step reads, of each config.
 
     What the objective declares, and what the optimiser and the schedule read. An
     objective that declares nothing gets what no other one declares.
 
+    Args:
+        configs: configs that differ in the seed and in traced numbers alone.
+
     Raises:
         ConfigError: a number that only other objectives read is not 0.
     """
+    config = configs[0]
     given = _for_objective(config, ANY_DATA)
     declared = {
         name: as_objective(make(config, "objective.name", given, name)).hparams
@@ -184,7 +219,8 @@ def traced_numbers(config: ConfigDict) -> dict[str, float]:
     else:
         mine = set(objective.hparams)
     mine |= {*OF_TRAINING, objective.scheduled}
-    for name, value in config.hparams.items():
+    rows = [config.hparams.to_dict() for config in configs]
+    for name, value in (item for row in rows for item in row.items()):
         if name not in mine and value:
             readers = [n for n, names in declared.items() if name in (names or ())]
             advice = f"choose {' or '.join(readers)}" if readers else "leave it at 0"
@@ -192,7 +228,7 @@ def traced_numbers(config: ConfigDict) -> dict[str, float]:
                 f"hparams.{name}={value} has no effect with"
                 f" objective.name={config.objective.name}: {advice}"
             )
-    return {name: value for name, value in config.hparams.items() if name in mine}
+    return [{name: row[name] for name in row if name in mine} for row in rows]
 
 
 def make_hparams_of(config: ConfigDict) -> Hparams:
@@ -207,7 +243,7 @@ def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
     floor on means over the whole batch, are a sum over all devices that the gradients
     would have to wait for, and the entropy penalty compares each vector with all codes.
     """
-    rows = [traced_numbers(config) for config in configs]
+    rows = traced_numbers(configs)
     values = {name: [row[name] for row in rows] for name in rows[0]}
     for name in ("free_nats", "free_nats_per_layer", "entropy_weight"):
         if not any(values.get(name, ())):
@@ -281,6 +317,11 @@ def keeps_best(config: ConfigDict) -> bool:
 def run_key(config: ConfigDict) -> jax.Array:
     """The root key of a run: initialisation and latent noise."""
     return jax.random.key(config.seed)
+
+
+def run_keys(configs: Sequence[ConfigDict]) -> jax.Array:
+    """The root keys of several runs, [M]; each is that of `run_key`."""
+    return jax.vmap(jax.random.key)(np.array([c.seed for c in configs], np.uint32))
 
 
 def data_key(config: ConfigDict) -> jax.Array:

@@ -21,9 +21,12 @@ from vae_jax.ranges import (
     require,
 )
 
+# Members of a program may differ in these.
+SEED_FIELD, TRACED_SECTION = "seed", "hparams."
+
 RANGES: Mapping[str, Range] = {
     "seed": SEED,
-    # Traced numbers; any other one below `hparams.` must be finite.
+    # Any other number below `hparams.` must be finite.
     "hparams.kl_weight": NOT_NEGATIVE,
     "hparams.learning_rate": POSITIVE,
     "hparams.warmup_steps": COUNT_OR_0,
@@ -76,12 +79,8 @@ def check(fields: Mapping[str, Any]) -> None:
     """
     for field, valid in RANGES.items():
         require(valid, **{field: fields[field]})
-    for field, value in fields.items():
-        if field.startswith("hparams."):
-            require(FINITE, **{field: value})
+    check_traced(fields)
     _check_labelled(fields)
-    _check_free_nats(fields)
-    _check_warmup(fields)
     _check_groups(fields)
     if wish := keeps_best(fields):
         if not fields["train.eval_every"]:
@@ -89,6 +88,27 @@ def check(fields: Mapping[str, Any]) -> None:
                 f"{wish} compares evaluations during training: set train.eval_every"
                 " above 0"
             )
+
+
+def check_traced(fields: Mapping[str, Any]) -> None:
+    """What `check` asks of the fields in which members of a program may differ.
+
+    Args:
+        fields: fields of a config, flat; the others have been checked.
+
+    Raises:
+        ConfigError: names the field, its value and what is valid.
+    """
+    for field, value in fields.items():
+        if is_traced(field):
+            require(RANGES.get(field, FINITE), **{field: value})
+    _check_free_nats(fields)
+    _check_warmup(fields)
+
+
+def is_traced(field: str) -> bool:
+    """Whether a field is an argument of the compiled program: a number, or the seed."""
+    return field == SEED_FIELD or field.startswith(TRACED_SECTION)
 
 
 def keeps_best(fields: Mapping[str, Any]) -> str | None:

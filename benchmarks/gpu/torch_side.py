@@ -13,10 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import numpy as np
-import torch
-
-from benchmarks.torch_twin import MODELS, quiet
+from benchmarks.torch_twin import MODELS, np, quiet, torch  # says what is missing
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -87,4 +84,6 @@ def main(model_name: str, path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python -m benchmarks.gpu.torch_side MODEL FILE.npz")
     main(sys.argv[1], sys.argv[2])

@@ -7,12 +7,14 @@ import pytest
 
 from vae_jax.data.batches import (
     LEVELS,
+    Group,
     InMemoryBatches,
     _threshold,
     batch_indices,
     bernoulli,
     binarization_noise,
     fixed_draw,
+    grouped_indices,
     preprocessor,
 )
 
@@ -35,6 +37,19 @@ def test_order_depends_on_the_seed_and_not_on_where_one_starts():
         part = batch_indices(1, start, length, N, B)
         np.testing.assert_array_equal(part, whole[start : start + length])
     assert not (whole == batch_indices(2, 0, 20, N, B)).all()
+
+
+def test_each_group_keeps_its_order_while_another_one_goes_through_epochs(monkeypatch):
+    """The order of a million rows would else be drawn anew for each chunk."""
+    drawn, make = [], np.random.default_rng
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed: (drawn.append(seed), make(seed))[1]
+    )
+    groups = [Group(np.arange(1000), 5), Group(np.arange(1000, 1010), 5)]
+    for start in (0, 20, 40):
+        grouped_indices(987, start, 20, groups)
+    assert drawn.count((987, 0)) == 1
+    assert len(drawn) == 1 + 60 // 2
 
 
 def test_batches_hold_the_images_of_their_rows():

@@ -47,6 +47,7 @@ def test_every_field_is_free_or_part_of_the_run(tmp_path):
     flat = build.flatten(small_config().to_dict())
     assert FREE.keys() == {field for field in flat if identity.is_free(field)}
     digest = identity.digest(small_config().to_dict(), DATA)
+    assert identity.digest(flat, DATA) == digest
     for field, value in flat.items():
         other = FREE.get(field)
         if other is None:

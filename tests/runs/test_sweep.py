@@ -88,6 +88,25 @@ def test_a_grid_in_the_order_of_the_flags():
     assert build.flatten(config.to_dict()) == build.flatten(small_config().to_dict())
 
 
+def test_what_members_share_is_checked_once_for_each_program(monkeypatch):
+    """Else a grid of 10,000 members takes half a minute before it begins."""
+    checked, check = [], build.check
+    monkeypatch.setattr(build, "check", lambda c: (checked.append(c), check(c)))
+    sweeps = ["model.latent_dim=2,3", f"{KL}=1,2,3"]
+    grid = members(small_config(), sweeps, 4)
+    assert checked == [part[0].config for part in programs(grid, len(grid))]
+    # A member holds no copy of what can't differ within its program.
+    first, last = grid[0].config, grid[11].config
+    assert first.data is last.data and first.hparams is not last.hparams
+
+
+def test_flat_members_are_their_flat_configs():
+    grid = members(small_config(), [f"{KL}=1,2"], 2)
+    configs = [entry.config for entry in grid]
+    flat = [build.flatten(config.to_dict()) for config in configs]
+    assert list(build.flatten_members(configs)) == flat
+
+
 def test_swept_seeds():
     found = members(small_config(), ["seed=3,1"], 1)
     assert [entry.config.seed for entry in found] == [3, 1]
@@ -124,6 +143,15 @@ def test_names(sweeps, names):
         ([f"{KL}=1,-2"], 1, "hparams.kl_weight=-2.0: must be"),
         ([f"{KL}=1,nan"], 1, "hparams.kl_weight=nan: must be"),
         (["model.network=mlp,cnv"], 1, "model.network='cnv': must be one of"),
+        # Of a member that is not the first of its program.
+        (["seed=0,-1"], 1, "seed=-1: must be a whole number"),
+        (["hparams.warmup_steps=0,5"], 1, "warmup_steps=5 has no effect with"),
+        (["hparams.tc_weight=0,5"], 1, "tc_weight=5.0 has no effect with"),
+        (
+            ["hparams.free_nats=0,1", "hparams.free_nats_per_layer=0,1"],
+            1,
+            "free_nats=1.0 and hparams.free_nats_per_layer=1.0: set one",
+        ),
     ],
 )
 def test_grids_that_make_no_sense(sweeps, seeds, message):

@@ -78,7 +78,7 @@ def grouped_indices(
         per_epoch = len(rows) // batch_size
         part = np.empty((num_steps, batch_size), np.int32)
         for epoch in np.unique(steps // per_epoch):
-            order = _epoch_order((*own_seed, int(epoch)), len(rows))
+            order = _orders(own_seed, len(rows))(int(epoch))
             order = order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
             here = steps // per_epoch == epoch
             part[here] = rows[order[steps[here] % per_epoch]]
@@ -86,9 +86,21 @@ def grouped_indices(
     return np.concatenate(parts, axis=1)
 
 
-@functools.lru_cache(maxsize=4)  # an epoch is used many times, and then the next
-def _epoch_order(seed: tuple[int, ...], num_examples: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(num_examples)
+@functools.lru_cache(maxsize=4)
+def _orders(seed: tuple[int, ...], num_examples: int) -> Callable[[int], np.ndarray]:
+    """From an epoch to its order of examples; the two last ones are kept.
+
+    An epoch is used many times, and then the next. Each group keeps its own, since a
+    small one goes through many epochs during one of a million examples, whose order
+    takes tens of milliseconds.
+    """
+
+    @functools.lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        everything = np.arange(num_examples, dtype=np.int32)
+        return np.random.default_rng((*seed, epoch)).permutation(everything)
+
+    return order
 
 
 def groups_of(examples: ex.Examples, batch_size: int, num_labelled: int) -> list[Group]:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vae_jax.errors import DataError
 # Keeps the draw of the splits apart from every other use of the same seed.
 _SPLIT_STREAM = zlib.crc32(b"vae_jax.data.splits")
 SPLITS = ("train", "validation", "test")
+PART = 2**24  # bytes of images that are looked at together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Dataset:
         if images[0].dtype != np.uint8:
             return "float"
         # A grey test split would be outside the support of a binary likelihood.
-        binary = all(((x == 0) | (x == 255)).all() for x in images)
+        parts = (part for x in images for part in in_parts(x))
+        binary = all(((part == 0) | (part == 255)).all() for part in parts)
         return "binary" if binary else "8bit"
 
     @functools.cached_property
@@ -272,6 +274,20 @@ def complete(
         found["test"],
         factor_names=factor_names,
     )
+
+
+def in_parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """An array some rows at a time, so that what is computed of them stays small.
+
+    Args:
+        array: [N, ...].
+
+    Yields:
+        Rows of it, `PART` bytes at most, or a single one.
+    """
+    step = max(1, PART // array[:1].nbytes)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
 
 
 def to_unit_floats(images: Images) -> np.ndarray:

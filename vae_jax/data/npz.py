@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit
+from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit, in_parts
 from vae_jax.data.factors import check_factors
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
@@ -230,14 +230,24 @@ def _to_bytes_or_float32(images: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         return images
     images = {split: x.astype(np.float32) for split, x in images.items()}
     if all(_is_8bit(x) for x in images.values()):
-        return {split: np.rint(x * 255).astype(np.uint8) for split, x in images.items()}
+        return {split: _to_bytes(x) for split, x in images.items()}
     return images
 
 
 def _is_8bit(images: np.ndarray) -> bool:
     """Multiples of 1/255, up to the rounding of float32."""
-    scaled = images * np.float32(255)
-    return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
+
+    def fits(part: np.ndarray) -> bool:
+        scaled = part * np.float32(255)
+        return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
+
+    return all(map(fits, in_parts(images)))
+
+
+def _to_bytes(images: np.ndarray) -> np.ndarray:
+    """k/255 as k."""
+    parts = [np.rint(part * 255).astype(np.uint8) for part in in_parts(images)]
+    return np.concatenate(parts)
 
 
 def _check_labels(

@@ -73,10 +73,13 @@ def compare(
         raise ConfigError(f"workdir={workdir} holds a grid: choose another workdir")
     if not (workdir / "config.json").is_file():
         return Standing(is_new=True)
-    saved = build.flatten(read_json(workdir / "config.json"))
-    check_imported(saved.get("imports", ()), f"workdir={workdir}")
+    there = read_json(workdir / "config.json")
+    check_imported(there.get("imports", ()), f"workdir={workdir}")
     # Through JSON, so that tuples and lists compare equal.
-    wanted = build.flatten(json.loads(json.dumps(config.to_dict())))
+    here = json.loads(json.dumps(config.to_dict()))
+    if here == there:  # as for most of the thousands of members of a grid
+        return Standing(is_new=False)
+    saved, wanted = build.flatten(there), build.flatten(here)
     differing = [
         name
         for name in sorted(saved.keys() | wanted.keys())
@@ -247,13 +250,13 @@ def digest(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """A digest of the identity of a run, for its checkpoints.
 
     Args:
-        config: the content of config.json, nested.
+        config: the content of config.json, nested or flat.
         data: the content of data.json.
 
     Returns:
         64 hexadecimal digits; equal for configs that `compare` counts as one run.
     """
-    flat = build.flatten(json.loads(json.dumps(config)))
+    flat = build.flatten(config)
     fields = {
         name: _what(name, flat) for name in flat if not is_free(name) and name != LENGTH
     }

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vae_jax import build
@@ -76,11 +75,12 @@ class Program:
     def digests(self) -> list[str]:
         """The digest of each member, see `identity.digest`."""
         data = identity.describe(self.dataset, self.inputs)
-        return [identity.digest(config.to_dict(), data) for config in self.configs]
+        members = build.flatten_members(self.configs)
+        return [identity.digest(flat, data) for flat in members]
 
     def keys(self, name: str) -> Key:
         """The members' keys for a named purpose, [M]."""
-        roots = jnp.stack([build.run_key(config) for config in self.configs])
+        roots = build.run_keys(self.configs)
         return jax.vmap(stream, in_axes=(0, None))(roots, name)
 
     @functools.cached_property

@@ -11,9 +11,11 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, did_you_mean
+from vae_jax.fields import is_traced
 
 SEED = "seed"
 MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
+Fixed = tuple[tuple[str, Any], ...]  # values of fields that choose the program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,18 +147,41 @@ def members(
     if SEED not in whole[0]:
         axes.setdefault(SEED, [config.seed + i for i in range(seeds)])
     shorts = _shorts([*whole[0], *axes])
-    found = []
+    found, first = [], dict[Fixed, ConfigDict]()
     for number, *combination in itertools.product(range(len(whole)), *axes.values()):
         swept = dict(zip(axes, combination, strict=True))
         values = whole[number] | swept
-        member = config.copy_and_resolve_references()
-        for field, value in values.items():
-            member.update_from_flattened_dict({field: value})
-        build.check(member)
+        program = _fixed(values)
+        member = _config(config, values, first.get(program))
+        first.setdefault(program, member)
         named = own[number] | swept
         name = ",".join(f"{shorts[field]}={_plain(v)}" for field, v in named.items())
         found.append(Member(name, values, member))
+    for part in programs(found, total):
+        build.check_members([entry.config for entry in part])
     return found
+
+
+def _config(
+    config: ConfigDict, values: Mapping[str, Any], first: ConfigDict | None
+) -> ConfigDict:
+    """The config of a member.
+
+    Args:
+        config: config with the values of all fields that are not swept.
+        values: the member's own.
+        first: config of the first member of its program, whose sections without traced
+            numbers it shares, which saves time and memory; None: it is the first.
+    """
+    if first is None:
+        member = config.copy_and_resolve_references()
+    else:
+        sections = [value for value in first.values() if isinstance(value, ConfigDict)]
+        shared = {id(part): part for part in sections if part is not first.hparams}
+        member = first.copy_and_resolve_references(shared)
+        values = {field: v for field, v in values.items() if is_traced(field)}
+    member.update_from_flattened_dict(values)
+    return member
 
 
 def swept_fields(
@@ -213,23 +238,22 @@ def programs(grid: Sequence[Member], members_per_program: int) -> list[list[Memb
     which are traced; any other field changes the program.
 
     Args:
-        grid: all members.
+        grid: members of one grid, whose `values` therefore have the same fields.
         members_per_program: at most so many in one.
 
     Returns:
         The groups of members, in order.
     """
-    groups: dict[str, list[Member]] = {}
+    groups: dict[Fixed, list[Member]] = {}
     for entry in grid:
-        flat = build.flatten(entry.config.to_dict())
-        fixed = {
-            field: value
-            for field, value in flat.items()
-            if field != SEED and not field.startswith("hparams.")
-        }
-        groups.setdefault(repr(sorted(fixed.items())), []).append(entry)
+        groups.setdefault(_fixed(entry.values), []).append(entry)
     return [
         group[start : start + members_per_program]
         for group in groups.values()
         for start in range(0, len(group), members_per_program)
     ]
+
+
+def _fixed(values: Mapping[str, Any]) -> Fixed:
+    """What the members of a program have in common, of the values of one of them."""
+    return tuple(item for item in values.items() if not is_traced(item[0]))
