@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.spec import DataSpec
 from vae_jax.training.ensemble import ensemble
@@ -122,7 +122,7 @@ def make_chunk(
     )
     preprocess = build.make_preprocess(config)
     run = compile_chunk(trainer, preprocess, mode, layout, block=steps)
-    hparams = build.make_member_hparams([config] * count)
+    hparams = traced.make_member_hparams([config] * count)
     keys = jax.random.split(build.run_key(config), count)
     states = jax.jit(ensemble(trainer).init)(keys, jnp.zeros((1, *shape)))
     states, keys, hparams = place((states, keys, hparams), layout.state)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.common import seconds
 from configs import default
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.training.functions import apply_samples, model_functions
 from vae_jax.types import stream
@@ -56,7 +56,7 @@ def bare(config: ConfigDict) -> Callable[[], float]:
     dataset, steps = build.make_dataset(config), config.train.num_steps
     trainer = build.make_trainer(config, dataset.spec)
     preprocess = build.make_preprocess(config)
-    hparams, key = build.make_hparams_of(config), build.run_key(config)
+    hparams, key = traced.make_hparams_of(config), build.run_key(config)
     images = jnp.asarray(dataset.examples("train"))
     z_key, x_key = stream(key, "latents"), stream(key, "preprocess")
     rows = np.random.default_rng(0).integers(
@@ -78,7 +78,7 @@ def flops_per_step(config: ConfigDict) -> float:
     """Of the gradient of the ELBO of one batch, as XLA counts them for a CPU."""
     spec = build.make_dataset(config).spec
     functions = model_functions(build.make_model(config, spec))
-    key, hparams = jax.random.key(0), build.make_hparams_of(config)
+    key, hparams = jax.random.key(0), traced.make_hparams_of(config)
     x = jnp.zeros((config.data.batch_size, *spec.image_shape))
 
     def loss(params: Any) -> Any:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from configs import default
 from tests.battery import FAST_COMPILE
 from tests.runs_helpers import REPOSITORY, spec_of
-from vae_jax import build, likelihoods, networks, objectives, parts
+from vae_jax import build, likelihoods, networks, objectives, parts, traced
 from vae_jax.data.examples import inputs
 from vae_jax.errors import ConfigError
 from vae_jax.fields import RANGES
@@ -106,7 +106,7 @@ def two_steps(config: ConfigDict) -> tuple[Any, dict[str, Any], Any]:
         x = {"image": pixels, "label": jnp.arange(6) % SPEC.num_classes}
     init = jax.jit(trainer.init, compiler_options=FAST_COMPILE)
     step = jax.jit(trainer.step, compiler_options=FAST_COMPILE)
-    hparams, key = build.make_hparams_of(config), jax.random.key(2)
+    hparams, key = traced.make_hparams_of(config), jax.random.key(2)
     first = state = init(jax.random.key(1), x)
     for _ in range(2):
         state, metrics = step(state, x, key, hparams)
@@ -313,7 +313,7 @@ def test_an_objective_gets_the_numbers_it_declares_or_that_no_other_one_claims(
         config = default.get_config().unlock()
         config.objective.name = name
         config.hparams.update(numbers)
-        return set(build.make_hparams_of(config))
+        return set(traced.make_hparams_of(config))
 
     common = {"kl_weight", "learning_rate", "warmup_steps"}
     assert names("elbo") == names("iwae") == common
@@ -343,8 +343,8 @@ def test_what_costs_something_at_0_too_is_given_to_all_if_one_has_it(name, of):
     other = default.get_config()
     other.objective.name = of
     other.hparams[name] = 0.5
-    assert name not in build.make_member_hparams([config, config])
-    found = build.make_member_hparams([config, other])[name]
+    assert name not in traced.make_member_hparams([config, config])
+    found = traced.make_member_hparams([config, other])[name]
     np.testing.assert_array_equal(found, [0.0, 0.5])
 
 
@@ -370,7 +370,7 @@ def test_bfloat16_is_for_the_networks_only(network):
     for dtype in ("float32", "bfloat16"):
         config = config_with({"model.network": network, "model.dtype": dtype})
         trainer = build.make_trainer(config, SPEC)
-        hparams = build.make_hparams_of(config)
+        hparams = traced.make_hparams_of(config)
         state = jax.jit(trainer.init, compiler_options=FAST_COMPILE)(key, x)
         program = jax.jit(trainer.step).lower(state, x, key, hparams)
         assert ("bf16" in program.as_text()) == (dtype == "bfloat16")

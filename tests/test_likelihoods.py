@@ -13,13 +13,14 @@ import scipy.stats
 from tests.battery import DEFAULT, FAST_COMPILE, MODELS, H, W, config_of
 from vae_jax import build
 from vae_jax import likelihoods as lik
+from vae_jax.data.spec import ANY_DATA
 from vae_jax.types import Array
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 B = 3
 LEVELS = np.arange(256) / 255
 LIKELIHOODS = {
-    name: build.make_parts(config_of(name), build.ANY_DATA)["likelihood"]
+    name: build.make_parts(config_of(name), ANY_DATA)["likelihood"]
     for name, fields in MODELS.items()
     if name == DEFAULT or "model.likelihood" in fields
 }

@@ -16,6 +16,7 @@ from tests.battery import FAST_COMPILE
 from vae_jax import build, likelihoods
 from vae_jax.data.batches import preprocessor
 from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.spec import ANY_DATA
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.moments import Moments
@@ -89,7 +90,7 @@ def supports() -> dict[str, str]:
     found = {}
     for name in likelihoods.BY_NAME:
         config = config_of("none", False, name)
-        head = build.make_parts(config, build.ANY_DATA)["likelihood"]
+        head = build.make_parts(config, ANY_DATA)["likelihood"]
         features = jnp.zeros((1, 3, 4, head.num_features(1)))
         initialise = functools.partial(head.init_with_output, jax.random.key(0))
         found[name] = jax.eval_shape(initialise, features)[0].support

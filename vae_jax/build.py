@@ -1,9 +1,9 @@
-"""From a config to objects: the only file that turns names into parts.
+"""From a config to objects: with traced.py, the only file that turns names into parts.
 
 Everything else takes plain typed arguments. `configs/default.py` lists the fields.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,14 +12,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vae_jax import compatibility, fields, networks, objectives, suitability
+from vae_jax import compatibility, fields, networks, suitability
 from vae_jax.data.batches import Preprocess, groups_of, preprocessor
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
 from vae_jax.data.labelled import with_few_labels
 from vae_jax.data.sources import find, load_dataset
-from vae_jax.data.spec import DataSpec
+from vae_jax.data.spec import ANY_DATA, DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
 from vae_jax.fields import flatten
@@ -27,20 +27,19 @@ from vae_jax.models.base import Chain
 from vae_jax.models.conditional import CONDITIONS
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
-from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.parts import TABLES, call, make, names_of
 from vae_jax.storage import trackers
+from vae_jax.traced import (
+    flatten_members,
+    for_objective,
+    make_objective,
+    traced_numbers,
+)
 from vae_jax.training.optimizers import SCHEDULES, normalize_each
-from vae_jax.training.state import make_hparams, scale_by_hparam
+from vae_jax.training.state import scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
-from vae_jax.types import Hparams
 
-# Traced numbers that are not for the objective: the optimiser and a schedule read them.
-OF_TRAINING = ("learning_rate", "warmup_steps")
 BINARIZE = ("none", "threshold", "dynamic")
-# Data that exist for no longer than it takes to check a config, when those of the run
-# are not known yet: any resolution divides a side of 0 pixels.
-ANY_DATA = DataSpec(image_shape=(0, 0, 1), levels="8bit", num_train=1, num_classes=2)
 
 
 def check(config: ConfigDict) -> None:
@@ -72,7 +71,7 @@ def check(config: ConfigDict) -> None:
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
     traced_numbers([config])
-    given = parts | _for_objective(config, ANY_DATA) | _for_optimizer(config)
+    given = parts | for_objective(config, ANY_DATA) | _for_optimizer(config)
     for field, table in TABLES.items():
         for name in table:
             if name in config and name != names[field]:
@@ -98,21 +97,6 @@ def check_members(configs: Sequence[ConfigDict]) -> None:
     for flat in flatten_members(configs):
         fields.check_traced(flat)
     traced_numbers(configs)
-
-
-def flatten_members(configs: Sequence[ConfigDict]) -> Iterator[dict[str, Any]]:
-    """The fields of configs that differ in the seed and in traced numbers alone, flat.
-
-    Args:
-        configs: configs that one program trains.
-
-    Yields:
-        {"train.num_steps": 3000, ...} for each of them.
-    """
-    shared = flatten(configs[0].to_dict())
-    for config in configs:
-        own = {"seed": config.seed, "hparams": config.hparams.to_dict()}
-        yield shared | flatten(own)
 
 
 def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
@@ -151,12 +135,6 @@ def make_model(config: ConfigDict, spec: DataSpec) -> Any:
     return make_parts(config, spec)["model"]
 
 
-def make_objective(config: ConfigDict, spec: DataSpec) -> Objective:
-    """The objective that the config names."""
-    made = make(config, "objective.name", _for_objective(config, spec))
-    return as_objective(made)  # one of a user's own may be a plain function
-
-
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """Gradient clipping, the optimiser, its schedule, and the traced learning rate."""
     optimizer, given = config.optimizer, _for_optimizer(config)
@@ -192,63 +170,6 @@ def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
         ema_decay=config.optimizer.ema_decay or None,
         skip_norm=config.optimizer.skip_norm or None,
     )
-
-
-def traced_numbers(configs: Sequence[ConfigDict]) -> list[dict[str, float]]:
-    """The numbers of `config.hparams` that a step reads, of each config.
-
-    What the objective declares, and what the optimiser and the schedule read. An
-    objective that declares nothing gets what no other one declares.
-
-    Args:
-        configs: configs that differ in the seed and in traced numbers alone.
-
-    Raises:
-        ConfigError: a number that only other objectives read is not 0.
-    """
-    config = configs[0]
-    given = _for_objective(config, ANY_DATA)
-    declared = {
-        name: as_objective(make(config, "objective.name", given, name)).hparams
-        for name in objectives.BY_NAME
-    }
-    objective = make_objective(config, ANY_DATA)
-    of_others = {n for names in declared.values() for n in names or ()}
-    if objective.hparams is None:
-        mine = set(config.hparams) - of_others
-    else:
-        mine = set(objective.hparams)
-    mine |= {*OF_TRAINING, objective.scheduled}
-    rows = [config.hparams.to_dict() for config in configs]
-    for name, value in (item for row in rows for item in row.items()):
-        if name not in mine and value:
-            readers = [n for n, names in declared.items() if name in (names or ())]
-            advice = f"choose {' or '.join(readers)}" if readers else "leave it at 0"
-            raise ConfigError(
-                f"hparams.{name}={value} has no effect with"
-                f" objective.name={config.objective.name}: {advice}"
-            )
-    return [{name: row[name] for name in row if name in mine} for row in rows]
-
-
-def make_hparams_of(config: ConfigDict) -> Hparams:
-    """The traced numbers of a config, []."""
-    return jax.tree.map(lambda value: value[0], make_member_hparams([config]))
-
-
-def make_member_hparams(configs: Sequence[ConfigDict]) -> Hparams:
-    """The traced numbers of several configs that share a program, [M].
-
-    What costs something even at 0 is left out if it is 0 in all configs: free nats, a
-    floor on means over the whole batch, are a sum over all devices that the gradients
-    would have to wait for, and the entropy penalty compares each vector with all codes.
-    """
-    rows = traced_numbers(configs)
-    values = {name: [row[name] for row in rows] for name in rows[0]}
-    for name in ("free_nats", "free_nats_per_layer", "entropy_weight"):
-        if not any(values.get(name, ())):
-            values.pop(name, None)
-    return make_hparams(**values)
 
 
 def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
@@ -327,10 +248,6 @@ def run_keys(configs: Sequence[ConfigDict]) -> jax.Array:
 def data_key(config: ConfigDict) -> jax.Array:
     """The root key of everything drawn for the data."""
     return jax.random.key(config.data.seed)
-
-
-def _for_objective(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
-    return {**vars(spec), **config.objective}
 
 
 def _for_optimizer(config: ConfigDict) -> dict[str, Any]:

@@ -5,13 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vae_jax.data import dataset, npz
-from vae_jax.data.dataset import Dataset, Split, in_parts
+from vae_jax.data import examples, npz
+from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.examples import in_parts
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(dataset, "PART", 2**14)
+    monkeypatch.setattr(examples, "AT_ONCE", 2**14)
 
 
 def test_parts_are_the_array_and_none_is_larger():

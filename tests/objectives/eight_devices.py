@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.battery import FAST_COMPILE
 from tests.runs_helpers import small_config, spec_of
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.training.mesh import make_layout, place
 
 # Terms over the whole batch, which lies on all devices.
@@ -35,7 +35,7 @@ def stepped(name, num_devices):
     trainer = build.make_trainer(config, spec_of(*IMAGES.shape[1:]))
     layout = make_layout({"data": num_devices}, batch_size=len(IMAGES))
     x = place(IMAGES, layout.batch)
-    key, hparams = build.run_key(config), build.make_hparams_of(config)
+    key, hparams = build.run_key(config), traced.make_hparams_of(config)
     state = place(trainer.init(key, IMAGES), layout.shared)
     step = jax.jit(trainer.step, compiler_options=FAST_COMPILE)
     for _ in range(2):

@@ -10,7 +10,7 @@ import pytest
 
 from configs import default
 from tests.runs_helpers import REPOSITORY, small_config, spec_of
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
@@ -69,7 +69,7 @@ def test_an_estimate_is_no_more_than_a_step_takes(batch_size):
         abstract_saved(config, spec_of(*shape)).state,
         jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32),
         jax.random.key(0),
-        build.make_hparams_of(config),
+        traced.make_hparams_of(config),
     )
     taken = step.compile().memory_analysis()
     state = taken.argument_size_in_bytes + taken.output_size_in_bytes

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.runs_helpers import small_config
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.errors import ConfigError
 from vae_jax.runs.sweep import (
     members,
@@ -104,7 +104,7 @@ def test_flat_members_are_their_flat_configs():
     grid = members(small_config(), [f"{KL}=1,2"], 2)
     configs = [entry.config for entry in grid]
     flat = [build.flatten(config.to_dict()) for config in configs]
-    assert list(build.flatten_members(configs)) == flat
+    assert list(traced.flatten_members(configs)) == flat
 
 
 def test_swept_seeds():

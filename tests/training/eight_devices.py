@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.runs_helpers import small_config, spec_of
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ConfigError
@@ -30,7 +30,7 @@ def train(mesh, mode, streamed=False):
     trainer = build.make_trainer(CONFIG, spec_of(*IMAGES.shape[1:]))
     count = M if mode == "vmap" else 1
     keys = jax.random.split(build.run_key(CONFIG), count)
-    hparams = build.make_member_hparams([CONFIG] * count)
+    hparams = traced.make_member_hparams([CONFIG] * count)
     if mode == "vmap":
         hparams["kl_weight"] = jnp.linspace(0.0, 4.0, M)
     batch_size = CONFIG.data.batch_size

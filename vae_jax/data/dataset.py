@@ -3,11 +3,11 @@
 import dataclasses
 import functools
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from vae_jax.data.examples import IMAGE, Examples, Inputs, join
+from vae_jax.data.examples import IMAGE, Examples, Inputs, in_parts, join
 from vae_jax.data.factors import check_factors, sizes_of
 from vae_jax.data.labels import Classes, number_labels, why_not_classes
 from vae_jax.data.rendered import Images, RenderedImages, stored
@@ -17,7 +17,6 @@ from vae_jax.errors import DataError
 # Keeps the draw of the splits apart from every other use of the same seed.
 _SPLIT_STREAM = zlib.crc32(b"vae_jax.data.splits")
 SPLITS = ("train", "validation", "test")
-PART = 2**24  # bytes of images that are looked at together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,20 +273,6 @@ def complete(
         found["test"],
         factor_names=factor_names,
     )
-
-
-def in_parts(array: np.ndarray) -> Iterator[np.ndarray]:
-    """An array some rows at a time, so that what is computed of them stays small.
-
-    Args:
-        array: [N, ...].
-
-    Yields:
-        Rows of it, `PART` bytes at most, or a single one.
-    """
-    step = max(1, PART // array[:1].nbytes)
-    for start in range(0, len(array), step):
-        yield array[start : start + step]
 
 
 def to_unit_floats(images: Images) -> np.ndarray:

@@ -6,7 +6,7 @@ model is given stands in `inputs` alone; whatever else handles examples maps ove
 arrays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ Inputs = tuple[str, ...]  # names of parts
 
 IMAGE: Inputs = ("image",)
 PARTS = ("image", "label", "factors")
+AT_ONCE = 2**24  # bytes of images that are looked at together
 
 
 def inputs(model: Any) -> Inputs:
@@ -108,3 +109,17 @@ def zeros_x(spec: DataSpec, names: Inputs, batch_size: int) -> Examples:
     """Zeros of the shapes of `abstract_x`, to initialise a model with."""
     shapes = abstract_x(spec, names, batch_size)
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def in_parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """An array some rows at a time, so that what is computed of them stays small.
+
+    Args:
+        array: [N, ...].
+
+    Yields:
+        Rows of it, `AT_ONCE` bytes at most, or a single one.
+    """
+    step = max(1, AT_ONCE // array[:1].nbytes)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit, in_parts
+from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit
+from vae_jax.data.examples import in_parts
 from vae_jax.data.factors import check_factors
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError

@@ -83,6 +83,11 @@ class DataSpec:
         return cls(**found)
 
 
+# Data that exist for no longer than it takes to check a config, when those of the run
+# are not known yet: any resolution divides a side of 0 pixels.
+ANY_DATA = DataSpec(image_shape=(0, 0, 1), levels="8bit", num_train=1, num_classes=2)
+
+
 def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 

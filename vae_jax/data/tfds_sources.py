@@ -5,6 +5,7 @@ file beside the set, or in the user's cache where that folder can't be written.
 """
 
 import contextlib
+import functools
 import io
 import os
 import pathlib
@@ -194,16 +195,10 @@ def _decode(
         console=console.stderr(), disable=not sys.stderr.isatty()
     ) as bar:
         task = bar.add_task(f"decoding {name}, once", total=sum(sizes.values()))
+        done = functools.partial(bar.advance, task)
         try:
             return {
-                split: _decode_split(
-                    builder,
-                    split,
-                    key,
-                    image_size,
-                    grayscale,
-                    lambda n: bar.update(task, advance=n),
-                )
+                split: _decode_split(builder, split, key, image_size, grayscale, done)
                 for split in sizes
             }
         except DataError:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax import build, likelihoods
+from vae_jax.data.spec import ANY_DATA
 from vae_jax.errors import DataError
 from vae_jax.models.stack import parse_blocks
 from vae_jax.report.compare import Row, settings
@@ -148,7 +149,7 @@ def _num_dimensions(config: Mapping[str, Any]) -> int:
     """How many numbers the codes of all layers hold."""
     name, latent_dim = config["model.name"], config["model.latent_dim"]
     if blocks := config.get(f"{name}.blocks"):  # maps, with that many channels
-        maps = parse_blocks(blocks, build.ANY_DATA.image_shape)
+        maps = parse_blocks(blocks, ANY_DATA.image_shape)
         return latent_dim * sum(count * side**2 for side, count in maps)
     return latent_dim + sum(config.get(f"{name}.latent_dims", ()))
 

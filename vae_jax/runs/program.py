@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from vae_jax import build
+from vae_jax import build, traced
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import Inputs, inputs
 from vae_jax.evaluation.data import Data, Split
@@ -75,7 +75,7 @@ class Program:
     def digests(self) -> list[str]:
         """The digest of each member, see `identity.digest`."""
         data = identity.describe(self.dataset, self.inputs)
-        members = build.flatten_members(self.configs)
+        members = traced.flatten_members(self.configs)
         return [identity.digest(flat, data) for flat in members]
 
     def keys(self, name: str) -> Key:
@@ -86,7 +86,7 @@ class Program:
     @functools.cached_property
     def hparams(self) -> Hparams:
         """The members' traced numbers, [M]."""
-        return build.make_member_hparams(self.configs)
+        return traced.make_member_hparams(self.configs)
 
     @functools.cached_property
     def validation(self) -> Split:
