@@ -82,7 +82,7 @@ def draw(taken: Mapping[tuple[str, int], list[float]], path: pathlib.Path) -> No
         )
         panel.set_xscale("log")
         panel.set_yscale("log")
-        panel.set_ylim(0.3, 200)
+        panel.set_ylim(0.3, 600)
     figure.axes[0].legend(fontsize=style.TEXT - 2, frameon=False)
     style.save_figure(figure, path)
 
