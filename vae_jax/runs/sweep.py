@@ -11,9 +11,8 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, did_you_mean
-from vae_jax.fields import is_traced
+from vae_jax.fields import SEED_FIELD, is_traced
 
-SEED = "seed"
 MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
 Fixed = tuple[tuple[str, Any], ...]  # values of fields that choose the program
 
@@ -135,8 +134,8 @@ def members(
     for field in whole[0]:
         if field in axes:
             raise ConfigError(f"--case and --sweep both set {field}: leave it to one")
-    if SEED in (axes | whole[0]) and seeds != 1:
-        flag = "--sweep=seed=..." if SEED in axes else "--case"
+    if SEED_FIELD in (axes | whole[0]) and seeds != 1:
+        flag = "--sweep=seed=..." if SEED_FIELD in axes else "--case"
         raise ConfigError(f"--seeds and {flag} exclude each other: both set the seed")
     total = len(whole) * seeds * math.prod(map(len, axes.values()))
     if total > MAX_MEMBERS:
@@ -144,8 +143,8 @@ def members(
             f"--case, --sweep and --seeds make {total} members: at most {MAX_MEMBERS}"
             " fit into a grid; sweep fewer values at a time"
         )
-    if SEED not in whole[0]:
-        axes.setdefault(SEED, [config.seed + i for i in range(seeds)])
+    if SEED_FIELD not in whole[0]:
+        axes.setdefault(SEED_FIELD, [config.seed + i for i in range(seeds)])
     shorts = _shorts([*whole[0], *axes])
     found, first = [], dict[Fixed, ConfigDict]()
     for number, *combination in itertools.product(range(len(whole)), *axes.values()):
