@@ -3,12 +3,17 @@
 import json
 import pathlib
 import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 
-from benchmarks.gpu import programs
+from benchmarks.gpu import data, programs
 from benchmarks.gpu.sitting import UNFINISHED, Case, Part, Sitting
+from tests.data.image_bytes import examples, same_rows
+from vae_jax.data import prepare
+from vae_jax.data.sources import load_dataset
 
 
 def sit(out, cases, minutes=1.0, match=""):
@@ -106,3 +111,38 @@ def test_a_training_goes_on_in_the_next_sitting(tmp_path, monkeypatch):
     assert UNFINISHED not in found and not (tmp_path / "digits.tar").exists()
     assert found["step"] == found["results"]["results.json"]["step"] == steps
     assert "evaluation/test_likelihood_k2.json" in found["results"]
+
+
+def write_data(monkeypatch, sets, out):
+    flags = [f"--data_dir={sets}", f"--out={out}"]
+    monkeypatch.setattr(sys, "argv", ["data", *flags])
+    data.main()
+
+
+def test_files_hold_every_image_of_the_sets(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (12, 28, 28, 1), np.uint8)
+    bits, labels = (images > 127).astype(np.uint8), np.arange(12) % 10
+    mnist = {"train": slice(0, 9), "test": slice(9, 12)}
+    binarized = {"train": slice(0, 6), "validation": slice(6, 9), "test": slice(9, 12)}
+    prepare.build_offline(
+        "mnist",
+        {k: examples(images[v], label=labels[v]) for k, v in mnist.items()},
+        tmp_path / "sets",
+    )
+    prepare.build_offline(
+        "binarized_mnist",
+        {k: examples(bits[v]) for k, v in binarized.items()},
+        tmp_path / "sets",
+    )
+    write_data(monkeypatch, tmp_path / "sets", tmp_path / "out")
+    written = np.load(tmp_path / "out" / "mnist.npz")
+    for split, rows in mnist.items():
+        assert same_rows(written[f"x_{split}"], images[rows])
+    read = load_dataset(f"npz:{tmp_path / 'out' / 'binarized.npz'}")
+    for split, rows in binarized.items():
+        assert same_rows(getattr(read, split).images, bits[rows] * np.uint8(255))
+
+
+def test_a_folder_without_the_sets_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="--data_dir: mnist: the data directory"):
+        write_data(monkeypatch, tmp_path / "none", tmp_path / "out")

@@ -11,9 +11,9 @@ import pathlib
 
 import numpy as np
 
-from configs import default
-from vae_jax import build
-from vae_jax.data.dataset import SPLITS
+from vae_jax.data import sources
+from vae_jax.data.source import Options
+from vae_jax.errors import DataError
 
 
 def main() -> None:
@@ -23,16 +23,20 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, required=True)
     flags = parser.parse_args()
     flags.out.mkdir(parents=True, exist_ok=True)
-    for name, file, splits in (
-        ("mnist", "mnist.npz", ("train", "test")),
-        ("binarized_mnist", "binarized.npz", SPLITS),
-    ):
-        config = default.get_config()
-        config.data.name, config.data.dir = name, flags.data_dir
-        config.data.validation_fraction = 0.0
-        dataset = build.make_dataset(config)
-        arrays = {f"x_{split}": np.asarray(dataset.images(split)) for split in splits}
-        np.savez_compressed(flags.out / file, **arrays)
+    for name, file in (("mnist", "mnist.npz"), ("binarized_mnist", "binarized.npz")):
+        options = Options(flags.data_dir, None, grayscale=False)
+        try:
+            loaded = sources.find(name).read(name, options)
+        except DataError as error:
+            raise SystemExit(f"--data_dir: {error}") from None
+        assert loaded is not None  # the reader of TFDS knows both names
+        np.savez_compressed(
+            flags.out / file,
+            **{
+                f"x_{split}": np.asarray(own.images)
+                for split, own in loaded.splits.items()
+            },
+        )
         print(flags.out / file)
 
 

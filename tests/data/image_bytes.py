@@ -20,3 +20,16 @@ def image_of(mode: str, size: tuple[int, int] = (8, 8), format: str = "PNG") -> 
     file = io.BytesIO()
     Image.new(mode, size).save(file, format)
     return file.getvalue()
+
+
+def examples(images: np.ndarray, **features) -> list[tuple[int, dict]]:
+    """Images and their other features, as `prepare.build_offline` takes a split."""
+    return [
+        (i, {"image": encoded(image)} | {k: v[i] for k, v in features.items()})
+        for i, image in enumerate(images)
+    ]
+
+
+def same_rows(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal as multisets of images."""
+    return sorted(x.tobytes() for x in a) == sorted(x.tobytes() for x in b)

@@ -1,15 +1,14 @@
 """Images from every source arrive with the right pixels, or with a clear error."""
 
 import dataclasses
-import io
 import os
 import pathlib
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tests.data.image_bytes import encoded, examples, same_rows
 from vae_jax.data import array_cache, prepare, tfds_sources
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.description import describe
@@ -29,20 +28,9 @@ def user_cache(tmp_path_factory, monkeypatch) -> pathlib.Path:
     return folder
 
 
-def png(pixels: np.ndarray, **options) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.squeeze(pixels)).save(file, "PNG", **options)
-    return file.getvalue()
-
-
 def all_images(dataset: Dataset) -> np.ndarray:
     splits = (dataset.train, dataset.validation, dataset.test)
     return np.concatenate([split.images for split in splits])
-
-
-def same_rows(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal as multisets of images."""
-    return sorted(x.tobytes() for x in a) == sorted(x.tobytes() for x in b)
 
 
 # --- Splits and properties --------------------------------------------------------
@@ -400,13 +388,6 @@ def test_bad_options(options, message):
 # --- TFDS -------------------------------------------------------------------------
 
 
-def examples(images: np.ndarray, **features) -> list[tuple[int, dict]]:
-    return [
-        (i, {"image": png(image)} | {k: v[i] for k, v in features.items()})
-        for i, image in enumerate(images)
-    ]
-
-
 @pytest.fixture
 def mnist(tmp_path) -> pathlib.Path:
     """A folder with an MNIST of 15 training and 5 test images."""
@@ -501,7 +482,7 @@ def test_tfds_labels_that_are_factors(tmp_path, decoded):
 
 def test_tfds_images_of_unequal_size(tmp_path):
     pixels = [COLOUR[0], COLOUR[1, :20], COLOUR[2, :, :30]]
-    flowers = [{"image": png(x), "label": 0} for x in pixels]
+    flowers = [{"image": encoded(x), "label": 0} for x in pixels]
     prepare.build_offline("tf_flowers", {"train": enumerate(flowers)}, tmp_path)
     with pytest.raises(DataError, match="tf_flowers.*set data.image_size"):
         tfds_sources.read_set("tf_flowers", tmp_path)

@@ -115,8 +115,16 @@ def render_of(images: Images) -> Render | None:
 
 
 def drawn(render: Render, factors: Array) -> Array:
-    """Images of factors with any axes in front, [..., F] -> [..., H, W, C]."""
-    images = render(factors.reshape(-1, factors.shape[-1]).astype(jnp.int32))
+    """Images of factors with any axes in front, [..., F] -> [..., H, W, C].
+
+    They are drawn in a loop over two halves, whose result is stored: XLA would take a
+    drawing apart, and draw anew in each place that uses the images.
+    """
+    rows = factors.reshape(-1, factors.shape[-1]).astype(jnp.int32)
+    count = len(rows)
+    halves = jnp.pad(rows, ((0, count % 2), (0, 0)), mode="edge")
+    images = jax.lax.map(render, halves.reshape(2, -1, rows.shape[1]))
+    images = images.reshape(-1, *images.shape[2:])[:count]
     return images.reshape(*factors.shape[:-1], *images.shape[1:])
 
 

@@ -1,5 +1,6 @@
 """What random forests find important: DCI."""
 
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ NUM_TREES = 25
 # Least share of the rows in a leaf. Smaller leaves split by chance, which makes noise
 # look important, and predict no better.
 LEAF, LEAF_OF_VALUE = 0.005, 0.2
+# Members of a grid are measured two at a time. For each tree scikit-learn empties the
+# filters of warnings of the whole process, and warns where another thread has.
+_ONE_FOREST = threading.Lock()
 
 
 class DCI(NamedTuple):
@@ -72,9 +76,10 @@ def dci(
             min_samples_leaf=min(LEAF, LEAF_OF_VALUE / size),
             random_state=sklearn_seed(rng),
         )
-        forest.fit(rows.codes[~tested], v[~tested])
-        importance[:, k] = forest.feature_importances_
-        accuracy[k] = forest.score(rows.codes[tested], v[tested])
+        with _ONE_FOREST:
+            forest.fit(rows.codes[~tested], v[~tested])
+            importance[:, k] = forest.feature_importances_
+            accuracy[k] = forest.score(rows.codes[tested], v[tested])
     return DCI(*concentrations(importance), float(accuracy.mean()))
 
 
