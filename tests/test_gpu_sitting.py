@@ -25,7 +25,7 @@ def sit(out, cases, minutes=1.0, match=""):
             asked.append(case.name)
             return case.measure(left)
 
-        return Case(case.name, measure)
+        return case._replace(measure=measure)
 
     part = Part("part", 1, lambda: map(recorded, cases))
     Sitting(out, minutes, match).run([part])
@@ -55,6 +55,12 @@ def test_the_next_sitting_measures_what_is_missing_failed_or_unfinished(tmp_path
 
 def test_without_time_nothing_is_begun(tmp_path):
     assert sit(tmp_path, [Case("a", lambda left: {})], minutes=0) == []
+
+
+def test_what_needs_more_time_than_is_left_is_not_begun(tmp_path):
+    cases = [Case("long", lambda left: {}, least=90.0), Case("short", lambda left: {})]
+    assert sit(tmp_path, cases) == ["short"]
+    assert sit(tmp_path, cases, minutes=2) == ["long"]
 
 
 def test_only_cases_that_match(tmp_path):

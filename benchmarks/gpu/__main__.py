@@ -12,7 +12,8 @@ Parts, each with a file DIR/PART.json that grows row by row:
 - members: time per step and member of ensembles of 1, 16, 64 and 256.
 - likelihood: images per second of the NLL with K = 5,000.
 - models: configs/top_down/gpu.py (with --binarized), configs/disentanglement/beta_tc.py
-  and configs/disentanglement/xysquares.py.
+  and configs/disentanglement/xysquares.py. The first compiles for two and a half
+  minutes, and is not begun with less than four and a half: --parts=models.
 - rows: configs/iwae/gpu.py with VAE, IWAE K = 5 and 50.
 - table: the six MNIST rows of table 1 of Burda et al. 2016 with their own schedule.
 

@@ -18,6 +18,8 @@ class Case(NamedTuple):
     name: str
     measure: Callable[[float], dict[str, Any]]
     """(seconds left to its part) -> a row; with `UNFINISHED` it is continued later."""
+    least: float = 0.0
+    """Seconds without which it is not begun."""
 
 
 class Part(NamedTuple):
@@ -66,9 +68,9 @@ class Sitting:
             if self._match not in case.name:
                 continue
             left = end - time.monotonic()
-            if left <= 0:
+            if left <= case.least:
                 print(f"{part.name}: no time left for {case.name}", flush=True)
-                break
+                continue
             start = time.monotonic()
             try:
                 row = case.measure(left)

@@ -6,8 +6,8 @@ The schedule is our own: 96 epochs in the place of 2,000.
 
 Command: `python -m experiments.train --config=configs/ladder/five_layers.py
 --workdir=DIR --config.data.dir=DATA`, then configs/ladder/tuned.py.
-Run time: 1,333 s of training on two CPU cores shared with three other programs.
-Expected: ELBO -89.42, NLL 85.75 with K=100; layers 3 and 4 are empty.
+Run time: 12 minutes on two CPU cores.
+Expected: ELBO -89.84, NLL 85.96 with K=100; layers 3 and 4 are empty.
 """
 
 from ml_collections import ConfigDict

@@ -9,9 +9,8 @@ Command: `python -m experiments.train --config=configs/ladder/tuned.py --workdir
 five_layers.py, then `python -m experiments.evaluate --workdir=TUNED
 --num_samples=5000`. With `--config.model.name=hierarchical --config.mlp.norm=none` and
 DIR a run of bottom_up.py it tunes that model.
-Run time: 373 s of training, after 1,333 s of five_layers.py, on two CPU cores shared
-with three other programs; by the time of a step, 12 minutes for both without.
-Expected: NLL 84.42 +- 0.22 with K=5000, ELBO -89.93 (docs/results.md). The paper's full
+Run time: 201 s of training, after 705 s of five_layers.py, on two CPU cores.
+Expected: NLL 84.56 +- 0.22 with K=5000, ELBO -90.34 (docs/results.md). The paper's full
 schedule gives 81.74.
 """
 

@@ -77,6 +77,16 @@ def test_a_pixel_does_not_depend_on_how_it_is_compiled():
         np.testing.assert_array_equal(RenderedImages(rows, rendering), images)
 
 
+@pytest.mark.parametrize("shape", [(1,), (2,), (5,), (2, 3)])
+def test_any_number_of_images_is_drawn_as_at_once(shape):
+    """In two halves, one of which is padded where the number is odd."""
+    rows = rows_of(SPRITES, np.prod(shape))
+    images = jax.jit(lambda rows: drawn(SPRITES.render, rows))(rows.reshape(*shape, -1))
+    assert images.shape == (*shape, *SPRITES.image_shape)
+    whole = SPRITES.render(rows)
+    np.testing.assert_array_equal(images.reshape(whole.shape), whole)
+
+
 def test_a_sprite_has_the_size_and_place_of_its_factors():
     """Areas and centres of gravity, and the two angles that are the same."""
     whole = 4 * 9.598**2, np.pi * 12.7735 * 7.2245
