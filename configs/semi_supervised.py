@@ -8,7 +8,7 @@ Command: `python -m experiments.train --config=configs/semi_supervised.py --work
 --config.data.dir=DATA`; with `--config.data.num_labelled=1000` for 1,000 labels.
 Run time: 3 to 5 minutes of training on two CPU cores shared with other work.
 Expected: test error 9.0 %, the mean of three seeds, where a plain classifier with the
-same labels has 26 %; with 1,000 labels 6.7 %, and 3.6 % with a larger network and more
+same labels has 26 %; with 1,000 labels 6.7 %, and 3.7 % with a larger network and more
 steps (docs/results.md).
 """
 
