@@ -57,7 +57,7 @@ _MODE = flags.DEFINE_enum(
     "vmap",
     ["vmap", "exact"],
     "vmap: members side by side; exact: in turn, bit for bit equal to single runs, and"
-    " on a CPU faster where a network has more than a million numbers.",
+    " on a CPU often the faster one for a large network.",
 )
 _MEMBERS = flags.DEFINE_integer(
     "members_per_program",

@@ -11,8 +11,7 @@ import pathlib
 
 import numpy as np
 
-from vae_jax.data import sources
-from vae_jax.data.source import Options
+from vae_jax.data import tfds_sources
 from vae_jax.errors import DataError
 
 
@@ -24,19 +23,14 @@ def main() -> None:
     flags = parser.parse_args()
     flags.out.mkdir(parents=True, exist_ok=True)
     for name, file in (("mnist", "mnist.npz"), ("binarized_mnist", "binarized.npz")):
-        options = Options(flags.data_dir, None, grayscale=False)
         try:
-            loaded = sources.find(name).read(name, options)
+            loaded = tfds_sources.read_set(name, flags.data_dir)
         except DataError as error:
             raise SystemExit(f"--data_dir: {error}") from None
-        assert loaded is not None  # the reader of TFDS knows both names
-        np.savez_compressed(
-            flags.out / file,
-            **{
-                f"x_{split}": np.asarray(own.images)
-                for split, own in loaded.splits.items()
-            },
-        )
+        assert loaded is not None  # TFDS knows both names
+        splits = loaded.splits.items()
+        arrays = {f"x_{split}": np.asarray(own.images) for split, own in splits}
+        np.savez_compressed(flags.out / file, **arrays)
         print(flags.out / file)
 
 

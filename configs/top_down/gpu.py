@@ -7,7 +7,7 @@ epochs, a KL weight that rises for the first 5,000 steps, and networks in bfloat
 
 Command: `python -m experiments.train --config=configs/top_down/gpu.py --workdir=DIR
 --config.data.dir=DATA`
-Run time: 8 minutes on one H100, at 123 steps a second, after two of compilation.
+Run time: 8 minutes on one H100, at 123 steps a second, after 158 s of compilation.
 Expected: with `--config.train.num_steps=19000` an ELBO of -83.52 and an NLL of 80.64 +-
 0.20 with K=1000 after 238 s (docs/results.md); all steps have not been run. A ladder of
 six convolutional layers has -80.74 and 78.52 (github.com/addtt/ladder-vae-pytorch).

@@ -13,6 +13,8 @@ import numpy as np
 from tests.runs_helpers import small_config, spec_of
 from vae_jax import build, traced
 from vae_jax.data.batches import InMemoryBatches
+from vae_jax.data.dsprites import SPRITES
+from vae_jax.data.rendered import drawn
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ConfigError
 from vae_jax.training.loop import ChunkInput, compile_chunk, over_members
@@ -76,6 +78,14 @@ def others(program):
     return len(re.findall(rf" (?:{kinds})(?:-start)?\(", program))
 
 
+def drawing():
+    """How often devices talk that draw the images of a batch together."""
+    layout = make_layout({"data": 8}, batch_size=32)
+    rows = jax.device_put(np.zeros((32, 5), np.uint8), layout.batch)
+    draw = jax.jit(lambda rows: drawn(SPRITES.render, rows), out_shardings=layout.batch)
+    return others(draw.lower(rows).compile().as_text())
+
+
 def main():
     """Prints a JSON object."""
     told = {}
@@ -117,7 +127,8 @@ def main():
         dict(make_layout(None, batch_size=b, members=m).mesh.shape)
         for b, m in ((64, None), (100, None), (7, 6), (7, 3), (11, None))
     ]
-    print(json.dumps({"told": told, "refused": refused, "chosen": chosen}))
+    found = {"told": told, "refused": refused, "chosen": chosen}
+    print(json.dumps(found | {"drawing": drawing()}))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ def test_gradients_are_summed_once_over_the_axis_data(eight, name, members_per_d
 
 
 @pytest.mark.slow
+def test_each_device_draws_its_own_images(eight):
+    assert eight["drawing"] == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "ensemble", "ensemble member=8"])
 def test_members_and_single_devices_do_not_talk(eight, name):
     assert eight["told"][name]["all-reduce"] == []

@@ -118,12 +118,14 @@ def drawn(render: Render, factors: Array) -> Array:
     """Images of factors with any axes in front, [..., F] -> [..., H, W, C].
 
     They are drawn in a loop over two halves, whose result is stored: XLA would take a
-    drawing apart, and draw anew in each place that uses the images.
+    drawing apart, and draw anew in each place that uses the images. A half is every
+    other image, so that devices that share a batch each draw their own.
     """
     rows = factors.reshape(-1, factors.shape[-1]).astype(jnp.int32)
     count = len(rows)
-    halves = jnp.pad(rows, ((0, count % 2), (0, 0)), mode="edge")
-    images = jax.lax.map(render, halves.reshape(2, -1, rows.shape[1]))
+    padded = jnp.pad(rows, ((0, count % 2), (0, 0)), mode="edge")
+    halves = padded.reshape(-1, 2, rows.shape[1]).swapaxes(0, 1)
+    images = jax.lax.map(render, halves).swapaxes(0, 1)
     images = images.reshape(-1, *images.shape[2:])[:count]
     return images.reshape(*factors.shape[:-1], *images.shape[1:])
 
