@@ -1,12 +1,11 @@
 """Values as text, one way for each purpose."""
 
 import math
-from typing import Any
 
 MISSING = "–"  # a value that there is not
 
 
-def exact(value: Any) -> str:
+def exact(value: object) -> str:
     """A config value in as few characters as tell it from all others of its field."""
     if value is None:
         return MISSING
@@ -62,7 +61,7 @@ def with_error(value: float, error: float) -> tuple[str, str]:
     return text(value), text(error)
 
 
-def in_prose(value: Any, percent: bool = False) -> str:
+def in_prose(value: str | float, percent: bool = False) -> str:
     """A number as running text writes it, without an exponent.
 
     Args:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
@@ -101,7 +101,15 @@ def did_you_mean(name: object, options: Iterable[str]) -> str:
     return f" Did you mean {near!r}?" if near else ""
 
 
-def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> Any:
+@overload
+def choose(options: Mapping[str, T], field: str, value: str) -> T: ...
+
+
+@overload
+def choose(options: Sequence[str], field: str, value: str) -> str: ...
+
+
+def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> T | str:
     """One of several options by its name.
 
     Args:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO
 
 from vae_jax.errors import StorageError
 from vae_jax.paths import PathLike
@@ -71,7 +71,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
             raise
 
 
-def _pass(_: Any) -> None:
+def _pass(_: object) -> None:
     """The default response to another holder, or to a disk without locks."""
 
 

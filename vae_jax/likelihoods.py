@@ -9,7 +9,7 @@ a config can name; a module of your own adds a line to it.
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -244,7 +244,7 @@ class ProductLikelihood(nn.Module):
     x is then {"income": [B, 3], "region": [B, 1]}: see `tabular.Product`.
     """
 
-    parts: Mapping[str, tuple[Any, int]]
+    parts: Mapping[str, tuple[nn.Module, int]]
 
     def num_features(self, channels: int = 1) -> int:
         """Features for all parts; `channels` multiplies each part's columns."""
@@ -261,7 +261,7 @@ class ProductLikelihood(nn.Module):
         return tabular.Product({name: head(piece) for name, head, piece in named})
 
 
-BY_NAME: dict[str, Callable[..., Any]] = {
+BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "bernoulli": BernoulliLikelihood,
     "continuous_bernoulli": ContinuousBernoulliLikelihood,
     "normal": NormalLikelihood,

@@ -12,7 +12,7 @@ from vae_jax.distributions.base import Distribution, Posterior, flatten_event
 from vae_jax.distributions.kl import closed_form, kl_divergence
 from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.errors import ContractError
-from vae_jax.types import Array, Codes
+from vae_jax.types import Array, Codes, Examples
 
 
 @struct.dataclass
@@ -94,7 +94,7 @@ class VAEOutput:
         """Whether an ELBO exists: no layer is a point mass."""
         return all(latent.has_density for latent in self.latents)
 
-    def log_lik(self, x: Any) -> Array:
+    def log_lik(self, x: Examples) -> Array:
         """log p(x | z), nats, [B]."""
         _refuse_sample_axis(self.latents, "log_lik(x)")
         return self.likelihood.log_prob(x)
@@ -109,7 +109,7 @@ class VAEOutput:
         _refuse_sample_axis(self.latents, "log_ratio()")
         return jnp.stack([lat.log_ratio() for lat in self.latents]).sum(axis=0)
 
-    def log_w(self, x: Any) -> Array:
+    def log_w(self, x: Examples) -> Array:
         """log p(x, z) - log q(z | x), nats, [B]: the log importance weight."""
         return self.log_lik(x) + self.log_ratio()
 
@@ -139,7 +139,7 @@ class Terms(NamedTuple):
     log_ratio: Array | None  # log p(z) - log q(z | x), summed over layers
 
 
-def terms(output: VAEOutput, x: Any) -> Terms:
+def terms(output: VAEOutput, x: Examples) -> Terms:
     """The terms of an output that has a sample axis, as an objective is given it.
 
     Args:

@@ -6,7 +6,7 @@ config can name; a module of your own adds a line to it.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 
@@ -95,7 +95,7 @@ class CouplingFlowPosterior(nn.Module):
         )
 
 
-BY_NAME: dict[str, Callable[..., Any]] = {
+BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "diagonal_normal": DiagonalNormalPosterior,
     "deterministic": DeterministicPosterior,
     "coupling_flow": CouplingFlowPosterior,

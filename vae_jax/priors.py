@@ -5,7 +5,7 @@ it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -168,7 +168,7 @@ def _dark(key: Key, shape: Sequence[int]) -> Array:
     return 0.05 + 0.01 * jax.random.normal(key, shape)
 
 
-BY_NAME: dict[str, Callable[..., Any]] = {
+BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "standard_normal": StandardNormal,
     "label_normal": LabelNormal,
     "mixture": MixturePrior,

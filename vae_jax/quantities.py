@@ -6,7 +6,7 @@ report, and the tables of docs/regularity.md are made from these lists.
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 # Prefixes of keys: where the codes come from that a number is measured at.
 SOURCES = {
@@ -17,6 +17,8 @@ SOURCES = {
 }
 LOWER, UPPER = "lower bound", "upper bound"
 SHARE = "0 to 1"
+
+Results = Mapping[str, Any]  # key of results.json -> a number, several, a text, None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,17 +17,16 @@ class Range(NamedTuple):
     contains: Callable[[Any], bool]
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether a value is a finite real number, other than True and False."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     return isinstance(value, numbers.Integral) or math.isfinite(value)
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: object) -> bool:
     """Whether a value is a whole number above 0."""
-    whole = is_number(value) and isinstance(value, numbers.Integral)
-    return whole and int(value) > 0
+    return is_number(value) and isinstance(value, numbers.Integral) and int(value) > 0
 
 
 COUNT = Range("a whole number above 0", is_count)
@@ -50,7 +49,7 @@ SHARE = Range("between 0 and 1", lambda v: is_number(v) and 0 <= v <= 1)
 FINITE = Range("a finite number", is_number)
 
 
-def require(valid: Range, **values: Any) -> None:
+def require(valid: Range, **values: object) -> None:
     """Raises unless each value lies in a range.
 
     Args:
@@ -65,7 +64,7 @@ def require(valid: Range, **values: Any) -> None:
             raise ConfigError(f"{name}={value!r}: must be {valid.text}")
 
 
-def require_widths(*, least: int = 0, most: int = MAX_LAYERS, **values: Any) -> None:
+def require_widths(*, least: int = 0, most: int = MAX_LAYERS, **values: object) -> None:
     """Raises unless each value is a sequence of sizes, one for each layer.
 
     Args:
@@ -79,7 +78,7 @@ def require_widths(*, least: int = 0, most: int = MAX_LAYERS, **values: Any) -> 
     """
     for name, value in values.items():
         is_sequence = isinstance(value, tuple | list)
-        sizes = value if is_sequence else ()
+        sizes = value if isinstance(value, tuple | list) else ()
         if len(sizes) > most:
             raise ConfigError(
                 f"{name} has {len(sizes)} layers: each is compiled on its own, so there"

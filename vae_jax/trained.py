@@ -11,13 +11,23 @@ from flax import struct
 
 from vae_jax.data.examples import image_of
 from vae_jax.distributions.base import Distribution, Posterior
-from vae_jax.distributions.fitted import FittedRows
+from vae_jax.distributions.fitted import FittedPrior, FittedRows
 from vae_jax.distributions.tabular import Product
 from vae_jax.models.base import JointPrior, LayeredPrior
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.training.functions import model_functions
 from vae_jax.training.state import Variables
-from vae_jax.types import Array, Codes, Key, ModelState, Params
+from vae_jax.types import (
+    AnyArray,
+    Array,
+    Codes,
+    Examples,
+    Given,
+    Key,
+    ModelState,
+    Params,
+    PyTree,
+)
 
 
 @struct.dataclass
@@ -36,7 +46,7 @@ class Trained:
     model: nn.Module = struct.field(pytree_node=False)  # see `models.base.Model`
     params: Params
     model_state: ModelState = struct.field(default_factory=dict)
-    fitted: Any = None  # a `distributions.fitted.FittedPrior` for one latent layer
+    fitted: FittedPrior | None = None  # for one latent layer
 
     @classmethod
     def of(cls, model: nn.Module, variables: Params | Variables) -> "Trained":
@@ -45,7 +55,7 @@ class Trained:
             return cls(model, variables.params, variables.model_state)
         return cls(model, variables)
 
-    def __call__(self, x: Any, key: Key) -> VAEOutput:
+    def __call__(self, x: Examples, key: Key) -> VAEOutput:
         """p(x | z) and the latent layers for one draw per example, as in evaluation.
 
         Args:
@@ -66,7 +76,7 @@ class Trained:
         """The part of x that a conditional model is given; None for all others."""
         return getattr(self.model, "conditions_on", None)
 
-    def given(self, x: Any) -> Any:
+    def given(self, x: Examples) -> Given:
         """What of x the model conditions on; None for an unconditional one.
 
         Args:
@@ -74,7 +84,7 @@ class Trained:
         """
         return None if self.conditions_on is None else x[self.conditions_on]
 
-    def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
+    def encode(self, x: Examples, key: Key) -> tuple[Latent, ...]:
         """The latent layers for x, the one next to the data first.
 
         Args:
@@ -86,7 +96,7 @@ class Trained:
         """
         return self._with_fitted(self._call("encode", x, key))
 
-    def classify(self, x: Any) -> Array:
+    def classify(self, x: Examples) -> Array:
         """log q(y | x) of each class, nats, [B, C], of a model that has a classifier.
 
         Args:
@@ -94,7 +104,7 @@ class Trained:
         """
         return self._call("classify", x)
 
-    def decode(self, codes: Codes | Array, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes | Array, given: Given = None) -> Distribution:
         """p(x | z).
 
         Args:
@@ -106,7 +116,7 @@ class Trained:
         """
         return self._call("decode", as_codes(codes), given)
 
-    def prior(self, num: int, given: Any = None) -> JointPrior:
+    def prior(self, num: int, given: Given = None) -> JointPrior:
         """p(z1, ..., zL) for `num` rows.
 
         Args:
@@ -123,7 +133,7 @@ class Trained:
         return TrainedPrior(self, num, given) if prior.calls_model else prior
 
     def sample(
-        self, key: Key, num: int, given: Any = None, temperature: float = 1.0
+        self, key: Key, num: int, given: Given = None, temperature: float = 1.0
     ) -> Distribution:
         """Decodes draws from the prior.
 
@@ -146,7 +156,7 @@ class Trained:
         prior = FittedRows(self.fitted, latent.z.shape[0])
         return (dataclasses.replace(latent, prior=prior),)
 
-    def _call(self, method: str | Callable, *arguments: Any) -> Any:
+    def _call(self, method: str | Callable, *arguments: PyTree) -> Any:
         variables = {"params": self.params, **self.model_state}
         return self.model.apply(variables, *arguments, method=method)
 
@@ -157,7 +167,7 @@ class TrainedPrior:
 
     trained: Trained
     num: int = struct.field(pytree_node=False)
-    given: Any = None
+    given: Given = None
     calls_model: bool = struct.field(pytree_node=False, default=False)
 
     def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
@@ -178,7 +188,7 @@ class TrainedPrior:
         return self.trained._call(log_prob, as_codes(codes))
 
 
-def as_codes(codes: Codes | Array) -> Codes:
+def as_codes(codes: Codes | AnyArray) -> Codes:
     """A tuple of codes; one array stands for a tuple of one."""
     if isinstance(codes, tuple | list):
         return tuple(jnp.asarray(z) for z in codes)
@@ -202,7 +212,7 @@ decode = jax.jit(Trained.decode)
 
 
 @jax.jit
-def first_posterior(trained: Trained, x: Any) -> Posterior:
+def first_posterior(trained: Trained, x: Examples) -> Posterior:
     """q(z1 | x) of the layer next to the data.
 
     Where that layer looks at draws of those above, as in a ladder, they are the same at

@@ -4,11 +4,16 @@ import zlib
 from typing import Any
 
 import jax
+import numpy as np
 
 Array = jax.Array
+AnyArray = jax.Array | np.ndarray  # of JAX or, outside a compiled program, of NumPy
 Key = jax.Array  # a typed key, as made by jax.random.key(seed)
-Params = Any  # the pytree that model.init(...)["params"] returns
-ModelState = Any  # what a model keeps beside its parameters, {} for most
+PyTree = Any  # an array, or containers of such that JAX knows: dict, tuple, dataclass
+Examples = PyTree  # x, what a model is given: an array [B, ...], or a pytree of such
+Given = PyTree  # what of x a conditional model conditions on; None for all others
+Params = PyTree  # the pytree that model.init(...)["params"] returns
+ModelState = PyTree  # what a model keeps beside its parameters, {} for most
 Codes = tuple[Array, ...]  # z of each latent layer, the one next to the data first
 Metrics = dict[str, Array]
 Hparams = dict[str, Array]  # traced numbers: kl_weight, learning_rate, ...

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vae_jax.data.examples import IMAGE, Examples, Inputs, in_parts, join
+from vae_jax.data.examples import IMAGE, Inputs, in_parts, join
 from vae_jax.data.factors import check_factors, sizes_of
 from vae_jax.data.labels import Classes, number_labels, why_not_classes
 from vae_jax.data.rendered import Images, RenderedImages, stored
 from vae_jax.data.spec import DataSpec, Levels
 from vae_jax.errors import DataError
+from vae_jax.types import Examples
 
 # Keeps the draw of the splits apart from every other use of the same seed.
 _SPLIT_STREAM = zlib.crc32(b"vae_jax.data.splits")

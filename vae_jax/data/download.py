@@ -8,9 +8,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vae_jax.errors import DataError
+
+if TYPE_CHECKING:
+    import requests
 
 PAUSES_S = (1.0, 3.0, 9.0)
 TIMEOUT_S = 30.0
@@ -141,7 +144,9 @@ def _receive(
         raise _Broken("was interrupted")
 
 
-def _check_answer(response: Any, url: str, part: pathlib.Path, size: int) -> int:
+def _check_answer(
+    response: "requests.Response", url: str, part: pathlib.Path, size: int
+) -> int:
     """The position that the bytes of this answer begin at."""
     status = response.status_code
     if status == 416:

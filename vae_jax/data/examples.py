@@ -15,8 +15,8 @@ import numpy as np
 
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ContractError
+from vae_jax.types import AnyArray, Examples, PyTree
 
-Examples = Any  # an array [N, ...], or a dict of such arrays
 Inputs = tuple[str, ...]  # names of parts
 
 IMAGE: Inputs = ("image",)
@@ -24,7 +24,7 @@ PARTS = ("image", "label", "factors")
 AT_ONCE = 2**24  # bytes of images that are looked at together
 
 
-def inputs(model: Any) -> Inputs:
+def inputs(model: object) -> Inputs:
     """The parts of x for a model: its attribute `inputs`, by default the images.
 
     A model with `inputs = ("image", "label")` is given a dict x of these two; one with
@@ -45,7 +45,7 @@ def inputs(model: Any) -> Inputs:
     return names
 
 
-def join(parts: Mapping[str, Any]) -> Examples:
+def join(parts: Mapping[str, PyTree]) -> Examples:
     """The parts as they are handed on: the bare array where there are images only."""
     return parts["image"] if tuple(parts) == IMAGE else dict(parts)
 
@@ -74,7 +74,7 @@ def as_images(examples: Examples, spec: DataSpec) -> Examples:
     return with_image(examples, rows.reshape(len(rows), *spec.image_shape))
 
 
-def take(examples: Examples, rows: Any) -> Examples:
+def take(examples: Examples, rows: AnyArray | slice | int) -> Examples:
     """The examples in these rows."""
     return jax.tree.map(lambda leaf: leaf[rows], examples)
 

@@ -8,7 +8,7 @@ import contextlib
 import pathlib
 import zipfile
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -144,7 +144,7 @@ def read_known(file: pathlib.Path, num: int) -> Known:
 
 
 @contextlib.contextmanager
-def open_npz(file: pathlib.Path, where: str) -> Iterator[Any]:
+def open_npz(file: pathlib.Path, where: str) -> Iterator["np.lib.npyio.NpzFile"]:
     """NumPy's NpzFile; whatever fails while it is read is a DataError.
 
     Args:

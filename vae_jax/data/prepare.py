@@ -15,16 +15,20 @@ import pathlib
 import sys
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vae_jax.data import originals, recipes, sources, tfds_sources
 from vae_jax.data.lock import only_one
 from vae_jax.errors import ConfigError, DataError, nearest
 from vae_jax.paths import local_path
 
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 _REACH_TIMEOUT_S = 10.0
 
-Splits = Mapping[str, Iterable[tuple[recipes.Key, recipes.Example]]]
+Examples = Iterable[tuple[recipes.Key, recipes.Example]]
+Splits = Mapping[str, Examples]
 
 
 @tfds_sources.quiet_tfds()
@@ -117,7 +121,7 @@ def build_offline(
             name = original.name
             __module__ = original.__module__
 
-            def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+            def _split_generators(self, dl_manager: object) -> dict[str, Examples]:
                 for feature, names in (class_names or {}).items():
                     self.info.features[feature].names = names
                 return dict(splits)
@@ -168,7 +172,7 @@ def _cannot_write(name: str, data_dir: pathlib.Path, error: OSError) -> DataErro
     return DataError(f"can't write {name} to data_dir {data_dir}: {error}")
 
 
-def _builder_config(name: str) -> Any:
+def _builder_config(name: str) -> "tfds.core.BuilderConfig | None":
     """The config of TFDS that a name stands for, if the set has several.
 
     Raises:
@@ -243,7 +247,7 @@ def _download_and_prepare(name: str, data_dir: str) -> None:
     ).download_and_prepare()
 
 
-def _summary(builder: Any) -> str:
+def _summary(builder: "tfds.core.DatasetBuilder") -> str:
     splits = ", ".join(
         f"{k} {v.num_examples:,}" for k, v in builder.info.splits.items()
     )

@@ -12,7 +12,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,8 +20,11 @@ from PIL import Image
 from vae_jax.data.originals import Files, Original
 from vae_jax.errors import DataError
 
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 Key = int | str
-Example = dict[str, Any]  # features by name; an image as PNG or JPEG bytes
+Example = dict[str, object]  # features by name; an image as PNG or JPEG bytes
 
 
 class Contents(NamedTuple):
@@ -36,7 +39,8 @@ class Recipe(NamedTuple):
     """How a set is made of its original files."""
 
     files: Sequence[str]
-    read: Callable[[Files, Any], Contents]  # the files, TFDS's config of the set
+    # Of the files and TFDS's config of the set, None of a set that has only one form.
+    read: Callable[[Files, "tfds.core.BuilderConfig | None"], Contents]
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -74,7 +78,7 @@ def _idx(images: bytes, labels: bytes) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _mnist(files: Files, config: Any) -> Contents:
+def _mnist(files: Files, config: object) -> Contents:
     del config
     return Contents(
         {
@@ -87,7 +91,7 @@ def _mnist(files: Files, config: Any) -> Contents:
 # --- EMNIST: the same for six sets, in one zip ---------------------------------------
 
 
-def _emnist(files: Files, config: Any) -> Contents:
+def _emnist(files: Files, config: "tfds.core.BuilderConfig") -> Contents:
     """Where a file holds more images than TFDS takes, the first of them."""
     sizes = {"train": config.train_examples, "test": config.test_examples}
     splits = {}
@@ -105,7 +109,7 @@ def _emnist(files: Files, config: Any) -> Contents:
 # --- Static binarised MNIST: text ----------------------------------------------------
 
 
-def _binarized_mnist(files: Files, config: Any) -> Contents:
+def _binarized_mnist(files: Files, config: object) -> Contents:
     """Each line an image: 784 digits with one space between."""
     del config
     splits = {}
@@ -119,7 +123,7 @@ def _binarized_mnist(files: Files, config: Any) -> Contents:
 # --- CIFAR-10: rows of bytes in a tar ------------------------------------------------
 
 
-def _cifar10(files: Files, config: Any) -> Contents:
+def _cifar10(files: Files, config: object) -> Contents:
     """Each row a label and 32x32 bytes of red, of green and of blue."""
     del config
     folder = "cifar-10-batches-bin"
@@ -152,7 +156,7 @@ def _cifar10(files: Files, config: Any) -> Contents:
 # --- Street View House Numbers: Matlab files -----------------------------------------
 
 
-def _svhn_cropped(files: Files, config: Any) -> Contents:
+def _svhn_cropped(files: Files, config: object) -> Contents:
     """Images [32, 32, 3, N] and labels from 1 to 10, where 10 is the digit 0."""
     del config
 
@@ -180,7 +184,7 @@ _OMNIGLOT_FILES = {
 _OMNIGLOT_MEMBER = re.compile(r"[^/]+/([^/]+)/character(\d+)/((\d+)_[^/]*\.png)")
 
 
-def _omniglot(files: Files, config: Any) -> Contents:
+def _omniglot(files: Files, config: object) -> Contents:
     """The PNG files as they are, with what their paths say."""
     del config
     splits = {split: _drawings(files[name]) for split, name in _OMNIGLOT_FILES.items()}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 from vae_jax.data.spec import Levels
 from vae_jax.types import Array
@@ -88,7 +89,9 @@ class RenderedImages:
             )
         return RenderedImages(factors, self.rendering)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> np.ndarray:
         if copy is False:
             raise ValueError("images that are drawn have no pixels to share")
         draw = _compiled(self.rendering.render)

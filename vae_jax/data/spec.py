@@ -52,7 +52,7 @@ class DataSpec:
         """
         return images[..., 0, :, 0] if self.is_rows else images
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields by name, with lists for tuples; without names that are not known.
 
         So it is the same as it was before factors had names.
@@ -62,7 +62,7 @@ class DataSpec:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "DataSpec":
+    def from_json(cls, content: Mapping[str, object]) -> "DataSpec":
         """The spec whose fields are among the entries of a JSON object.
 
         Raises:
@@ -88,15 +88,15 @@ class DataSpec:
 ANY_DATA = DataSpec(image_shape=(0, 0, 1), levels="8bit", num_train=1, num_classes=2)
 
 
-def _are_names(value: Any) -> bool:
+def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return type(value) is int and value > 0
 
 
-def _are_counts(value: Any) -> bool:
+def _are_counts(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_count, value))
 
 

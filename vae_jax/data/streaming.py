@@ -13,7 +13,8 @@ import numpy as np
 from jax.sharding import Sharding
 
 from vae_jax.data.batches import Group, grouped_indices, groups_of
-from vae_jax.data.examples import Examples, take
+from vae_jax.data.examples import take
+from vae_jax.types import Examples
 
 THREADS = 4  # threads that gather examples
 
@@ -104,7 +105,7 @@ class _Steps(Sequence[Examples]):
     def __len__(self) -> int:
         return self._num_steps
 
-    def __getitem__(self, step: Any) -> Any:
+    def __getitem__(self, step: Any) -> Examples:
         (rows,) = grouped_indices(self._seed, int(step), 1, self._groups)
         return take(self._examples, rows[self._columns])
 

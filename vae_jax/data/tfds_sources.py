@@ -12,7 +12,7 @@ import pathlib
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -26,6 +26,9 @@ from vae_jax.data.recipes import RECIPES
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _BATCH = 1024  # reading record by record is several times slower
 _FACTOR = "label_"  # how the names of features begin that are factors of variation
@@ -98,7 +101,7 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     return local_path(data_dir).absolute()
 
 
-def find_set(name: str, data_dir: pathlib.Path) -> Any | None:
+def find_set(name: str, data_dir: pathlib.Path) -> "tfds.core.DatasetBuilder | None":
     """The TFDS builder of a set on disk, or None; never touches the network.
 
     Raises:
@@ -176,7 +179,10 @@ def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
 
 
 def _decode(
-    name: str, builder: Any, image_size: Size | None, grayscale: bool
+    name: str,
+    builder: "tfds.core.DatasetBuilder",
+    image_size: Size | None,
+    grayscale: bool,
 ) -> dict[str, Split]:
     from rich import progress
 
@@ -210,7 +216,7 @@ def _decode(
             ) from error
 
 
-def _image_feature(name: str, features: Any) -> str:
+def _image_feature(name: str, features: "tfds.features.FeaturesDict") -> str:
     """The feature that is the image: `image`, or the only one of that type."""
     import tensorflow_datasets as tfds
 
@@ -229,7 +235,7 @@ def _image_feature(name: str, features: Any) -> str:
     return key
 
 
-def _factor_features(builder: Any) -> list[str]:
+def _factor_features(builder: "tfds.core.DatasetBuilder") -> list[str]:
     """The features that are factors of variation, in the order of the set."""
     import tensorflow_datasets as tfds
 
@@ -243,7 +249,7 @@ def _factor_features(builder: Any) -> list[str]:
 
 
 def _decode_split(
-    builder: Any,
+    builder: "tfds.core.DatasetBuilder",
     split: str,
     key: str,
     image_size: Size | None,

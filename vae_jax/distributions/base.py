@@ -21,11 +21,11 @@ and a distribution of your own inherits from it. Posteriors also have `variance`
 """
 
 import math
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from vae_jax.types import Array, Key
+from vae_jax.types import Array, Key, PyTree
 
 LOG_2PI = math.log(2.0 * math.pi)
 LEVELS = 256  # of an 8-bit pixel
@@ -46,11 +46,11 @@ class Distribution(Protocol):
     def normalized(self) -> bool: ...
 
     @property
-    def mean(self) -> Any: ...
+    def mean(self) -> PyTree: ...
 
-    def sample(self, key: Key) -> Any: ...
+    def sample(self, key: Key) -> PyTree: ...
 
-    def log_prob(self, x: Any) -> Array: ...
+    def log_prob(self, x: PyTree) -> Array: ...
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """What a prior fitted to the codes of a trained model is, and rows of it."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class FittedPrior(Protocol):
 class FittedRows(BaseDistribution):
     """A fitted prior as the distribution of a number of codes."""
 
-    prior: Any  # a `FittedPrior`
+    prior: FittedPrior
     batch_size: int = struct.field(pytree_node=False)
 
     @property

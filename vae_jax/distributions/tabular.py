@@ -6,7 +6,7 @@ no single array: `x` is then a dict, and so is a sample.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from vae_jax.distributions.base import (
     flatten_event,
     sum_event,
 )
-from vae_jax.types import Array, Key, stream
+from vae_jax.types import Array, Key, PyTree, stream
 
 # From here on three terms of Stirling's series have all the digits of float32.
 _LARGE = 8.0
@@ -139,16 +139,16 @@ class Product(BaseDistribution):
         return all(part.normalized for part in self.parts.values())
 
     @property
-    def mean(self) -> dict[str, Any]:
+    def mean(self) -> dict[str, PyTree]:
         """The parts' means."""
         return {name: part.mean for name, part in self.parts.items()}
 
-    def sample(self, key: Key) -> dict[str, Any]:
+    def sample(self, key: Key) -> dict[str, PyTree]:
         """A draw of each part; a part's draw does not depend on the others."""
         parts = self.parts.items()
         return {name: part.sample(stream(key, name)) for name, part in parts}
 
-    def log_prob(self, x: Mapping[str, Any]) -> Array:
+    def log_prob(self, x: Mapping[str, PyTree]) -> Array:
         log_probs = [part.log_prob(x[name]) for name, part in self.parts.items()]
         return jnp.stack(log_probs).sum(axis=0)
 
@@ -179,7 +179,7 @@ class Masked(BaseDistribution):
         return self.base.normalized
 
     @property
-    def mean(self) -> Any:
+    def mean(self) -> Array:
         """The mean of all values, [B, E, ...]."""
         return self.base.mean
 

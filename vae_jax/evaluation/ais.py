@@ -12,7 +12,6 @@ Nothing asks for q(z | x): a plain autoencoder with a prior has this NLL, too.
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +28,14 @@ from vae_jax.evaluation.annealing import (
 )
 from vae_jax.evaluation.chunks import Progress, map_rows
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Key
+from vae_jax.types import Array, Examples, Given, Key
 
 ROWS_PER_CHUNK = 200  # decoded at once: a CPU gains nothing from more
 
 
 def annealed_likelihood(
     trained: Trained,
-    x: Any,
+    x: Examples,
     key: Key,
     annealing: Annealing,
     *,
@@ -67,7 +66,7 @@ def annealed_likelihood(
     """
     _check_density(trained, trained.given(x))
 
-    def batch(rows: np.ndarray) -> Any:
+    def batch(rows: np.ndarray) -> dict[str, Array]:
         return _forward(trained, take(x, rows), _keys(key, rows), annealing)
 
     return _in_batches(batch, num_examples(x), annealing, batch_size, progress)
@@ -79,7 +78,7 @@ def bounds_on_simulated(
     key: Key,
     annealing: Annealing,
     *,
-    given: Any = None,
+    given: Given = None,
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
@@ -109,7 +108,7 @@ def bounds_on_simulated(
     """
     _check_density(trained, given)
 
-    def batch(rows: np.ndarray) -> Any:
+    def batch(rows: np.ndarray) -> dict[str, Array]:
         return _both_ways(trained, take(given, rows), _keys(key, rows), annealing)
 
     return _in_batches(batch, num_images, annealing, batch_size, progress)
@@ -160,7 +159,7 @@ def log_mean_exp(values: Array) -> Array:
 
 @partial(jax.jit, static_argnames="annealing")
 def _forward(
-    trained: Trained, x: Any, keys: Key, annealing: Annealing
+    trained: Trained, x: Examples, keys: Key, annealing: Annealing
 ) -> dict[str, Array]:
     chains = jax.vmap(lambda x, key: forward_chains(trained, x, key, annealing))
     return _summary(chains(x, keys))
@@ -168,9 +167,9 @@ def _forward(
 
 @partial(jax.jit, static_argnames="annealing")
 def _both_ways(
-    trained: Trained, given: Any, keys: Key, annealing: Annealing
+    trained: Trained, given: Given, keys: Key, annealing: Annealing
 ) -> dict[str, Array]:
-    def one_image(key: Key, given: Any) -> dict[str, Array]:
+    def one_image(key: Key, given: Given) -> dict[str, Array]:
         z_key, x_key, forward_key, backward_key = jax.random.split(key, 4)
         one_given = None if given is None else given[None]
         codes = trained.prior(1, one_given).sample(z_key)
@@ -208,7 +207,7 @@ def _keys(key: Key, rows: np.ndarray) -> Key:
     return jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(rows))
 
 
-def why_not(trained: Trained, given: Any = None) -> str | None:
+def why_not(trained: Trained, given: Given = None) -> str | None:
     """Why log p(x) is not defined: the likelihood changes with x. None if it is.
 
     Args:
@@ -217,7 +216,7 @@ def why_not(trained: Trained, given: Any = None) -> str | None:
     """
     num = 1 if given is None else len(given)
 
-    def sample(trained: Trained, given: Any) -> Distribution:
+    def sample(trained: Trained, given: Given) -> Distribution:
         return trained.sample(jax.random.key(0), num, given)
 
     likelihood = jax.eval_shape(sample, trained, given)
@@ -230,18 +229,18 @@ def why_not(trained: Trained, given: Any = None) -> str | None:
     )
 
 
-def _check_density(trained: Trained, given: Any) -> None:
+def _check_density(trained: Trained, given: Given) -> None:
     if reason := why_not(trained, given):
         raise ConfigError(reason)
 
 
 def _in_batches(
-    batch: Callable[[np.ndarray], Any],
+    batch: Callable[[np.ndarray], dict[str, Array]],
     total: int,
     annealing: Annealing,
     batch_size: int | None,
     progress: Progress | None,
-) -> Any:
+) -> dict[str, np.ndarray]:
     if batch_size is None:
         batch_size = ROWS_PER_CHUNK // (annealing.num_chains + NUM_PILOTS)
         batch_size = max(1, batch_size)

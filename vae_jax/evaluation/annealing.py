@@ -15,7 +15,7 @@ each transition with the size of the way forwards: both equations hold exactly.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,9 @@ import numpy as np
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation import hmc, joined
 from vae_jax.trained import Trained
-from vae_jax.types import Array, Codes, Key
+from vae_jax.types import Array, Codes, Examples, Key
+
+Step = tuple[Array, Array, Array]  # its number, beta, and how much that has risen
 
 NUM_PILOTS = 4
 FIRST_STEP_SIZE = 0.1
@@ -71,7 +73,7 @@ class Annealing:
 class CodeSpace:
     """The codes of all layers side by side: p(z) p(x | z) of one image on arrays."""
 
-    def __init__(self, trained: Trained, x: Any, rows: int) -> None:
+    def __init__(self, trained: Trained, x: Examples, rows: int) -> None:
         """Computes what does not change from one transition to the next.
 
         Args:
@@ -103,7 +105,7 @@ class CodeSpace:
 
 
 def forward_chains(
-    trained: Trained, x: Any, key: Key, annealing: Annealing
+    trained: Trained, x: Examples, key: Key, annealing: Annealing
 ) -> dict[str, Array]:
     """Anneals the chains of one image from the prior to the posterior.
 
@@ -121,7 +123,9 @@ def forward_chains(
     at = hmc.points(space, space.log_lik)
     start_key, chain_key = jax.random.split(key)
 
-    def anneal(carry: Any, step: Any) -> tuple[Any, Any]:
+    def anneal(
+        carry: tuple[hmc.Point, Array, Array], step: Step
+    ) -> tuple[tuple[hmc.Point, Array, Array], tuple[Array, Array]]:
         point, log_w, log_size = carry
         number, beta, rise = step
         log_w = log_w + rise * point.log_lik
@@ -145,7 +149,7 @@ def forward_chains(
 
 def backward_chains(
     trained: Trained,
-    x: Any,
+    x: Examples,
     codes: Codes,
     step_sizes: Array,
     key: Key,
@@ -167,7 +171,9 @@ def backward_chains(
     space = CodeSpace(trained, x, annealing.num_chains)
     at = hmc.points(space, space.log_lik)
 
-    def step_back(carry: Any, step: Any) -> tuple[Any, None]:
+    def step_back(
+        carry: tuple[hmc.Point, Array], step: tuple[Step, Array]
+    ) -> tuple[tuple[hmc.Point, Array], None]:
         point, log_w = carry
         (number, beta, rise), size = step
         step_key = jax.random.fold_in(key, number)
@@ -187,7 +193,7 @@ def backward_chains(
     return log_w
 
 
-def _steps(annealing: Annealing) -> tuple[Array, Array, Array]:
+def _steps(annealing: Annealing) -> Step:
     """Number, beta and rise of beta of each transition, [T] each."""
     betas = annealing.betas()
     numbers = jnp.arange(annealing.num_temperatures)

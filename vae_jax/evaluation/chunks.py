@@ -1,13 +1,17 @@
 """Work on many rows a few at a time, so that memory does not grow with their number."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.types import Array, PyTree
+
 Progress = Callable[[int, int], None]  # (rows done, rows in all)
+
+Tree = TypeVar("Tree")  # a pytree of arrays
 
 
 def row_chunks(
@@ -35,11 +39,11 @@ def row_chunks(
 
 
 def map_rows(
-    f: Callable[[np.ndarray], Any],
+    f: Callable[[np.ndarray], PyTree],
     num_rows: int,
     chunk_size: int,
     progress: Progress | None = None,
-) -> Any:
+) -> PyTree:
     """`f(rows)` of all rows as NumPy arrays, computed chunk by chunk.
 
     Args:
@@ -56,7 +60,7 @@ def map_rows(
     return jax.tree.map(lambda *values: np.concatenate(values)[:num_rows], *parts)
 
 
-def map_chunks(f: Callable[[Any], Any], rows: Any, chunk_size: int) -> Any:
+def map_chunks(f: Callable[[Tree], PyTree], rows: Tree, chunk_size: int) -> PyTree:
     """`f(rows)` for a function of a batch, chunk by chunk inside a compiled program.
 
     The last chunk is filled up with copies of the first row, whose results are dropped.
@@ -75,7 +79,7 @@ def map_chunks(f: Callable[[Any], Any], rows: Any, chunk_size: int) -> Any:
     num_chunks = -(-num_rows // chunk_size)
     missing = num_chunks * chunk_size - num_rows
 
-    def cut(leaf: Any) -> Any:
+    def cut(leaf: Array) -> Array:
         filled = jnp.concatenate([leaf, jnp.repeat(leaf[:1], missing, axis=0)])
         return filled.reshape(num_chunks, chunk_size, *leaf.shape[1:])
 

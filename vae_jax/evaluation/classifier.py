@@ -91,7 +91,9 @@ def fit_classifier(
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels[rows])
         return losses.mean()
 
-    def step(carry: tuple[Params, Any], step_key: Key) -> tuple[Any, None]:
+    def step(
+        carry: tuple[Params, optax.OptState], step_key: Key
+    ) -> tuple[tuple[Params, optax.OptState], None]:
         params, opt_state = carry
         rows = jax.random.randint(step_key, (batch_size,), 0, x.shape[0])
         grads = jax.grad(loss_fn)(params, rows)

@@ -10,7 +10,7 @@ import numpy as np
 from vae_jax.data.examples import image_of
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.evaluation.classifier import Classifier, fit_classifier
-from vae_jax.types import Key
+from vae_jax.types import Array, Examples, Key
 
 MAX_TRAIN = 20_000  # training images that the classifier and the comparisons see
 MANY_TRAIN = 60_000  # that the better classifier sees
@@ -20,7 +20,7 @@ MANY_TRAIN = 60_000  # that the better classifier sees
 class Split:
     """Examples as a model sees them, a few rows at a time."""
 
-    draw: Callable[[np.ndarray], Any]
+    draw: Callable[[np.ndarray], Examples]
     """(rows [n]) -> x [n, ...]; the same binarisation or noise at every call."""
 
     rows: np.ndarray
@@ -35,11 +35,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def x(self, rows: np.ndarray | None = None) -> Any:
+    def x(self, rows: np.ndarray | None = None) -> Examples:
         """Some examples, or all, as the model takes them, [n, ...]."""
         return self.draw(self.rows if rows is None else self.rows[rows])
 
-    def images(self, rows: np.ndarray | None = None) -> Any:
+    def images(self, rows: np.ndarray | None = None) -> Array:
         """The images of some examples, or of all, as the model sees them, [n, ...]."""
         return image_of(self.x(rows))
 

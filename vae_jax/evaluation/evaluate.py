@@ -10,15 +10,16 @@ import numpy as np
 from vae_jax.errors import DataError
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.likelihood import Apply, evaluate_examples
+from vae_jax.outputs import VAEOutput
 from vae_jax.training.checks import check_output, check_support
 from vae_jax.training.functions import model_functions
-from vae_jax.types import Hparams, Key, Params
+from vae_jax.types import AnyArray, Examples, Hparams, Key, Params
 
 
 def evaluate(
     model: Any,
     params: Params,
-    x: Any,
+    x: Examples,
     key: Key,
     *,
     hparams: Hparams | None = None,
@@ -87,7 +88,7 @@ def evaluate(
     )
 
 
-def _rows_of(leaf: Any, rows: Any) -> Any:
+def _rows_of(leaf: AnyArray, rows: AnyArray) -> AnyArray:
     """Some rows of an array, of which a NumPy one is no part of what JAX traces."""
     return (jnp.asarray(leaf) if isinstance(rows, jax.core.Tracer) else leaf)[rows]
 
@@ -96,7 +97,7 @@ def _rows_of(leaf: Any, rows: Any) -> Any:
 def _with_hparams(model: Any) -> Apply:
     """(params and hparams, x, key) -> VAEOutput; one function for equal modules."""
 
-    def apply(params: Any, x: Any, key: Key) -> Any:
+    def apply(params: tuple[Params, Hparams], x: Examples, key: Key) -> VAEOutput:
         params, hparams = params
         return model_functions(model, hparams).apply(params, x, key)
 

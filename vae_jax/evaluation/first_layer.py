@@ -9,7 +9,6 @@ is given one (`conditions_on`).
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +29,7 @@ from vae_jax.evaluation.data import Split
 from vae_jax.evaluation.joined import Shapes, join, shapes_of, split
 from vae_jax.outputs import Latent, flat_moments
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Key, stream
+from vae_jax.types import Array, Examples, Given, Key, stream
 
 CODES_PER_CHUNK = 1000
 MOST_JOINED = 2000  # examples whose joined codes are kept: they may be long
@@ -48,7 +47,7 @@ class FirstLayer:
     takes_images: bool = struct.field(pytree_node=False)  # whether x is no dict
 
     @classmethod
-    def of(cls, trained: Trained, x: Any) -> "FirstLayer":
+    def of(cls, trained: Trained, x: Examples) -> "FirstLayer":
         """The layer of a model for data like x, [B, ...]; computes nothing."""
         latents = jax.eval_shape(Trained.encode, trained, x, jax.random.key(0))
         decodes_all = getattr(trained.model, "decodes_all_layers", False)
@@ -107,7 +106,7 @@ class FirstLayer:
         """
         return Partial(_points, self)
 
-    def given_as_in(self, split: Split, num: int) -> Any:
+    def given_as_in(self, split: Split, num: int) -> Given:
         """What draws of a conditional model are given, as often as in the data.
 
         With the labels of examples that are evenly spread over a split, draws of
@@ -125,7 +124,7 @@ class FirstLayer:
         given = self.trained.given(split.x(even_rows(len(split), num)))
         return jnp.resize(given, (num,))
 
-    def prior(self, num: int, given: Any = None) -> "FirstPrior":
+    def prior(self, num: int, given: Given = None) -> "FirstPrior":
         """p(z1) of `num` rows.
 
         Args:
@@ -180,7 +179,7 @@ class FirstPrior:
 
     layer: FirstLayer
     num: int = struct.field(pytree_node=False)
-    given: Any = None
+    given: Given = None
 
     @property
     def is_factorised(self) -> bool:
@@ -215,12 +214,12 @@ def train_codes(layer: FirstLayer, train: Split, key: Key) -> Codes:
     return last[2]
 
 
-def _row(layer: FirstLayer, codes: Sequence[Array], given: Any) -> Array:
+def _row(layer: FirstLayer, codes: Sequence[Array], given: Given) -> Array:
     """The codes that are read, and the label, side by side, [B, D]."""
     return join([*codes, given] if layer.is_conditional else codes)
 
 
-def _parts(layer: FirstLayer, row: Array) -> tuple[tuple[Array, ...], Any]:
+def _parts(layer: FirstLayer, row: Array) -> tuple[tuple[Array, ...], Array | None]:
     """The inverse: codes, and what the decoder is given with them."""
     if not layer.is_conditional:
         return split(row, layer.shapes), None
@@ -245,32 +244,32 @@ def _same_key() -> Key:
     return jax.random.key(0)
 
 
-def _latents(layer: FirstLayer, x: Any, key: Key) -> tuple[Latent, ...]:
+def _latents(layer: FirstLayer, x: Examples, key: Key) -> tuple[Latent, ...]:
     """The layers in a row."""
     return layer.trained.encode(x, key)[: len(layer.shapes)]
 
 
 @jax.jit
-def _moments(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
+def _moments(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
     latents = _latents(layer, x, _same_key())
     means, variances = zip(*(flat_moments(q.posterior) for q in latents), strict=True)
     return join(means), join(variances)
 
 
 @jax.jit
-def _mean_and_std(layer: FirstLayer, x: Any) -> tuple[Array, Array]:
+def _mean_and_std(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
     mean, variance = _moments(layer, x)
     return mean, jnp.sqrt(variance)
 
 
 @jax.jit
-def _points(layer: FirstLayer, x: Any) -> Array:
+def _points(layer: FirstLayer, x: Examples) -> Array:
     if len(layer.shapes) > 1:
         return _draw(layer, x, _same_key())
     return _row(layer, [_moments(layer, x)[0]], layer.trained.given(x))
 
 
 @jax.jit
-def _draw(layer: FirstLayer, x: Any, key: Key) -> Array:
+def _draw(layer: FirstLayer, x: Examples, key: Key) -> Array:
     codes = [latent.z for latent in _latents(layer, x, key)]
     return _row(layer, codes, layer.trained.given(x))

@@ -3,8 +3,8 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from vae_jax.types import Array, Codes
@@ -12,7 +12,7 @@ from vae_jax.types import Array, Codes
 Shapes = tuple[tuple[int, ...], ...]  # of one code of each layer
 
 
-def shapes_of(codes: Sequence[Any]) -> Shapes:
+def shapes_of(codes: Sequence[Array | jax.ShapeDtypeStruct]) -> Shapes:
     """Shapes of one code of each layer; of arrays [n, ...], or their shapes only."""
     return tuple(z.shape[1:] for z in codes)
 

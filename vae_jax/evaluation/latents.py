@@ -1,7 +1,7 @@
 """From the statistics of a split to the numbers of results.json."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,12 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import LEVELS
+from vae_jax.evaluation.likelihood import Statistics
+from vae_jax.evaluation.moments import Moments
+from vae_jax.types import Array
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, section 5.2
 
 
 def summarize(
-    statistics: Mapping[str, Any],
+    statistics: Statistics,
     *,
     num_pixels: int,
     support: str,
@@ -92,8 +95,8 @@ def summarize(
 
 
 def bits_per_dim(
-    nll: Any, num_pixels: int, support: str, dequantized: bool
-) -> Any | None:
+    nll: Array | float, num_pixels: int, support: str, dequantized: bool
+) -> Array | float | None:
     """Code length of a pixel; None where the density is of values that are no pixels.
 
     Args:
@@ -112,7 +115,7 @@ def bits_per_dim(
     return bits + math.log2(LEVELS) if dequantized else None
 
 
-def active_units(layers: Any) -> tuple[Any, ...]:
+def active_units(layers: Sequence[Moments]) -> tuple[Array | np.integer, ...]:
     """Per layer, how many dimensions' posterior means vary by more than 0.01.
 
     A_u = Var_x(E_q[u | x]) > 0.01. Source: Burda et al. 2016, section 5.2.
@@ -123,7 +126,7 @@ def active_units(layers: Any) -> tuple[Any, ...]:
     return tuple((m.variance_of_means > ACTIVE_VARIANCE).sum() for m in layers)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Array | np.generic | float | None) -> Array | float | None:
     """A float or an int, unless the value is being traced."""
     if value is None or isinstance(value, jax.core.Tracer | int):
         return value

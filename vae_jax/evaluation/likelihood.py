@@ -17,17 +17,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import Progress, row_chunks
 from vae_jax.evaluation.moments import Moments
 from vae_jax.outputs import VAEOutput, flat_moments
 from vae_jax.training.checks import check_output
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import AnyArray, Array, Examples, Key, Params, PyTree
 
-Apply = Callable[[Params, Any, Key], VAEOutput]
+Apply = Callable[[Params, Examples, Key], VAEOutput]
 Statistics = dict[str, Any]  # arrays [B], and per layer tuples of arrays [B, D_l]
 Layers = tuple[Moments, ...]
+# Over samples: of the statistics, and of w and w^2, as logs.
+Sums = tuple[Statistics, Array, Array]
 
 # 1,000 decoded rows at a time keep a small network's activations in the CPU's cache.
 ROWS_ON_CPU = 1000
@@ -39,7 +42,7 @@ NUMBERS_PER_CHUNK = 2**25
 def importance_statistics(
     apply: Apply,
     params: Params,
-    x: Any,
+    x: Examples,
     key: Key,
     num_samples: int,
     sample_chunk: int = 50,
@@ -81,7 +84,7 @@ def importance_statistics(
         check_output(output, x)
         return _one_sample(output, x)
 
-    def add_chunk(carry: Any, index: Array) -> tuple[Any, None]:
+    def add_chunk(carry: Sums, index: Array) -> tuple[Sums, None]:
         sums, log_sum, log_sum_squares = carry
         keys = jax.random.split(jax.random.fold_in(key, index), chunk)
         values, log_w = jax.vmap(one_sample)(keys)
@@ -113,7 +116,7 @@ def importance_statistics(
 def evaluate_examples(
     apply: Apply,
     params: Params,
-    draw: Callable[[Any], Any],
+    draw: Callable[[Any], Examples],
     num_examples: int,
     key: Key,
     *,
@@ -154,7 +157,9 @@ def evaluate_examples(
     if batch_size < 1:
         raise ConfigError(f"batch_size={batch_size}: must be at least 1")
 
-    def batch(i: Any, rows: Any, used: Any) -> tuple[Statistics, Layers]:
+    def batch(
+        i: ArrayLike, rows: AnyArray, used: AnyArray
+    ) -> tuple[Statistics, Layers]:
         batch_key = jax.random.fold_in(key, i)
         settings = (apply, num_samples, sample_chunk)
         return _batch_statistics(settings, params, draw(rows), used, batch_key)
@@ -174,7 +179,7 @@ def evaluate_examples(
     return {**whole, "layers": layers}
 
 
-def _rows_at_once(example: Any) -> int:
+def _rows_at_once(example: Examples) -> int:
     """How many rows to decode at a time on the default device."""
     if jax.default_backend() == "cpu":
         return ROWS_ON_CPU
@@ -200,7 +205,7 @@ def _in_one_program(
 
 @partial(jax.jit, static_argnums=0)
 def _batch_statistics(
-    settings: tuple[Apply, int, int], params: Params, x: Any, used: Array, key: Key
+    settings: tuple[Apply, int, int], params: Params, x: Examples, used: Array, key: Key
 ) -> tuple[Statistics, Layers]:
     apply, num_samples, sample_chunk = settings
     found = importance_statistics(apply, params, x, key, num_samples, sample_chunk)
@@ -214,12 +219,12 @@ def _merged(layers: Layers, others: Layers) -> Layers:
     return tuple(a.merged(b) for a, b in zip(layers, others, strict=True))
 
 
-def _is_traced(tree: Any) -> bool:
+def _is_traced(tree: PyTree) -> bool:
     """Whether a function that JAX traces asks, in which values are not known."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def _one_sample(output: VAEOutput, x: Any) -> tuple[Statistics, Array | None]:
+def _one_sample(output: VAEOutput, x: Examples) -> tuple[Statistics, Array | None]:
     """What is averaged over samples, and the log-weights [B] where they exist."""
     latents = output.latents
     moments = [flat_moments(latent.posterior) for latent in latents]

@@ -3,9 +3,10 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
-from vae_jax.types import Array
+from vae_jax.types import AnyArray, Array
 
 
 @struct.dataclass
@@ -15,10 +16,10 @@ class Moments:
     Arrays of JAX, or of NumPy in double precision.
     """
 
-    count: Any  # N, []
-    mean: Any  # of the posterior means, [D]
-    scatter: Any  # sum over examples of (posterior mean - mean)^2, [D]
-    variance: Any  # mean of the posterior variance, [D]
+    count: Array | np.float64  # N, []
+    mean: AnyArray  # of the posterior means, [D]
+    scatter: AnyArray  # sum over examples of (posterior mean - mean)^2, [D]
+    variance: AnyArray  # mean of the posterior variance, [D]
     kl: Any = None  # mean KL, nats, [D], or [1] if only estimated; None: no density
 
     @classmethod
@@ -63,6 +64,6 @@ class Moments:
         )
 
     @property
-    def variance_of_means(self) -> Any:
+    def variance_of_means(self) -> AnyArray:
         """Of the posterior means over the examples, [D]."""
         return self.scatter / self.count

@@ -15,7 +15,7 @@ from vae_jax.fitted import training
 from vae_jax.fitted.base import Draws
 from vae_jax.fitted.transformer import CausalTransformer
 from vae_jax.ranges import COUNT, LAYERS, POSITIVE, require
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, Key, Params, PyTree
 
 BATCH_SIZE = 64
 NUM_HEADS = 4
@@ -82,7 +82,9 @@ class Autoregressive:
         shapes = jax.eval_shape(network.init, jax.random.key(0), whole, sites)["cache"]
         cache = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-        def one_site(carry: Any, site: Array) -> Any:
+        def one_site(
+            carry: tuple[PyTree, Array], site: Array
+        ) -> tuple[tuple[PyTree, Array], Array]:
             cache, before = carry
             variables = {"params": self.params, "cache": cache}
             logits, changed = network.apply(

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from vae_jax.distributions.fitted import FittedPrior
 from vae_jax.errors import ConfigError
+from vae_jax.outputs import Latent
 from vae_jax.types import Array
 
 NEITHER = ("draws", "key", "progress")  # arguments of `Fit.fit` that are no settings
@@ -50,12 +51,12 @@ class Fit(NamedTuple):
     support: str = "real"
     """The support of the posteriors that it is for."""
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, float]:
         """The settings with their defaults."""
         arguments = inspect.signature(self.fit).parameters.values()
         return {a.name: a.default for a in arguments if a.name not in NEITHER}
 
-    def with_defaults(self, name: str, **given: Any) -> dict[str, Any]:
+    def with_defaults(self, name: str, **given: float) -> dict[str, float]:
         """All settings, some of them given.
 
         Args:
@@ -75,7 +76,7 @@ class Fit(NamedTuple):
                 )
         return {**known, **given}
 
-    def why_not(self, latents: tuple[Any, ...]) -> str | None:
+    def why_not(self, latents: tuple[Latent, ...]) -> str | None:
         """Why it can't be fitted to these latent layers ("needs ..."), or None.
 
         Args:

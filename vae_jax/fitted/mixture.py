@@ -1,6 +1,6 @@
 """Normals with full covariances: one with the codes' moments, or a mixture of them."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from flax import struct
 
 from vae_jax.distributions.base import LOG_2PI
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.evaluation.chunks import Progress
 from vae_jax.fitted.base import Draws
 from vae_jax.ranges import COUNT, require
 from vae_jax.types import Array, Key
@@ -67,7 +68,9 @@ def like(draws: Draws, key: Key, num_components: int = 1) -> FullMixture:
     )
 
 
-def fit_gaussian(draws: Draws, key: Key, progress: Any = None) -> FullMixture:
+def fit_gaussian(
+    draws: Draws, key: Key, progress: Progress | None = None
+) -> FullMixture:
     """The normal with mean and full covariance of the training codes.
 
     Args:
@@ -88,7 +91,7 @@ def fit_gaussian(draws: Draws, key: Key, progress: Any = None) -> FullMixture:
 
 
 def fit_mixture(
-    draws: Draws, key: Key, progress: Any = None, num_components: int = 10
+    draws: Draws, key: Key, progress: Progress | None = None, num_components: int = 10
 ) -> FullMixture:
     """A mixture of normals by expectation maximisation, that of scikit-learn.
 

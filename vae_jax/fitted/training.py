@@ -2,32 +2,32 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from vae_jax.evaluation.chunks import Progress, even_rows, map_chunks
-from vae_jax.types import Array, Key, Params, stream
+from vae_jax.types import Array, Key, Params, PyTree, stream
 
 MOST_EVALUATIONS = 20  # by the validation codes, at equal distances
 LEAST_STEPS = 50  # between two of them
 ROWS_PER_CHUNK = 256
 MAX_VALIDATION = 2_000  # codes that decide
-LogProb = Callable[[Params, Any], Array]  # (parameters, rows [B, ...]) -> nats, [B]
+LogProb = Callable[[Params, Array], Array]  # (parameters, rows [B, ...]) -> nats, [B]
 
 
 class Learner(NamedTuple):
     """What is trained, as pure functions of a state; the caller jits them."""
 
-    state: Any
+    state: PyTree
     """A pytree of arrays before the first step."""
 
-    step: Callable[[Any, Any, Key], Any]
+    step: Callable[[PyTree, Array, Key], PyTree]
     """(state, rows [B, ...], key) -> next state."""
 
-    params: Callable[[Any], Params]
+    params: Callable[[PyTree], Params]
     """state -> parameters, of which the best are kept."""
 
     log_prob: LogProb
@@ -45,7 +45,9 @@ def maximum_likelihood(
         tx: the optimiser, learning rate included.
     """
 
-    def step(state: Any, rows: Any, key: Key) -> Any:
+    def step(
+        state: tuple[Params, optax.OptState], rows: Array, key: Key
+    ) -> tuple[Params, optax.OptState]:
         del key
         params, opt_state = state
         gradient = jax.grad(lambda p: -log_prob(p, rows).mean())(params)
@@ -85,8 +87,8 @@ def train(
     row_key, step_key = stream(key, "rows"), stream(key, "steps")
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def run_chunk(state: Any, rows: Array, start: Array, length: Array) -> Any:
-        def one(t: Array, state: Any) -> Any:
+    def run_chunk(state: PyTree, rows: Array, start: Array, length: Array) -> PyTree:
+        def one(t: Array, state: PyTree) -> PyTree:
             chosen = jax.random.randint(
                 jax.random.fold_in(row_key, t), (batch_size,), 0, rows.shape[0]
             )

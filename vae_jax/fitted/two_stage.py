@@ -1,6 +1,6 @@
 """A second VAE, on the codes of the first."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.priors import StandardNormal
 from vae_jax.ranges import COUNT, POSITIVE, require
 from vae_jax.trained import Trained
-from vae_jax.training.state import make_hparams
+from vae_jax.training.state import TrainState, make_hparams
 from vae_jax.training.step import vae_trainer
 from vae_jax.types import Array, Key, Params
 
@@ -128,7 +128,7 @@ def fit(
     hparams = make_hparams(kl_weight=1.0)
     z_key = jax.random.key(0)  # the same draws at each evaluation
 
-    def step(state: Any, rows: Array, step_key: Key) -> Any:
+    def step(state: TrainState, rows: Array, step_key: Key) -> TrainState:
         return trainer.step(state, rows, step_key, hparams)[0]
 
     def elbo(params: Params, rows: Array) -> Array:

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable
-from typing import Any
+
+import flax.linen as nn
 
 from vae_jax.models.conditional import vae
 from vae_jax.models.hierarchical import hierarchical_vae
@@ -13,7 +14,7 @@ from vae_jax.models.m2 import m2
 from vae_jax.models.rae import RAE
 from vae_jax.models.top_down import TopDownVAE
 
-BY_NAME: dict[str, Callable[..., Any]] = {
+BY_NAME: dict[str, Callable[..., nn.Module]] = {
     "vae": vae,
     "hierarchical": hierarchical_vae,
     "ladder": ladder_vae,

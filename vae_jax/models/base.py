@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from vae_jax.distributions.base import Distribution
 from vae_jax.errors import ContractError
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.types import Array, Codes, Key
+from vae_jax.types import Array, Codes, Examples, Given, Key, PyTree
+
+Result = TypeVar("Result")
 
 
 class JointPrior(Protocol):
@@ -55,19 +57,19 @@ class Model(Protocol):
     `decodes_all_layers = True`.
     """
 
-    def encode(self, x: Any, key: Key) -> tuple[Latent, ...]:
+    def encode(self, x: Examples, key: Key) -> tuple[Latent, ...]:
         """The latent layers for x, draws included: a layer may look at those above."""
         ...
 
-    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z1, ..., zL)."""
         ...
 
-    def joint_prior(self, num: int, given: Any = None) -> JointPrior:
+    def joint_prior(self, num: int, given: Given = None) -> JointPrior:
         """p(z1, ..., zL) for `num` rows; used inside `apply`, see `Trained.prior`."""
         ...
 
-    def __call__(self, x: Any, key: Key) -> VAEOutput:
+    def __call__(self, x: Examples, key: Key) -> VAEOutput:
         """Encodes and decodes with one draw per example."""
         ...
 
@@ -139,7 +141,7 @@ def check_above(above: Codes, num_layers: int) -> None:
         )
 
 
-def takes(module: Any, name: str) -> bool:
+def takes(module: Callable[..., object], name: str) -> bool:
     """Whether a module's `__call__` has an argument of this name.
 
     A `flax.linen.Sequential` hands keyword arguments to its first layer.
@@ -159,20 +161,20 @@ class Chain(nn.Module):
 
     layers: Sequence[nn.Module]
 
-    def __call__(self, x: Any, train: bool = False) -> Any:
+    def __call__(self, x: Examples, train: bool = False) -> PyTree:
         for layer in self.layers:
             x = call_part(layer, x, train=train)
         return x
 
 
-def call_part(module: Any, *arguments: Any, train: bool) -> Any:
+def call_part(module: Callable[..., Result], *arguments: object, train: bool) -> Result:
     """Calls a part of a model, with the argument `train` if it takes one."""
     if takes(module, "train"):
         return module(*arguments, train=train)
     return module(*arguments)
 
 
-def refuse_given(model: Any, given: Any) -> None:
+def refuse_given(model: object, given: Given) -> None:
     """Raises if an unconditional model is given something to condition on.
 
     Raises:

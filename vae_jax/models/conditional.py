@@ -1,6 +1,6 @@
 """The variational autoencoder that is given the label of each image."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,7 @@ from vae_jax.models.base import LayeredPrior, call_part, takes
 from vae_jax.models.vae import VAE
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import COUNT, require
-from vae_jax.types import Array, Codes, Key
+from vae_jax.types import Array, Codes, Examples, Given, Key
 
 CONDITIONS = ("none", "label")
 
@@ -55,7 +55,7 @@ class ConditionalVAE(nn.Module):
         # Named so that objectives that keep the encoder apart count it in.
         self.encoder_label = LabelPlane(self.num_classes)
 
-    def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
+    def __call__(self, x: Examples, key: Key, train: bool = False) -> VAEOutput:
         """Draws one code per example and decodes it.
 
         Args:
@@ -71,18 +71,18 @@ class ConditionalVAE(nn.Module):
         likelihood = self._decode(latents[0].z, x["label"], train)
         return VAEOutput(likelihood=likelihood, latents=latents)
 
-    def encode(self, x: Any, key: Key, train: bool = False) -> tuple[Latent, ...]:
+    def encode(self, x: Examples, key: Key, train: bool = False) -> tuple[Latent, ...]:
         """The one latent layer: q(z | x, y), a draw from it, and p(z | y)."""
         image = self.encoder_label(x["image"], x["label"])
         posterior = call_part(self.encoder, image, train=train)
         z = posterior.sample(key)
         return (Latent(z=z, posterior=posterior, prior=self._prior(x["label"])),)
 
-    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z, y) for labels `given`, [B]."""
         return self._decode(codes[0], _labels(given))
 
-    def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
+    def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
         """p(z | y) for labels `given`, [num]."""
         labels = _labels(given)
         if labels.shape != (num,):
@@ -146,7 +146,7 @@ def vae(
     return ConditionalVAE(encoder, prior, decoder, num_classes)
 
 
-def _labels(given: Any) -> Array:
+def _labels(given: Given) -> Array:
     """Labels that a conditional model is given, [B].
 
     Raises:

@@ -1,7 +1,7 @@
 """Variational autoencoders with several latent layers, encoded from the bottom up."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,7 @@ from vae_jax.models.base import LayeredPrior, call_part, refuse_given
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.ranges import MAX_LAYERS, require_widths
-from vae_jax.types import Array, Codes, Key
+from vae_jax.types import Array, Codes, Examples, Given, Key
 
 
 class HierarchicalVAE(nn.Module):
@@ -51,7 +51,7 @@ class HierarchicalVAE(nn.Module):
         """L."""
         return len(self.encoders)
 
-    def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
+    def __call__(self, x: Examples, key: Key, train: bool = False) -> VAEOutput:
         """Draws one code per layer and row of x.
 
         Args:
@@ -66,7 +66,7 @@ class HierarchicalVAE(nn.Module):
         likelihood = call_part(self.decoders[0], latents[0].z, train=train)
         return VAEOutput(likelihood=likelihood, latents=latents)
 
-    def encode(self, x: Any, key: Key, train: bool = False) -> tuple[Latent, ...]:
+    def encode(self, x: Examples, key: Key, train: bool = False) -> tuple[Latent, ...]:
         """The L latent layers, z1 first."""
         drawn: list[tuple[Posterior, Array]] = []
         below = x
@@ -91,12 +91,12 @@ class HierarchicalVAE(nn.Module):
             for (posterior, z), prior in zip(drawn, [*priors, top], strict=True)
         )
 
-    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z1): what the layers above know of it is its prior."""
         refuse_given(self, given)
         return self.decoders[0](codes[0])
 
-    def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
+    def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
         """p(zL) ... p(z1 | z2) of `num` rows."""
         refuse_given(self, given)
         return LayeredPrior(self.prior(num), self.decoders[1:])

@@ -1,7 +1,6 @@
 """The ladder variational autoencoder: bottom-up evidence joins the prior on its way."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,7 +13,7 @@ from vae_jax.models.hierarchical import HierarchicalVAE
 from vae_jax.outputs import Latent
 from vae_jax.posteriors import DiagonalNormalPosterior
 from vae_jax.ranges import COUNT, MAX_LAYERS, require, require_widths
-from vae_jax.types import Key
+from vae_jax.types import Examples, Key
 
 
 class LadderVAE(HierarchicalVAE):
@@ -36,7 +35,7 @@ class LadderVAE(HierarchicalVAE):
 
     encoder_heads: Sequence[nn.Module] = ()
 
-    def encode(self, x: Any, key: Key, train: bool = False) -> tuple[Latent, ...]:
+    def encode(self, x: Examples, key: Key, train: bool = False) -> tuple[Latent, ...]:
         """The L latent layers, z1 first."""
         features, evidence = x, []
         for encoder, head in zip(self.encoders, self.encoder_heads, strict=True):

@@ -1,7 +1,7 @@
 """The semi-supervised autoencoder M2: the class of an image is a latent variable."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ from vae_jax.errors import ConfigError
 from vae_jax.models.base import Chain, LayeredPrior, call_part, refuse_given
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import require_widths
-from vae_jax.types import Array, Codes, Key, stream
+from vae_jax.types import Array, Codes, Given, Key, stream
 
 
 class M2(nn.Module):
@@ -93,13 +93,13 @@ class M2(nn.Module):
         """The layers z and y; both are drawn, and the label is not looked at."""
         return self._drawn(*self._seen(x, train), key, train)
 
-    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z, y) with fields [B, ...]; y are one-hot vectors or between such."""
         refuse_given(self, given)
         z, y = codes
         return self._decoded(z, y)
 
-    def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
+    def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
         """p(z) p(y) of `num` rows."""
         refuse_given(self, given)
         top = OneHot.uniform(num, self.num_classes)

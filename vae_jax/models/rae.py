@@ -8,7 +8,7 @@ from vae_jax.distributions.base import flatten_event
 from vae_jax.models.base import call_part
 from vae_jax.models.vae import VAE
 from vae_jax.outputs import VAEOutput
-from vae_jax.types import Array, Key, stream
+from vae_jax.types import Array, Examples, Key, stream
 
 
 class RAE(VAE):
@@ -25,7 +25,7 @@ class RAE(VAE):
 
     gives_extras: ClassVar[tuple[str, ...]] = ("gradient_penalty",)
 
-    def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
+    def __call__(self, x: Examples, key: Key, train: bool = False) -> VAEOutput:
         """Encodes, decodes and measures the decoder, see `VAE.__call__`."""
         latents = self.encode(x, key, train)
         z = latents[0].z

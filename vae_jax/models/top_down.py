@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -18,7 +18,7 @@ from vae_jax.networks.bottleneck import Activation, conv3x3
 from vae_jax.networks.convolution import depth_to_space
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import COUNT, POSITIVE, require
-from vae_jax.types import Array, Codes, Key
+from vae_jax.types import Array, Codes, Given, Key
 
 MakePosterior = Callable[[Array], DiagonalNormal]  # features of x -> q(z | x, above)
 # (number of the layer from the top, p(z | above), q(z | x, above)) -> its code
@@ -131,7 +131,7 @@ class TopDownVAE(nn.Module):
         latents, _ = self._infer(x, key)
         return latents
 
-    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z1, ..., zL).
 
         Raises:
@@ -146,7 +146,7 @@ class TopDownVAE(nn.Module):
         h = self.descend(codes[0].shape[0], lambda i, *_: codes[-1 - i])
         return self._likelihood(h)
 
-    def joint_prior(self, num: int, given: Any = None) -> "TopDownPrior":
+    def joint_prior(self, num: int, given: Given = None) -> "TopDownPrior":
         """p(zL) ... p(z1 | z2, ..., zL) of `num` rows."""
         refuse_given(self, given)
         return TopDownPrior(self, num)

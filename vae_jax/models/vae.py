@@ -1,13 +1,11 @@
 """The variational autoencoder with one latent layer."""
 
-from typing import Any
-
 import flax.linen as nn
 
 from vae_jax.distributions.base import Distribution
 from vae_jax.models.base import LayeredPrior, call_part, refuse_given
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.types import Codes, Key
+from vae_jax.types import Codes, Examples, Given, Key
 
 
 class VAE(nn.Module):
@@ -33,7 +31,7 @@ class VAE(nn.Module):
     prior: nn.Module
     decoder: nn.Module
 
-    def __call__(self, x: Any, key: Key, train: bool = False) -> VAEOutput:
+    def __call__(self, x: Examples, key: Key, train: bool = False) -> VAEOutput:
         """Draws one code per row of x and decodes it.
 
         Args:
@@ -49,18 +47,18 @@ class VAE(nn.Module):
         likelihood = call_part(self.decoder, latents[0].z, train=train)
         return VAEOutput(likelihood=likelihood, latents=latents)
 
-    def encode(self, x: Any, key: Key, train: bool = False) -> tuple[Latent, ...]:
+    def encode(self, x: Examples, key: Key, train: bool = False) -> tuple[Latent, ...]:
         """The one latent layer: q(z | x), a draw from it, and p(z)."""
         posterior = call_part(self.encoder, x, train=train)
         z = posterior.sample(key)
         return (Latent(z=z, posterior=posterior, prior=self.prior(z.shape[0])),)
 
-    def decode(self, codes: Codes, given: Any = None) -> Distribution:
+    def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z) with fields [B, ...]."""
         refuse_given(self, given)
         return self.decoder(*codes)
 
-    def joint_prior(self, num: int, given: Any = None) -> LayeredPrior:
+    def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
         """p(z) of `num` rows."""
         refuse_given(self, given)
         return LayeredPrior(self.prior(num))

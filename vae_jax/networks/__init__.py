@@ -5,14 +5,15 @@ it.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
-from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
+from vae_jax.networks.mlp import Activation, MLPDecoder, MLPEncoder
 from vae_jax.networks.residual import ResidualDecoder, ResidualEncoder
 
 
@@ -28,7 +29,7 @@ class Network(NamedTuple):
     decoder: Callable[..., nn.Module]  # of a module z [B, ...] -> [B, *output_shape]
 
 
-ACTIVATIONS: dict[str, Callable[..., Any]] = {
+ACTIVATIONS: dict[str, Activation] = {
     "gelu": nn.gelu,
     "relu": nn.relu,
     "leaky_relu": nn.leaky_relu,
@@ -39,7 +40,7 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
 }
 """Activations between layers, for networks with an argument `activation`."""
 
-DTYPES: dict[str, Any] = {"float32": None, "bfloat16": jnp.bfloat16}
+DTYPES: dict[str, DTypeLike | None] = {"float32": None, "bfloat16": jnp.bfloat16}
 """Number types in which networks compute. Everything else is float32."""
 
 BY_NAME: dict[str, Network] = {

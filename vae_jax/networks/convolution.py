@@ -16,7 +16,7 @@ def convolve(
     strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
     *,
-    dimension_numbers: Any,
+    dimension_numbers: lax.ConvDimensionNumbers | tuple[str, str, str] | None,
     **settings: Any,
 ) -> Array:
     """`lax.conv_general_dilated`, on a CPU written as products of matrices.

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -64,7 +63,7 @@ class MLPDecoder(nn.Module):
         return h.reshape(z.shape[0], *self.output_shape).astype(z.dtype)
 
 
-def _dense_layers(network: Any, h: Array, train: bool) -> Array:
+def _dense_layers(network: "MLPEncoder | MLPDecoder", h: Array, train: bool) -> Array:
     """The hidden layers, which become submodules of the network, [B, F] -> [B, F']."""
     for width in network.hidden_dims:
         h = nn.Dense(width, dtype=network.dtype)(h)

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from vae_jax.types import Array, Hparams, Key, Metrics, Params
+from vae_jax.types import Array, Examples, Hparams, Key, Metrics, Params
 
-Loss = Callable[[Any, Any, Hparams], tuple[Array, Metrics]]
+Loss = Callable[[Any, Examples, Hparams], tuple[Array, Metrics]]
 """A plain objective: (output, x, hparams) -> (loss, metrics)."""
 
 
@@ -22,7 +22,7 @@ class Objective(NamedTuple):
     init: Callable[[Key, Any], Params]
     """(key, output) -> the objective's own parameters, {} if it has none."""
 
-    apply: Callable[[Params, Any, Any, Hparams, Key], tuple[Array, Metrics]]
+    apply: Callable[[Params, Any, Examples, Hparams, Key], tuple[Array, Metrics]]
     """(params, output, x, hparams, key) -> (loss, metrics)."""
 
     needs_density: bool = False
@@ -54,7 +54,9 @@ class Objective(NamedTuple):
     """The optimiser of the objective's own parameters, learning rate included; None:
     the trainer's optimiser changes them together with those of the model."""
 
-    def __call__(self, output: Any, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+    def __call__(
+        self, output: Any, x: Examples, hparams: Hparams
+    ) -> tuple[Array, Metrics]:
         """Loss and metrics of an objective that has no parameters and draws nothing.
 
         Args:
@@ -88,7 +90,7 @@ def objective(loss: Loss, **facts: Any) -> Objective:
     """
 
     def apply(
-        params: Params, output: Any, x: Any, hparams: Hparams, key: Key
+        params: Params, output: Any, x: Examples, hparams: Hparams, key: Key
     ) -> tuple[Array, Metrics]:
         del params, key
         return loss(output, x, hparams)
@@ -113,6 +115,6 @@ def with_gradient_of(loss: Array, surrogate: Array) -> Array:
     return loss + surrogate - jax.lax.stop_gradient(surrogate)
 
 
-def as_objective(thing: Any) -> Objective:
+def as_objective(thing: Objective | Loss) -> Objective:
     """An `Objective`, of a plain function one that declares nothing."""
     return thing if isinstance(thing, Objective) else objective(thing)

@@ -25,7 +25,7 @@ from vae_jax.errors import ConfigError
 from vae_jax.objectives.base import Loss, Objective, objective, with_gradient_of
 from vae_jax.outputs import SplitOutput, Terms, VAEOutput, terms
 from vae_jax.ranges import COUNT, FINITE, SHARE, require
-from vae_jax.types import Array, Hparams, Metrics
+from vae_jax.types import Array, Examples, Hparams, Metrics
 
 Bound = Callable[[Array], Array]  # log-weights [K, B] -> nats [B]
 
@@ -103,7 +103,7 @@ def bound_objective(bound: Bound) -> Objective:
         rate, distortion, bound.
     """
 
-    def loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+    def loss(output: VAEOutput, x: Examples, hparams: Hparams) -> tuple[Array, Metrics]:
         found = terms(output, x)
         minus_bound = -bound(_log_w(found, hparams)).mean()
         return minus_bound, _metrics(found, bound)
@@ -148,7 +148,7 @@ def renyi(alpha: float = 0.5) -> Objective:
     return bound_objective(renyi_bound(alpha))
 
 
-def stl_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def stl_loss(output: VAEOutput, x: Examples, hparams: Hparams) -> tuple[Array, Metrics]:
     """The VAE's loss with the path gradient: "sticking the landing".
 
     The density log q(z | x) keeps its gradient through z, but not through the
@@ -175,7 +175,9 @@ stl = _of_weights(stl_loss)
 """`stl_loss` as an objective."""
 
 
-def dreg_loss(output: SplitOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def dreg_loss(
+    output: SplitOutput, x: Examples, hparams: Hparams
+) -> tuple[Array, Metrics]:
     """The IWAE bound with doubly reparameterised gradients for the encoder.
 
     With v_k = w_k / sum_j w_j, the encoder gets
@@ -234,7 +236,7 @@ def piwae(num_groups: int = 1) -> Objective:
     encoder_objective = miwae(num_groups)
 
     def piwae_loss(
-        output: SplitOutput, x: Any, hparams: Hparams
+        output: SplitOutput, x: Examples, hparams: Hparams
     ) -> tuple[Array, Metrics]:
         _require_split(output, "piwae")
         loss, metrics = iwae(output.decoder, x, hparams)

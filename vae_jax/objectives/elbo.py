@@ -8,14 +8,12 @@ examples and samples are averaged: a KL weight here is the beta of the papers, w
 the size of the image. `metrics["elbo"]` is always at weight 1, larger is better.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions.base import absolute
 from vae_jax.outputs import VAEOutput, terms
-from vae_jax.types import Array, Hparams, Metrics
+from vae_jax.types import Array, Examples, Hparams, Metrics
 
 
 def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
@@ -24,7 +22,7 @@ def kl_per_dimension(output: VAEOutput) -> tuple[Array, ...]:
     return tuple(jax.vmap(lambda lat: lat.kl())(lat).mean(axis=0) for lat in latents)
 
 
-def distortion_and_rate(output: VAEOutput, x: Any) -> tuple[Array, Array]:
+def distortion_and_rate(output: VAEOutput, x: Examples) -> tuple[Array, Array]:
     """The two parts of -ELBO per example, averaged over samples.
 
     Args:
@@ -52,7 +50,9 @@ def bound_metrics(output: VAEOutput, distortion: Array, rate: Array) -> Metrics:
     return metrics
 
 
-def elbo_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def elbo_loss(
+    output: VAEOutput, x: Examples, hparams: Hparams
+) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
 
     With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
@@ -85,7 +85,9 @@ def elbo_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metri
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}
 
 
-def capacity_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def capacity_loss(
+    output: VAEOutput, x: Examples, hparams: Hparams
+) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * |rate - capacity|, rate averaged over the batch.
 
     Meant for a capacity that grows from 0 (a schedule on "capacity") and a large

@@ -12,7 +12,7 @@ from vae_jax.objectives.base import Objective, with_gradient_of
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.outputs import VAEOutput
 from vae_jax.ranges import COUNT, LAYERS, POSITIVE, require
-from vae_jax.types import Array, Hparams, Key, Metrics, Params
+from vae_jax.types import Array, Examples, Hparams, Key, Metrics, Params
 
 SLOPE = 0.2  # of the leaky ReLU below 0
 B1, B2 = 0.5, 0.9  # of the critic's Adam
@@ -94,7 +94,7 @@ def factor(
         }
 
     def apply(
-        params: Params, output: VAEOutput, x: Any, hparams: Hparams, key: Key
+        params: Params, output: VAEOutput, x: Examples, hparams: Hparams, key: Key
     ) -> tuple[Array, Metrics]:
         loss, metrics = elbo_loss(output, x, hparams)
         z = output.latents[0].z  # [K, B, ...]

@@ -1,7 +1,5 @@
 """InfoVAE and Wasserstein autoencoders: the distance of all codes from the prior."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -9,7 +7,7 @@ from vae_jax.distributions.base import flatten_event
 from vae_jax.objectives.base import Objective, no_params
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.types import Array, Hparams, Key, Metrics, Params
+from vae_jax.types import Array, Examples, Hparams, Key, Metrics, Params
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the kernels
 
@@ -52,7 +50,7 @@ def mmd_squared(a: Array, b: Array) -> Array:
 
 
 def apply_mmd(
-    params: Params, output: VAEOutput, x: Any, hparams: Hparams, key: Key
+    params: Params, output: VAEOutput, x: Examples, hparams: Hparams, key: Key
 ) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * rate + mmd_weight * MMD^2(q(z), p(z)).
 

@@ -10,7 +10,7 @@ from vae_jax.objectives.base import Objective, objective
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.outputs import VAEOutput, flat_moments
 from vae_jax.ranges import NOT_NEGATIVE, require
-from vae_jax.types import Array, Hparams, Metrics
+from vae_jax.types import Array, Examples, Hparams, Metrics
 
 
 def covariance_penalty(covariance: Array, diagonal_ratio: float) -> Array:
@@ -82,7 +82,7 @@ def _dip(diagonal_ratio: float, of_draws: bool) -> Objective:
         covariance = code_covariance(posterior, of_draws)
         return covariance_penalty(covariance, diagonal_ratio)
 
-    def loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+    def loss(output: VAEOutput, x: Examples, hparams: Hparams) -> tuple[Array, Metrics]:
         minus_elbo, metrics = elbo_loss(output, x, hparams)
         posterior: Any = output.latents[0].posterior
         penalty = jax.vmap(of_draw)(posterior).mean()  # over K equal ones, usually

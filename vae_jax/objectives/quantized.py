@@ -11,7 +11,7 @@ from vae_jax.objectives.base import Objective, objective
 from vae_jax.objectives.elbo import bound_metrics, distortion_and_rate
 from vae_jax.outputs import VAEOutput
 from vae_jax.ranges import NOT_NEGATIVE, POSITIVE, require
-from vae_jax.types import Array, Hparams, Metrics
+from vae_jax.types import Array, Examples, Hparams, Metrics
 
 
 def quantized(inverse_temperature: float = 1.0, diversity: float = 1.0) -> Objective:
@@ -44,7 +44,7 @@ def quantized(inverse_temperature: float = 1.0, diversity: float = 1.0) -> Objec
     require(POSITIVE, inverse_temperature=inverse_temperature)
     require(NOT_NEGATIVE, diversity=diversity)
 
-    def loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+    def loss(output: VAEOutput, x: Examples, hparams: Hparams) -> tuple[Array, Metrics]:
         distortion, rate = distortion_and_rate(output, x)
         posterior: Any = output.latents[0].posterior
         commitment = jax.vmap(_commitment)(posterior).mean()

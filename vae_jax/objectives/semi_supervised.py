@@ -1,20 +1,19 @@
 """The loss of the semi-supervised autoencoder M2."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.objectives.base import objective
 from vae_jax.outputs import VAEOutput
-from vae_jax.types import Array, Hparams, Metrics
+from vae_jax.types import Array, Examples, Hparams, Metrics
 
 EXTRAS = ("class_log_lik", "class_rate", "class_log_prob")
 
 
 def semi_supervised_loss(
-    output: VAEOutput, x: Any, hparams: Hparams
+    output: VAEOutput, x: Examples, hparams: Hparams
 ) -> tuple[Array, Metrics]:
     """Minus the bounds of log p(x, y) or log p(x), and the cross-entropy of q(y | x).
 

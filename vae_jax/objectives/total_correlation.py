@@ -10,7 +10,7 @@ from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.objectives.base import objective
 from vae_jax.objectives.elbo import elbo_loss
 from vae_jax.outputs import VAEOutput
-from vae_jax.types import Array, Hparams, Metrics
+from vae_jax.types import Array, Examples, Hparams, Metrics
 
 
 def batch_total_correlation(posterior: DiagonalNormal, z: Array) -> Array:
@@ -49,7 +49,9 @@ def batch_total_correlation(posterior: DiagonalNormal, z: Array) -> Array:
     return (joint - marginals.sum(axis=1)).mean() + constant
 
 
-def beta_tc_loss(output: VAEOutput, x: Any, hparams: Hparams) -> tuple[Array, Metrics]:
+def beta_tc_loss(
+    output: VAEOutput, x: Examples, hparams: Hparams
+) -> tuple[Array, Metrics]:
     """Distortion + kl_weight * rate + tc_weight * total correlation.
 
     The rate is information + total correlation + KL by dimension, so at kl_weight = 1

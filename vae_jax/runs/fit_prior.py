@@ -3,7 +3,6 @@
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ from vae_jax.runs.memory import check_count
 from vae_jax.runs.opened import Run
 from vae_jax.runs.run_data import split_of
 from vae_jax.trained import Trained, first_posterior
-from vae_jax.types import Array, Key, stream
+from vae_jax.types import Array, Examples, Key, stream
 
 CODES_PER_CHUNK = 1000
 MAX_JUDGED = 5_000  # codes of a split that its nats are measured on
@@ -31,7 +30,7 @@ MAX_JUDGED = 5_000  # codes of a split that its nats are measured on
 def fit_prior(
     run: Run,
     kind: str,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, float],
     *,
     seed: int = 0,
     data_dir: str | None = None,
@@ -126,7 +125,7 @@ def codes_of(trained: Trained, split: Split, key: Key) -> Array:
 
 
 @jax.jit
-def _draw(trained: Trained, x: Any, key: Key) -> Array:
+def _draw(trained: Trained, x: Examples, key: Key) -> Array:
     return trained.encode(x, key)[0].z
 
 
@@ -137,5 +136,5 @@ def _nats(prior: FittedPrior, codes: Array) -> float:
 
 
 @jax.jit
-def _mean_log_prob(prior: Any, codes: Array) -> Array:
+def _mean_log_prob(prior: FittedPrior, codes: Array) -> Array:
     return mean_log_prob(lambda prior, z: prior.log_prob(z), prior, codes)

@@ -103,7 +103,7 @@ def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> N
     _refuse(found, "annealing", available_memory())
 
 
-def check_count(name: str, value: int) -> None:
+def check_count(name: str, value: float) -> None:
     """Refuses a number of samples or steps too large for 32 bits.
 
     Args:

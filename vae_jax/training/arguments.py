@@ -6,7 +6,7 @@ that names neither the argument nor what to write.
 
 import inspect
 import operator
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 
@@ -17,7 +17,7 @@ from vae_jax.ranges import POSITIVE, require
 _ORDER = "the order is vae_trainer(model, objective, tx)"
 
 
-def check_module(model: Any) -> None:
+def check_module(model: object) -> None:
     """Raises unless a model has Flax's `init` and `apply`.
 
     Raises:
@@ -31,7 +31,7 @@ def check_module(model: Any) -> None:
         both and not is_class and not isinstance(model, tuple)
     ):
         return
-    if is_class:
+    if isinstance(model, type):
         advice = f"make one of it, as in {model.__name__}(...)"
     elif _is_transformation(model):
         advice = _ORDER
@@ -51,7 +51,7 @@ def check_module(model: Any) -> None:
     )
 
 
-def check_objective_argument(objective: Any) -> None:
+def check_objective_argument(objective: object) -> None:
     """Raises unless an objective is a function of three arguments.
 
     Raises:
@@ -76,7 +76,7 @@ def check_objective_argument(objective: Any) -> None:
         )
 
 
-def check_transformation(tx: Any) -> None:
+def check_transformation(tx: object) -> None:
     """Raises unless an optimiser has optax's `init` and `update`.
 
     Raises:
@@ -96,7 +96,7 @@ def check_transformation(tx: Any) -> None:
     )
 
 
-def check_schedule(schedule: Any) -> None:
+def check_schedule(schedule: object) -> None:
     """Raises unless a schedule is a function of (step, hparams).
 
     Raises:
@@ -123,7 +123,7 @@ def check_schedule(schedule: Any) -> None:
         )
 
 
-def check_num_samples(num_samples: Any) -> None:
+def check_num_samples(num_samples: int) -> None:
     """Raises unless K is a whole number, at least 1.
 
     Raises:
@@ -139,7 +139,7 @@ def check_num_samples(num_samples: Any) -> None:
         )
 
 
-def check_ema_decay(ema_decay: Any) -> None:
+def check_ema_decay(ema_decay: float | None) -> None:
     """Raises unless a decay is None or in [0, 1).
 
     Raises:
@@ -157,7 +157,7 @@ def check_ema_decay(ema_decay: Any) -> None:
         )
 
 
-def check_skip_norm(skip_norm: Any) -> None:
+def check_skip_norm(skip_norm: float | None) -> None:
     """Raises unless a largest norm is None or a number above 0.
 
     Raises:
@@ -167,13 +167,13 @@ def check_skip_norm(skip_norm: Any) -> None:
         require(POSITIVE, skip_norm=skip_norm)
 
 
-def _is_transformation(thing: Any) -> bool:
+def _is_transformation(thing: object) -> bool:
     return not isinstance(thing, type) and all(
         callable(getattr(thing, name, None)) for name in ("init", "update")
     )
 
 
-def _arguments_if_not(function: Any, count: int) -> str | None:
+def _arguments_if_not(function: Callable[..., object], count: int) -> str | None:
     """The signature of a function that can't be called with `count` arguments."""
     try:
         signature = inspect.signature(function)
@@ -186,14 +186,14 @@ def _arguments_if_not(function: Any, count: int) -> str | None:
     return None
 
 
-def _parameters(function: Any) -> list[str]:
+def _parameters(function: Callable[..., object]) -> list[str]:
     try:
         return list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return []
 
 
-def _name(thing: Any) -> str:
+def _name(thing: object) -> str:
     """The name of an argument in a message."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}"

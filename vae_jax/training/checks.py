@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.tabular import Masked, Product
 from vae_jax.errors import ContractError, DataError
 from vae_jax.outputs import Latent, SplitOutput, VAEOutput
-from vae_jax.types import Array, Metrics
+from vae_jax.types import Array, Examples, Metrics, PyTree
 
 Rule = tuple[Callable[[np.ndarray], np.ndarray], str, str]
 
@@ -51,7 +52,7 @@ SUPPORTS: dict[str, Rule] = {
 RESERVED = ("loss", "grad_norm", "skipped")  # metrics of the step itself
 
 
-def check_output(output: Any, x: Any) -> None:
+def check_output(output: object, x: Examples) -> None:
     """Raises unless a model's output has the form of the batch it was given.
 
     Draws of the likelihood must look like x (a part of x that `tabular.Product` does
@@ -83,7 +84,7 @@ def check_output(output: Any, x: Any) -> None:
     _check_likelihood(_draw_of(output.likelihood), x, "x")
 
 
-def check_batch_size(least: int, x: Any) -> None:
+def check_batch_size(least: int, x: Examples) -> None:
     """Raises if a batch is too small for an objective that compares its examples.
 
     Args:
@@ -101,7 +102,7 @@ def check_batch_size(least: int, x: Any) -> None:
         )
 
 
-def check_objective(result: Any) -> tuple[Array, Metrics]:
+def check_objective(result: object) -> tuple[Array, Metrics]:
     """Raises unless an objective returned `(loss, metrics)`, and passes it on.
 
     Args:
@@ -138,7 +139,7 @@ def check_objective(result: Any) -> tuple[Array, Metrics]:
     return loss, dict(metrics)
 
 
-def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
+def check_support(likelihood: Any, x: Examples, name: str = "x") -> None:
     """Raises if a likelihood gives some value of x no probability at all.
 
     Args:
@@ -188,7 +189,7 @@ def check_support(likelihood: Any, x: Any, name: str = "x") -> None:
         )
 
 
-def _check_latent(latent: Any, name: str) -> None:
+def _check_latent(latent: object, name: str) -> None:
     if not isinstance(latent, Latent):
         raise ContractError(
             f"{name} is {_kind(latent)}: it must be vae_jax.Latent(z, posterior, prior)"
@@ -210,7 +211,7 @@ def _check_latent(latent: Any, name: str) -> None:
             )
 
 
-def _check_facts(distribution: Any, name: str) -> None:
+def _check_facts(distribution: object, name: str) -> None:
     """Raises unless a distribution says what it is."""
     for fact in ("support", "has_density", "normalized"):
         if not hasattr(distribution, fact):
@@ -221,7 +222,7 @@ def _check_facts(distribution: Any, name: str) -> None:
             )
 
 
-def _check_likelihood(drawn: Any, x: Any, name: str) -> None:
+def _check_likelihood(drawn: PyTree, x: Examples, name: str) -> None:
     """Compares a draw of the likelihood with x, part by part."""
     if drawn is None:
         return
@@ -250,7 +251,7 @@ def _check_likelihood(drawn: Any, x: Any, name: str) -> None:
         )
 
 
-def _check_tree(drawn: Any, x: Any, name: str) -> None:
+def _check_tree(drawn: PyTree, x: Examples, name: str) -> None:
     """The same for an x that is a tuple, a dataclass or another pytree of arrays.
 
     A draw of another structure is not checked: the caller's own objective may use x in
@@ -263,12 +264,12 @@ def _check_tree(drawn: Any, x: Any, name: str) -> None:
         _check_likelihood(own, leaf, name + jax.tree_util.keystr(path))
 
 
-def _is_array(x: Any) -> bool:
+def _is_array(x: PyTree) -> bool:
     """Whether x is one array (or a number), not a container of some."""
     return jax.tree_util.treedef_is_leaf(jax.tree.structure(x))
 
 
-def _draw_of(distribution: Any) -> Any:
+def _draw_of(distribution: Distribution) -> PyTree:
     """Shapes of a draw, or None if the distribution has none."""
     if not distribution.normalized:
         return jax.eval_shape(lambda d: d.mean, distribution)
@@ -277,13 +278,13 @@ def _draw_of(distribution: Any) -> Any:
     return jax.eval_shape(lambda d: d.sample(jax.random.key(0)), distribution)
 
 
-def _has_values(leaf: Any) -> bool:
+def _has_values(leaf: object) -> bool:
     if isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct):
         return False
     return getattr(leaf, "is_fully_addressable", True)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     """Description of a value in a message: its type, and its shape if it has one."""
     if isinstance(value, Mapping):
         return f"a dict of {sorted(value)}"

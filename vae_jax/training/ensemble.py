@@ -1,12 +1,10 @@
 """Many trainings as one program: an axis M of members in front of everything."""
 
-from typing import Any
-
 import jax
 
 from vae_jax.training.state import Learned, TrainState
 from vae_jax.training.step import Trainer
-from vae_jax.types import Array, Hparams, Key, Metrics, ModelState
+from vae_jax.types import Array, Examples, Hparams, Key, Metrics, ModelState
 
 
 def ensemble(trainer: Trainer) -> Trainer:
@@ -26,18 +24,18 @@ def ensemble(trainer: Trainer) -> Trainer:
         `loss` likewise, with parameters of M members.
     """
 
-    def init(keys: Key, x: Any) -> TrainState:
+    def init(keys: Key, x: Examples) -> TrainState:
         return jax.vmap(trainer.init, in_axes=(0, None))(keys, x)
 
     def step(
-        states: TrainState, x: Any, keys: Key, hparams: Hparams
+        states: TrainState, x: Examples, keys: Key, hparams: Hparams
     ) -> tuple[TrainState, Metrics]:
         over_members = jax.vmap(trainer.step, in_axes=(0, None, 0, 0))
         return over_members(states, x, keys, hparams)
 
     def loss(
         params: Learned,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: Hparams,
         model_state: ModelState = None,

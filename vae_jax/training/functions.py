@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 from flax import errors as flax_errors
@@ -15,27 +15,43 @@ from vae_jax.training import arguments
 from vae_jax.training.checks import check_output
 from vae_jax.training.hparams import any_number
 from vae_jax.training.state import Variables
-from vae_jax.types import Hparams, Key, ModelState, Params, stream
+from vae_jax.types import Examples, Hparams, Key, ModelState, Params, stream
+
+Output = TypeVar("Output")  # VAEOutput, or SplitOutput of a model that splits
+
+
+class AnyModel(Protocol):
+    """What can be trained: a Flax linen module, or one of the two pairs below."""
+
+    @property
+    def init(self) -> Callable[..., Any]:
+        """The parameters, from a key and x."""
+        ...
+
+    @property
+    def apply(self) -> Callable[..., Any]:
+        """The output, from parameters, x and a key."""
+        ...
 
 
 class ModelFunctions(NamedTuple):
     """A model without state, of any library, as two functions."""
 
-    init: Callable[[Key, Any], Params]
+    init: Callable[[Key, Examples], Params]
     """(key, x) -> params."""
 
-    apply: Callable[[Params, Any, Key], Any]
+    apply: Callable[[Params, Examples, Key], Any]
     """(params, x, key) -> VAEOutput."""
 
 
 class StatefulModel(NamedTuple):
     """A model that keeps more than parameters, such as averages over batches."""
 
-    init: Callable[[Key, Any], tuple[Params, ModelState]]
+    init: Callable[[Key, Examples], tuple[Params, ModelState]]
     """(key, x) -> params and the first state, a pytree of arrays."""
 
     apply: Callable[
-        [Params, ModelState, Any, Key, Hparams, bool], tuple[Any, ModelState]
+        [Params, ModelState, Examples, Key, Hparams, bool], tuple[Any, ModelState]
     ]
     """(params, model_state, x, key, hparams, train) -> VAEOutput and the next state.
 
@@ -45,7 +61,7 @@ class StatefulModel(NamedTuple):
     """Whether the output is a `SplitOutput`."""
 
 
-def stateful_model(model: Any) -> StatefulModel:
+def stateful_model(model: AnyModel) -> StatefulModel:
     """The two functions of any kind of model.
 
     For a Flax linen module, every collection except "params" is state. If its
@@ -99,11 +115,11 @@ def _cached_functions(module: Any) -> ModelFunctions:
 def _evaluated(functions: StatefulModel, hparams: Hparams) -> ModelFunctions:
     """The two functions of a model that does not train."""
 
-    def init(key: Key, x: Any) -> Any:
+    def init(key: Key, x: Examples) -> Params | Variables:
         params, model_state = functions.init(key, x)
         return Variables(params, model_state) if model_state else params
 
-    def apply(variables: Any, x: Any, key: Key) -> VAEOutput:
+    def apply(variables: Params | Variables, x: Examples, key: Key) -> VAEOutput:
         if not isinstance(variables, Variables):
             variables = Variables(variables, {})
         params, model_state = variables.params, variables.model_state
@@ -113,8 +129,11 @@ def _evaluated(functions: StatefulModel, hparams: Hparams) -> ModelFunctions:
 
 
 def draw_samples(
-    apply: Callable[[Key], tuple[Any, ModelState]], x: Any, key: Key, num_samples: int
-) -> tuple[Any, ModelState]:
+    apply: Callable[[Key], tuple[Output, ModelState]],
+    x: Examples,
+    key: Key,
+    num_samples: int,
+) -> tuple[Output, ModelState]:
     """Runs a model with K keys: every array of the output gets an axis K in front.
 
     The encoder does not depend on the key, so `vmap` computes it once.
@@ -132,7 +151,7 @@ def draw_samples(
         ContractError: the output does not fit x, see `checks.check_output`.
     """
 
-    def one_sample(z_key: Key) -> tuple[Any, ModelState]:
+    def one_sample(z_key: Key) -> tuple[Output, ModelState]:
         output, model_state = apply(z_key)
         check_output(output, x)
         return note_axes(output), model_state
@@ -148,12 +167,12 @@ def draw_samples(
 
 
 def apply_samples(
-    apply: Callable[[Params, Any, Key], Any],
+    apply: Callable[[Params, Examples, Key], Output],
     params: Params,
-    x: Any,
+    x: Examples,
     key: Key,
     num_samples: int,
-) -> Any:
+) -> Output:
     """The output of a model with a sample axis K, as an objective is given it.
 
     Args:
@@ -176,7 +195,7 @@ def _without_state(model: ModelFunctions) -> StatefulModel:
     def apply(
         params: Params,
         state: ModelState,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: Hparams,
         train: bool,
@@ -190,11 +209,11 @@ def _without_state(model: ModelFunctions) -> StatefulModel:
 def _of_module(module: Any) -> StatefulModel:
     """The functions of a Flax linen module."""
 
-    def settings_of(hparams: Hparams, train: bool) -> dict[str, Any]:
+    def settings_of(hparams: Hparams, train: bool) -> dict[str, object]:
         offered = {"hparams": hparams, "train": train}
         return {name: v for name, v in offered.items() if takes(module, name)}
 
-    def init(key: Key, x: Any) -> tuple[Params, ModelState]:
+    def init(key: Key, x: Examples) -> tuple[Params, ModelState]:
         params_key, z_key = jax.random.split(key)
         rngs = {"params": params_key, "dropout": stream(params_key, "dropout")}
         variables = dict(module.init(rngs, x, z_key, **settings_of(any_number(), True)))
@@ -204,7 +223,7 @@ def _of_module(module: Any) -> StatefulModel:
     def apply(
         params: Params,
         state: ModelState,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: Hparams,
         train: bool,

@@ -1,14 +1,14 @@
 """Records which hyperparameters a step reads, so that a misspelt name is an error."""
 
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.errors import ContractError, nearest
-from vae_jax.types import Hparams
+from vae_jax.types import Array, Hparams
 
 # What reads a name that is often given without its reader.
 _READERS = {
@@ -29,7 +29,9 @@ class WatchedHparams(dict):
     `hparams | {...}` stays recorded.
     """
 
-    def __init__(self, values: Mapping[str, Any], reader: str, asked: set[str]) -> None:
+    def __init__(
+        self, values: Mapping[str, Array], reader: str, asked: set[str]
+    ) -> None:
         """Watches some values.
 
         Args:
@@ -47,7 +49,7 @@ class WatchedHparams(dict):
         other._reader = name
         return other
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Array:
         self.asked.add(name)
         if not super().__contains__(name):
             raise ContractError(
@@ -65,11 +67,11 @@ class WatchedHparams(dict):
         self.asked.add(str(name))
         return super().__contains__(name)
 
-    def __or__(self, other: Any) -> Any:
+    def __or__(self, other: Any) -> "WatchedHparams":
         mine = dict(zip(dict.keys(self), dict.values(self), strict=True))
         return WatchedHparams({**mine, **other}, self._reader, self.asked)
 
-    def copy(self) -> Any:
+    def copy(self) -> "WatchedHparams":
         return self | {}
 
     def __iter__(self) -> Iterator[str]:
@@ -89,12 +91,12 @@ class WatchedHparams(dict):
         return super().items()
 
 
-def _flatten(hparams: WatchedHparams) -> tuple[list[Any], tuple[str, ...]]:
+def _flatten(hparams: WatchedHparams) -> tuple[list[Array], tuple[str, ...]]:
     names = tuple(sorted(hparams))
     return [hparams[name] for name in names], names
 
 
-def _unflatten(names: tuple[str, ...], values: Any) -> Any:
+def _unflatten(names: tuple[str, ...], values: Iterable[Array]) -> Any:
     return dict(zip(names, values, strict=True))
 
 
@@ -103,7 +105,7 @@ jax.tree_util.register_pytree_node(WatchedHparams, _flatten, _unflatten)
 
 
 def watch(
-    hparams: Any, asked: set[str] | None = None, name: str = "hparams"
+    hparams: object, asked: set[str] | None = None, name: str = "hparams"
 ) -> WatchedHparams:
     """`hparams` as `WatchedHparams`.
 
@@ -128,7 +130,7 @@ def watch(
     return WatchedHparams(hparams, "the step", set() if asked is None else asked)
 
 
-def any_number() -> Any:
+def any_number() -> Hparams:
     """Hyperparameters of any name, each 1, for a trace that only makes shapes."""
     return collections.defaultdict(lambda: jnp.ones(()))
 

@@ -11,16 +11,17 @@ or evaluates it, so the device never waits:
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from vae_jax.training.mesh import Layout, fetch
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
-from vae_jax.types import Array, Hparams, Key
+from vae_jax.types import Array, Examples, Hparams, Key
 
 # Steps of a chunk's input. Where there is one, the compiler knows which it is, takes
 # what does not change out of the loop, and rounds otherwise than for longer chunks.
@@ -29,13 +30,15 @@ SHORTEST = 2
 Mode = Literal["vmap", "exact"]
 """How M members are computed: side by side, or in turn with the bits of single runs."""
 
+Result = TypeVar("Result")
+
 
 class Batches(Protocol):
     """Where a chunk of steps finds its examples."""
 
     def __call__(
         self, start: int, length: int, padded: int
-    ) -> tuple[Any, Array | None]:
+    ) -> tuple[Examples, Array | None]:
         """Examples, arrays [N, ...], and for each step rows of them [padded, B].
 
         Or the batches themselves, [padded, B, ...], and None. Only the first `length`
@@ -47,13 +50,13 @@ class Batches(Protocol):
 class ChunkInput(NamedTuple):
     """Input of a chunk of at most n steps, shared by all members."""
 
-    examples: Any  # arrays [N, ...]; where rows are None the batches, [n, B, ...]
+    examples: Examples  # arrays [N, ...]; where rows are None the batches, [n, B, ...]
     rows: Array | None  # [n, B], int32: rows of the examples of each step
-    start: Any  # [], int32: number of updates made before
-    length: Any  # [], int32: steps to make
+    start: Array | np.int32  # [], int32: number of updates made before
+    length: Array | np.int32  # [], int32: steps to make
     data_key: Key  # of preprocessing; that of step t is folded from t
 
-    def batch(self, i: Any) -> Any:
+    def batch(self, i: ArrayLike) -> Examples:
         """The examples of step `start + i`, [B, ...]."""
         which = i if self.rows is None else self.rows[i]
         return jax.tree.map(lambda array: array[which], self.examples)
@@ -71,7 +74,7 @@ RunChunk = Callable[
 ]
 
 
-def over_members(function: Callable[..., Any], mode: Mode) -> Callable[..., Any]:
+def over_members(function: Callable[..., Result], mode: Mode) -> Callable[..., Result]:
     """A function of one member as a function of M.
 
     Args:
@@ -90,7 +93,7 @@ def over_members(function: Callable[..., Any], mode: Mode) -> Callable[..., Any]
 
 def compile_chunk(
     trainer: Trainer,
-    preprocess: Callable[[Any, Key], Any],
+    preprocess: Callable[[Examples, Key], Examples],
     mode: Mode = "exact",
     layout: Layout | None = None,
     block: int = 1,
@@ -117,7 +120,9 @@ def compile_chunk(
     def run(
         state: TrainState, given: ChunkInput, key: Key, hparams: Hparams
     ) -> tuple[TrainState, ChunkSums]:
-        def step(i: Any, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        def step(
+            i: ArrayLike, state: TrainState
+        ) -> tuple[TrainState, dict[str, Array]]:
             batch = given.batch(i)
             if layout:
                 batch = jax.lax.with_sharding_constraint(batch, layout.batch)
@@ -125,7 +130,7 @@ def compile_chunk(
             return trainer.step(state, preprocess(batch, x_key), key, hparams)
 
         def add(
-            i: Any, carry: tuple[TrainState, ChunkSums]
+            i: ArrayLike, carry: tuple[TrainState, ChunkSums]
         ) -> tuple[TrainState, ChunkSums]:
             state, sums = carry
             state, metrics = step(i, state)
@@ -141,7 +146,9 @@ def compile_chunk(
             jnp.full(shapes["loss"].shape, -1, jnp.int32),
         )
 
-        def add_block(j: Any, carry: Any) -> Any:
+        def add_block(
+            j: ArrayLike, carry: tuple[TrainState, ChunkSums]
+        ) -> tuple[TrainState, ChunkSums]:
             first = j * block
             return jax.lax.fori_loop(0, block, lambda i, c: add(first + i, c), carry)
 
@@ -153,7 +160,9 @@ def compile_chunk(
     def run_all(
         states: TrainState, given: ChunkInput, keys: Key, hparams: Hparams
     ) -> tuple[TrainState, ChunkSums]:
-        def run_one(state: TrainState, key: Key, hparams: Hparams) -> Any:
+        def run_one(
+            state: TrainState, key: Key, hparams: Hparams
+        ) -> tuple[TrainState, ChunkSums]:
             return run(state, given, key, hparams)
 
         return over_members(run_one, mode)(states, keys, hparams)

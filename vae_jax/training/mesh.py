@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from vae_jax.errors import ConfigError
 
 AXES = ("member", "data")
+Tree = TypeVar("Tree")  # a pytree of arrays, of which the form stays the same
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _text(shape: Mapping[str, int]) -> str:
     return ",".join(f"{axis}={size}" for axis, size in shape.items())
 
 
-def place(tree: Any, sharding: NamedSharding) -> Any:
+def place(tree: Tree, sharding: NamedSharding) -> Tree:
     """Puts arrays of which every process has an equal copy where `sharding` says."""
     return jax.jit(lambda same: same, out_shardings=sharding)(tree)
 
@@ -152,18 +153,18 @@ def fetch(array: jax.Array) -> np.ndarray:
     return multihost_utils.process_allgather(array, tiled=True)
 
 
-def on_one_device(tree: Any) -> Any:
+def on_one_device(tree: Tree) -> Tree:
     """A copy on this process's first device of arrays that all devices hold."""
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
-def member(states: Any, index: int) -> Any:
+def member(states: Tree, index: int) -> Tree:
     """One member of an ensemble, on this process's first device; all must call this."""
     mesh = jax.tree.leaves(states)[0].sharding.mesh
     return on_one_device(_pick(states, index, NamedSharding(mesh, PartitionSpec())))
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _pick(states: Any, index: int, sharding: NamedSharding) -> Any:
+def _pick(states: Tree, index: int, sharding: NamedSharding) -> Tree:
     picked = jax.tree.map(lambda leaf: leaf[index], states)
     return jax.lax.with_sharding_constraint(picked, sharding)

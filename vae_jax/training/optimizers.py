@@ -28,7 +28,7 @@ def scale_by_adam(
     """
     adam = optax.scale_by_adam(b1, b2, eps)
 
-    def init(params: optax.Params) -> Any:
+    def init(params: optax.Params) -> optax.OptState:
         state: Any = adam.init(params)
         nu = jax.tree.map(lambda leaf: jnp.full_like(leaf, second_moment), state.nu)
         return state._replace(nu=nu)
@@ -42,7 +42,9 @@ def normalize_each() -> optax.GradientTransformation:
     Before Adam, this is "AdamNormGrad" of the code of Tomczak and Welling 2018.
     """
 
-    def normalize(gradients: optax.Updates, params: Any = None) -> optax.Updates:
+    def normalize(
+        gradients: optax.Updates, params: optax.Params | None = None
+    ) -> optax.Updates:
         return jax.tree.map(
             lambda g: g / (jnp.linalg.norm(g.reshape(-1)) + 1e-10), gradients
         )
@@ -90,7 +92,12 @@ def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     names = {p.name for p in parameters}
 
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+    def update(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        **extra: object,
+    ) -> tuple[optax.Updates, optax.OptState]:
         taken = {n: v for n, v in extra.items() if takes_all or n in names}
         return tx.update(updates, state, params, **taken)
 

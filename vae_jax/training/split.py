@@ -1,16 +1,14 @@
 """A model with its encoder split off, for objectives that train the two differently."""
 
-from typing import Any
-
 import jax
 
 from vae_jax.errors import ConfigError
 from vae_jax.outputs import SplitOutput
-from vae_jax.training.functions import StatefulModel, stateful_model
-from vae_jax.types import Hparams, Key, ModelState, Params
+from vae_jax.training.functions import AnyModel, StatefulModel, stateful_model
+from vae_jax.types import Examples, Hparams, Key, ModelState, Params
 
 
-def separate_encoder(model: Any, encoder_prefix: str = "encoder") -> StatefulModel:
+def separate_encoder(model: AnyModel, encoder_prefix: str = "encoder") -> StatefulModel:
     """A model whose output comes twice, for objectives that split the encoder off.
 
     `vae_trainer` does this itself for an objective with `splits_encoder`, such as
@@ -35,7 +33,7 @@ def separate_encoder(model: Any, encoder_prefix: str = "encoder") -> StatefulMod
     def apply(
         params: Params,
         state: ModelState,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: Hparams,
         train: bool,

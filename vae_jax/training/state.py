@@ -1,11 +1,12 @@
 """The state of training, carried from step to step: arrays only."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.typing import ArrayLike
 
 from vae_jax.types import Array, Hparams, ModelState, Params
 
@@ -58,7 +59,7 @@ class TrainState:
         return Variables(self.eval_params, self.model_state)
 
 
-def make_hparams(**values: Any) -> Hparams:
+def make_hparams(**values: ArrayLike | Sequence[float]) -> Hparams:
     """Traced hyperparameters as float32 arrays, for example of kl_weight=4.
 
     A Python float would be traced again once, as a weakly typed number.
@@ -84,8 +85,13 @@ def scale_by_hparam(name: str = "learning_rate") -> optax.GradientTransformation
         return optax.EmptyState()
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, hparams: Hparams, **_: Any
-    ) -> tuple[Any, Any]:
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        hparams: Hparams,
+        **_: object,
+    ) -> tuple[optax.Updates, optax.OptState]:
         return jax.tree.map(lambda u: -hparams[name] * u, updates), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vae_jax.objectives.base import Objective, as_objective
+from vae_jax.objectives.base import Loss, Objective, as_objective
 from vae_jax.objectives.schedules import Schedule, unchanged
 from vae_jax.outputs import SplitOutput
 from vae_jax.training import arguments
@@ -17,12 +17,22 @@ from vae_jax.training.checks import (
     check_output,
     check_support,
 )
-from vae_jax.training.functions import draw_samples, stateful_model
+from vae_jax.training.functions import AnyModel, draw_samples, stateful_model
 from vae_jax.training.hparams import WatchedHparams, any_number, check_all_read, watch
 from vae_jax.training.optimizers import separately, with_extra_arguments
 from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import Learned, TrainState
-from vae_jax.types import Array, Hparams, Key, Metrics, ModelState, Params, stream
+from vae_jax.types import (
+    Array,
+    Examples,
+    Hparams,
+    Key,
+    Metrics,
+    ModelState,
+    Params,
+    PyTree,
+    stream,
+)
 
 
 class LossFunction(Protocol):
@@ -31,7 +41,7 @@ class LossFunction(Protocol):
     def __call__(
         self,
         params: Learned,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: Hparams,
         model_state: ModelState = None,
@@ -43,10 +53,10 @@ class LossFunction(Protocol):
 class Trainer(NamedTuple):
     """Three pure functions. The caller jits, scans, vmaps or shards them."""
 
-    init: Callable[[Key, Any], TrainState]
+    init: Callable[[Key, Examples], TrainState]
     """(key, x) -> state."""
 
-    step: Callable[[TrainState, Any, Key, Hparams], tuple[TrainState, Metrics]]
+    step: Callable[[TrainState, Examples, Key, Hparams], tuple[TrainState, Metrics]]
     """(state, x, key, hparams) -> (next state, metrics)."""
 
     loss: LossFunction
@@ -54,8 +64,8 @@ class Trainer(NamedTuple):
 
 
 def vae_trainer(
-    model: Any,
-    objective: Any,
+    model: AnyModel,
+    objective: Objective | Loss,
     tx: optax.GradientTransformation,
     *,
     num_samples: int = 1,
@@ -122,14 +132,14 @@ def vae_trainer(
         tx = separately(tx, with_extra_arguments(objective.optimizer))
 
     def outputs(
-        params: Any, model_state: ModelState, x: Any, key: Key, hparams: Hparams
+        params: Params, model_state: ModelState, x: Examples, key: Key, hparams: Hparams
     ) -> tuple[Any, ModelState]:
         def apply(z_key: Key) -> tuple[Any, ModelState]:
             return functions.apply(params, model_state, x, z_key, hparams, True)
 
         return draw_samples(apply, x, key, num_samples)
 
-    def init(key: Key, x: Any) -> TrainState:
+    def init(key: Key, x: Examples) -> TrainState:
         model_params, model_state = functions.init(key, x)
         one_draw, _ = jax.eval_shape(
             lambda p, s, x, k: functions.apply(p, s, x, k, any_number(), True),
@@ -154,7 +164,7 @@ def vae_trainer(
 
     def loss_and_state(
         params: Learned,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: WatchedHparams,
         model_state: ModelState,
@@ -175,7 +185,7 @@ def vae_trainer(
 
     def loss(
         params: Learned,
-        x: Any,
+        x: Examples,
         key: Key,
         hparams: Hparams,
         model_state: ModelState = None,
@@ -186,7 +196,7 @@ def vae_trainer(
         return value, metrics
 
     def step(
-        state: TrainState, x: Any, key: Key, hparams: Hparams
+        state: TrainState, x: Examples, key: Key, hparams: Hparams
     ) -> tuple[TrainState, Metrics]:
         z_key = jax.random.fold_in(key, state.step)
         watched = watch(hparams)
@@ -196,7 +206,7 @@ def vae_trainer(
         def of_params(params: Learned) -> tuple[Array, tuple[Metrics, ModelState]]:
             return loss_and_state(params, x, z_key, now, state.model_state)
 
-        def value_fn(params: Learned, hparams: Any = None) -> Array:
+        def value_fn(params: Learned, hparams: Hparams | None = None) -> Array:
             del hparams  # optax hands on what `update` was given, by name
             return of_params(params)[0]
 
@@ -234,7 +244,7 @@ def vae_trainer(
     return Trainer(init, step, loss)
 
 
-def _norm(tree: Any) -> Array:
+def _norm(tree: PyTree) -> Array:
     """Euclidean norm of all numbers in a tree."""
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf).real for leaf in jax.tree.leaves(tree)))
 
@@ -245,7 +255,7 @@ def _unless(skipped: Array, new: TrainState, old: TrainState) -> TrainState:
     return kept.replace(step=new.step)
 
 
-def _own_params(objective: Objective, key: Key, one_draw: Any) -> Params:
+def _own_params(objective: Objective, key: Key, one_draw: PyTree) -> Params:
     """The objective's parameters, made from the shapes of an output of one draw."""
     own_key = stream(key, "objective")
 

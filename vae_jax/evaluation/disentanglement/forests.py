@@ -1,9 +1,10 @@
 """What random forests find important: DCI."""
 
 import threading
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.inputs import check, held_out, sklearn_seed
 from vae_jax.ranges import COUNT, require
@@ -26,8 +27,8 @@ class DCI(NamedTuple):
 
 
 def dci(
-    codes: Any,
-    factors: Any,
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     num_trees: int = NUM_TREES,
     seed: int | np.random.Generator = 0,

@@ -1,8 +1,7 @@
 """Mutual information of codes and factors by counting in bins: MIG and modularity."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.inputs import Rows, check
 from vae_jax.ranges import COUNT, require
@@ -11,7 +10,11 @@ NUM_BINS = 20
 
 
 def mig(
-    codes: Any, factors: Any, *, num_bins: int = NUM_BINS, equal_width: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = NUM_BINS,
+    equal_width: bool = False,
 ) -> float:
     """The mutual information gap.
 
@@ -45,7 +48,11 @@ def mig(
 
 
 def mig_by_factor(
-    codes: Any, factors: Any, *, num_bins: int = NUM_BINS, equal_width: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = NUM_BINS,
+    equal_width: bool = False,
 ) -> np.ndarray:
     """The gap of each factor, [F]; its mean is `mig`, whose arguments these are."""
     rows = check(codes, factors, least_dims=2)
@@ -53,7 +60,11 @@ def mig_by_factor(
 
 
 def modularity(
-    codes: Any, factors: Any, *, num_bins: int = NUM_BINS, equal_width: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = NUM_BINS,
+    equal_width: bool = False,
 ) -> float:
     """Whether each dimension tells about a single factor.
 
@@ -83,7 +94,11 @@ def modularity(
 
 
 def information_table(
-    codes: Any, factors: Any, *, num_bins: int = NUM_BINS, equal_width: bool = False
+    codes: ArrayLike,
+    factors: ArrayLike,
+    *,
+    num_bins: int = NUM_BINS,
+    equal_width: bool = False,
 ) -> np.ndarray:
     """I(z_d; v_k) of every dimension and every factor, in nats, [D, F].
 

@@ -1,8 +1,9 @@
 """What all metrics of disentanglement are given, checked and brought into one form."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.errors import DataError
 
@@ -30,7 +31,7 @@ class Rows(NamedTuple):
 
 
 def check(
-    codes: Any, factors: Any, *, least_dims: int = 1, least_factors: int = 1
+    codes: ArrayLike, factors: ArrayLike, *, least_dims: int = 1, least_factors: int = 1
 ) -> Rows:
     """Codes and factors in one form, or one line that says what is wrong with them.
 

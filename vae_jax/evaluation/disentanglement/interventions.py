@@ -1,8 +1,7 @@
 """What changes in a code while one factor stays the same: IRS."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.inputs import check
 from vae_jax.ranges import SHARE, require
@@ -10,7 +9,7 @@ from vae_jax.ranges import SHARE, require
 QUANTILE = 0.99
 
 
-def irs(codes: Any, factors: Any, *, quantile: float = QUANTILE) -> float:
+def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = QUANTILE) -> float:
     """The interventional robustness score.
 
     For dimension d and factor k,

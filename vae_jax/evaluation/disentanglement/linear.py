@@ -1,8 +1,9 @@
 """Linear predictors of factors: SAP, explicitness, and what they tell in nats."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.inputs import (
     Rows,
@@ -10,6 +11,9 @@ from vae_jax.evaluation.disentanglement.inputs import (
     held_out,
     sklearn_seed,
 )
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Seed = int | np.random.Generator
 SVC_C = 0.01  # of SAP, as in the library of Locatello et al. 2019
@@ -24,7 +28,9 @@ class LinearScores(NamedTuple):
     information: float  # see `predictive_information`
 
 
-def sap(codes: Any, factors: Any, *, continuous: bool = False, seed: Seed = 0) -> float:
+def sap(
+    codes: ArrayLike, factors: ArrayLike, *, continuous: bool = False, seed: Seed = 0
+) -> float:
     """The gap between the two dimensions that predict a factor best, on their own.
 
     Mean over factors of the difference between the largest and the second largest
@@ -79,7 +85,7 @@ def _accuracies(rows: Rows, seed: Seed) -> np.ndarray:
     return scores
 
 
-def explicitness(codes: Any, factors: Any, *, seed: Seed = 0) -> float:
+def explicitness(codes: ArrayLike, factors: ArrayLike, *, seed: Seed = 0) -> float:
     """How well a linear classifier of all dimensions ranks the values of a factor.
 
     Area under the ROC curve, one value against the others, of a logistic regression on
@@ -101,7 +107,9 @@ def explicitness(codes: Any, factors: Any, *, seed: Seed = 0) -> float:
     return linear_scores(codes, factors, seed=seed).explicitness
 
 
-def predictive_information(codes: Any, factors: Any, *, seed: Seed = 0) -> float:
+def predictive_information(
+    codes: ArrayLike, factors: ArrayLike, *, seed: Seed = 0
+) -> float:
     """The share of a factor's entropy that a linear classifier removes: InfoE.
 
     Mean over factors of 1 - H(v | z) / H(v), where H(v | z) is the cross-entropy of a
@@ -123,7 +131,9 @@ def predictive_information(codes: Any, factors: Any, *, seed: Seed = 0) -> float
     return linear_scores(codes, factors, seed=seed).information
 
 
-def linear_scores(codes: Any, factors: Any, *, seed: Seed = 0) -> LinearScores:
+def linear_scores(
+    codes: ArrayLike, factors: ArrayLike, *, seed: Seed = 0
+) -> LinearScores:
     """`explicitness` and `predictive_information` of the same classifiers.
 
     Args:
@@ -154,7 +164,7 @@ def linear_scores(codes: Any, factors: Any, *, seed: Seed = 0) -> LinearScores:
     return LinearScores(*(float(score) for score in np.mean(found, axis=0)))
 
 
-def logistic_regression(x: np.ndarray, y: np.ndarray) -> Any:
+def logistic_regression(x: np.ndarray, y: np.ndarray) -> "LogisticRegression":
     """A multinomial logistic regression without a penalty that matters.
 
     Args:

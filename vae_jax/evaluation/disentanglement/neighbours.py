@@ -1,8 +1,9 @@
 """Mutual information from nearest neighbours, and what InfoMEC makes of it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.information import entropies, information
 from vae_jax.evaluation.disentanglement.inputs import Rows, check, sklearn_seed
@@ -23,8 +24,8 @@ class InfoMEC(NamedTuple):
 
 
 def infomec(
-    codes: Any,
-    factors: Any,
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     discrete: bool = False,
     num_neighbours: int = NEIGHBOURS,
@@ -72,8 +73,8 @@ def infomec(
 
 
 def modularity_and_compactness(
-    codes: Any,
-    factors: Any,
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     discrete: bool = False,
     num_neighbours: int = NEIGHBOURS,

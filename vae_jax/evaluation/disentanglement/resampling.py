@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.errors import DataError
 from vae_jax.evaluation.disentanglement.inputs import check
@@ -14,8 +14,8 @@ Scores = Mapping[str, float | None]
 
 def standard_errors(
     scores: Callable[[np.ndarray, np.ndarray], Scores],
-    codes: Any,
-    factors: Any,
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     num_resamples: int = 50,
     share: float = 0.5,

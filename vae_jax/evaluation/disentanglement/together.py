@@ -4,6 +4,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from vae_jax.evaluation.disentanglement.forests import dci
 from vae_jax.evaluation.disentanglement.information import mig, modularity
 from vae_jax.evaluation.disentanglement.inputs import check
@@ -20,13 +23,13 @@ class Metric(NamedTuple):
     """Numbers that are computed together, and how their errors are estimated."""
 
     keys: tuple[str, ...]
-    compute: Callable[..., Any]  # (codes, factors, seed=) -> a number, or a tuple
+    compute: Callable[..., float | tuple[float | None, ...]]  # (codes, factors, seed=)
     least_dims: int = 1
     least_factors: int = 1
     num_resamples: int = 6  # of what takes seconds; see `standard_errors`
     share: float = 0.25
 
-    def numbers(self, codes: Any, factors: Any, seed: int) -> Numbers:
+    def numbers(self, codes: np.ndarray, factors: np.ndarray, seed: int) -> Numbers:
         """By key; None where there are too few dimensions or factors.
 
         Args:
@@ -61,7 +64,7 @@ METRICS = (
 )
 
 
-def all_metrics(codes: Any, factors: Any, *, seed: int = 0) -> Numbers:
+def all_metrics(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> Numbers:
     """All metrics and their standard errors.
 
     10,000 codes of ten dimensions with the factors of dSprites take about 40 seconds

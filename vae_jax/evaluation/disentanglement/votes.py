@@ -1,9 +1,9 @@
 """Scores of batches in which one factor is the same: BetaVAE and FactorVAE."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.errors import DataError
 from vae_jax.evaluation.disentanglement.inputs import Rows, check
@@ -20,8 +20,8 @@ Seed = int | np.random.Generator
 
 
 def beta_vae_score(
-    codes: Any,
-    factors: Any,
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     batch_size: int = BATCH_SIZE,
     num_train: int = NUM_TRAIN,
@@ -68,8 +68,8 @@ def beta_vae_score(
 
 
 def factor_vae_score(
-    codes: Any,
-    factors: Any,
+    codes: ArrayLike,
+    factors: ArrayLike,
     *,
     batch_size: int = BATCH_SIZE,
     num_train: int = NUM_TRAIN,

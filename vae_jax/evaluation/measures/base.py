@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsFloat, TypeVar
 
 from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.chunks import Progress
@@ -13,6 +13,7 @@ from vae_jax.trained import Trained
 from vae_jax.types import Key
 
 Numbers = dict[str, float | None]
+Value = TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +73,13 @@ def needs_heldout(least: int, data: Data) -> str | None:
     return None
 
 
-def finite(value: Any) -> float | None:
+def finite(value: SupportsFloat | None) -> float | None:
     """A number for a JSON file, which has no NaN: one that is none says nothing."""
     if value is None or not math.isfinite(value):
         return None
     return float(value)
 
 
-def prefixed(prefix: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+def prefixed(prefix: str, numbers: Mapping[str, Value]) -> dict[str, Value]:
     """The numbers under keys that begin with a prefix of `quantities.SOURCES`."""
     return {prefix + name: value for name, value in numbers.items()}

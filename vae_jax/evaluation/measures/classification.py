@@ -1,7 +1,6 @@
 """How well a model names the class of an image, with the labels it was given."""
 
 import math
-from typing import Any
 
 import jax
 
@@ -10,7 +9,7 @@ from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
 from vae_jax.quantities import SHARE, Group, Quantity, one
 from vae_jax.trained import Trained
-from vae_jax.types import Array, Key
+from vae_jax.types import Array, Examples, Key
 
 ROWS_PER_CHUNK = 1000
 
@@ -75,7 +74,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
 
 @jax.jit
-def _guesses(trained: Trained, x: Any) -> Array:
+def _guesses(trained: Trained, x: Examples) -> Array:
     return trained.classify(x).argmax(axis=1)
 
 

@@ -13,7 +13,7 @@ from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
 from vae_jax.quantities import SHARE, Group, Quantity, one
 from vae_jax.trained import Trained, first_posterior
-from vae_jax.types import Array, Key
+from vae_jax.types import AnyArray, Array, Examples, Key
 
 CODEBOOK = Group(
     "The codebook",
@@ -74,7 +74,7 @@ def code_counts(trained: Trained, split: Split) -> np.ndarray:
 
 
 @jax.jit
-def _counts(trained: Trained, x: Any, used: Any) -> Array:
+def _counts(trained: Trained, x: Examples, used: AnyArray) -> Array:
     """Of the rows that are used, [C] int32."""
     posterior: Any = first_posterior(trained, x)
     index = posterior.index.reshape(len(used), -1)

@@ -1,7 +1,5 @@
 """ELBO, NLL and what else samples of the posterior tell, example by example."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
@@ -11,6 +9,7 @@ from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.likelihood import Statistics, evaluate_examples
 from vae_jax.evaluation.measures.base import NOISE, Effort, Measure, Numbers, always
+from vae_jax.outputs import VAEOutput
 from vae_jax.quantities import Group, Quantity, one
 from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Key, stream
@@ -211,7 +210,9 @@ def summarize_split(
         `active_units_layer1`, `rate_layer1`, ...
     """
     one_x = split.x(np.zeros(1, int))
-    output: Any = jax.eval_shape(Trained.__call__, trained, one_x, jax.random.key(0))
+    output: VAEOutput = jax.eval_shape(
+        Trained.__call__, trained, one_x, jax.random.key(0)
+    )
     return summarize(
         statistics,
         num_pixels=int(np.prod(image_of(one_x).shape[1:])),

@@ -1,7 +1,5 @@
 """Numbers of the literature that rank models wrongly, for who wants to compare them."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
@@ -12,7 +10,7 @@ from vae_jax.evaluation.measures import regularity
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers, finite
 from vae_jax.quantities import SHARE, Group, Quantity, keys_of, one
 from vae_jax.trained import Trained
-from vae_jax.types import Key, stream
+from vae_jax.types import Array, Key, stream
 
 MISLEADING = Group(
     "What misleads",
@@ -49,7 +47,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """`completeness.mislead` of the same draws from the prior as in `regularity`."""
     del effort
     key = stream(key, "regularity")
-    numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
+    numbers: dict[str, Array | float | None] = dict.fromkeys(keys_of(QUANTITIES))
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
     train, heldout = regularity.images_to_compare(data)
     given = layer.given_as_in(data.train, len(heldout))

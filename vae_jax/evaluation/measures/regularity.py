@@ -5,7 +5,6 @@ and where it misleads.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -175,7 +174,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     key = stream(key, "regularity")
     layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
     codes = train_codes(layer, data.train, key)
-    numbers: dict[str, Any] = dict.fromkeys(keys_of(QUANTITIES))
+    numbers: dict[str, Array | float | None] = dict.fromkeys(keys_of(QUANTITIES))
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
     if layer.is_continuous and not layer.is_conditional:
         drawable, continuity_key = likelihood.normalized, stream(key, "continuity")
