@@ -130,7 +130,7 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
     return parts
 
 
-def make_model(config: ConfigDict, spec: DataSpec) -> Any:
+def make_model(config: ConfigDict, spec: DataSpec) -> nn.Module:
     """The model for data of that form."""
     return make_parts(config, spec)["model"]
 
@@ -250,5 +250,5 @@ def data_key(config: ConfigDict) -> jax.Array:
     return jax.random.key(config.data.seed)
 
 
-def _for_optimizer(config: ConfigDict) -> dict[str, Any]:
+def _for_optimizer(config: ConfigDict) -> dict[str, object]:
     return {**config.optimizer, "num_steps": config.train.num_steps}

@@ -10,7 +10,9 @@ from typing import Any
 from vae_jax import models, posteriors, priors
 from vae_jax.data.examples import Inputs
 from vae_jax.distributions import DiagonalNormal, Quantized
+from vae_jax.distributions.base import BaseDistribution
 from vae_jax.errors import ConfigError
+from vae_jax.fields import Config
 from vae_jax.models.base import takes
 from vae_jax.objectives.base import Objective
 from vae_jax.parts import TABLES, arguments_of
@@ -102,7 +104,7 @@ def check_parts(
             )
 
 
-def check_labels(name: str, inputs: Inputs, data: Mapping[str, Any]) -> None:
+def check_labels(name: str, inputs: Inputs, data: Config) -> None:
     """Refuses settings of labels for a model that is given none.
 
     Args:
@@ -157,26 +159,26 @@ def _check_condition(parts: Mapping[str, Any], given: Mapping[str, str]) -> None
         )
 
 
-def has_density(posterior: Any) -> bool:
+def has_density(posterior: object) -> bool:
     """Whether the posterior is a density rather than a point mass."""
     return _distribution(posterior).has_density
 
 
-def is_discrete(part: Any) -> bool:
+def is_discrete(part: object) -> bool:
     """Whether a distribution, or a prior, is of discrete codes."""
     return getattr(part, "support", "real") == Quantized.support
 
 
-def num_layers(model: Any) -> int:
+def num_layers(model: object) -> int:
     """How many latent layers a model has."""
     return getattr(model, "num_layers", 1)
 
 
-def _distribution(posterior: Any) -> Any:
+def _distribution(posterior: object) -> type[BaseDistribution]:
     return getattr(posterior, "distribution", DiagonalNormal)
 
 
-def _extras(model: Any) -> set[str]:
+def _extras(model: object) -> set[str]:
     """What a model measures beside its output."""
     return set(getattr(model, "gives_extras", ()))
 

@@ -21,6 +21,9 @@ from vae_jax.ranges import (
     require,
 )
 
+Config = Mapping[str, Any]  # all fields, or a section of them: nested, a ConfigDict
+Fields = Mapping[str, Any]  # flat: {"train.num_steps": 3000, ...}
+
 # Members of a program may differ in these.
 SEED_FIELD, TRACED_SECTION = "seed", "hparams."
 
@@ -67,7 +70,7 @@ RANGES: Mapping[str, Range] = {
 }
 
 
-def check(fields: Mapping[str, Any]) -> None:
+def check(fields: Fields) -> None:
     """Checks every number's range, and fields of the training against each other.
 
     Args:
@@ -90,7 +93,7 @@ def check(fields: Mapping[str, Any]) -> None:
             )
 
 
-def check_traced(fields: Mapping[str, Any]) -> None:
+def check_traced(fields: Fields) -> None:
     """What `check` asks of the fields in which members of a program may differ.
 
     Args:
@@ -111,7 +114,7 @@ def is_traced(field: str) -> bool:
     return field == SEED_FIELD or field.startswith(TRACED_SECTION)
 
 
-def keeps_best(fields: Mapping[str, Any]) -> str | None:
+def keeps_best(fields: Fields) -> str | None:
     """The field that asks to keep the parameters of the best validation ELBO.
 
     Args:
@@ -126,7 +129,7 @@ def keeps_best(fields: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_labelled(fields: Mapping[str, Any]) -> None:
+def _check_labelled(fields: Fields) -> None:
     """A batch with a share of labelled rows has unlabelled ones, too."""
     field = "data.labelled_batch_size"
     if fields[field] >= fields["data.batch_size"]:
@@ -137,7 +140,7 @@ def _check_labelled(fields: Mapping[str, Any]) -> None:
         )
 
 
-def _check_free_nats(fields: Mapping[str, Any]) -> None:
+def _check_free_nats(fields: Fields) -> None:
     """One floor takes the place of the other."""
     names = ("hparams.free_nats", "hparams.free_nats_per_layer")
     if all(fields[name] for name in names):
@@ -145,7 +148,7 @@ def _check_free_nats(fields: Mapping[str, Any]) -> None:
         raise ConfigError(f"{both}: set one of them to 0")
 
 
-def _check_warmup(fields: Mapping[str, Any]) -> None:
+def _check_warmup(fields: Fields) -> None:
     warmup, num_steps = fields["hparams.warmup_steps"], fields["train.num_steps"]
     is_constant = fields["objective.schedule"] == "constant"
     if is_constant and warmup:
@@ -160,7 +163,7 @@ def _check_warmup(fields: Mapping[str, Any]) -> None:
         )
 
 
-def _check_groups(fields: Mapping[str, Any]) -> None:
+def _check_groups(fields: Fields) -> None:
     """Groups of samples are of one size."""
     field = f"{fields['objective.name']}.num_groups"
     groups, num_samples = fields.get(field, 1), fields["objective.num_samples"]
@@ -170,7 +173,7 @@ def _check_groups(fields: Mapping[str, Any]) -> None:
         )
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(nested: Config, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for name, value in nested.items():

@@ -13,13 +13,14 @@ optimiser, one of `config.optimizer`, and `num_steps`.
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from vae_jax import likelihoods, models, networks, objectives, posteriors, priors
 from vae_jax.errors import ConfigError, choose, did_you_mean
+from vae_jax.fields import Config
 from vae_jax.training import optimizers
 
-Config = Mapping[str, Any]  # nested, as a ConfigDict
+Made = TypeVar("Made")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 # From the field that names a part to what there is. A module that is imported may add
@@ -42,7 +43,7 @@ def names_of(config: Config) -> dict[str, str]:
 
 
 def make(
-    config: Config, field: str, given: Mapping[str, Any], name: str | None = None
+    config: Config, field: str, given: Mapping[str, object], name: str | None = None
 ) -> Any:
     """A part, made by the constructor that a table holds under its name.
 
@@ -75,12 +76,12 @@ def make(
 
 
 def call(
-    constructor: Callable[..., Any],
+    constructor: Callable[..., Made],
     field: str,
     name: str,
-    section: Mapping[str, Any],
-    given: Mapping[str, Any],
-) -> Any:
+    section: Mapping[str, object],
+    given: Mapping[str, object],
+) -> Made:
     """Calls a constructor with its section and the other arguments it takes.
 
     Args:
@@ -122,6 +123,6 @@ def call(
 
 
 @functools.cache
-def arguments_of(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+def arguments_of(constructor: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
     """The arguments that a constructor may be given, by name."""
     return inspect.signature(constructor).parameters

@@ -1,14 +1,13 @@
 """Which data suit a config: their values, their labels, their channels."""
 
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
 from vae_jax import likelihoods
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.fields import Config
 
 
 def values_of(binarize: str, dequantize: bool, levels: str) -> str:
@@ -59,9 +58,7 @@ def suits(support: str | None, values: str) -> bool:
     return support is None or support == values
 
 
-def check_values(
-    name: str, support: str | None, data: Mapping[str, Any], levels: str
-) -> None:
+def check_values(name: str, support: str | None, data: Config, levels: str) -> None:
     """Refuses a likelihood that is not a distribution over the data's values.
 
     Args:

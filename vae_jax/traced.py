@@ -37,7 +37,7 @@ def flatten_members(configs: Sequence[ConfigDict]) -> Iterator[dict[str, Any]]:
         yield shared | flatten(own)
 
 
-def for_objective(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
+def for_objective(config: ConfigDict, spec: DataSpec) -> dict[str, object]:
     """What the constructor of an objective may take, by the names of arguments."""
     return {**vars(spec), **config.objective}
 

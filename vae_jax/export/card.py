@@ -4,7 +4,6 @@ import importlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 
@@ -12,11 +11,12 @@ from vae_jax.as_text import few_digits
 from vae_jax.data.description import form_of
 from vae_jax.data.sources import without_path
 from vae_jax.export.description import describe_data
-from vae_jax.fields import flatten
+from vae_jax.fields import Config, Fields, flatten
 from vae_jax.quantities import Quantity, sections
 from vae_jax.runs import identity
 from vae_jax.runs.finish import quantities
 from vae_jax.runs.opened import Run
+from vae_jax.storage.manifest import Json
 
 CARD = "README.md"
 TASK = "unconditional-image-generation"
@@ -73,7 +73,7 @@ config.json has all of them. Versions: jax {jax}. Digest of config and data:
 def model_card(
     run: Run,
     results: Mapping[str, float | None] | None,
-    defaults: Mapping[str, Any],
+    defaults: Fields,
     license: str,
 ) -> str:
     """The text of the card, with metadata as the Hugging Face Hub reads them.
@@ -120,7 +120,7 @@ def model_card(
     )
 
 
-def command(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+def command(config: Config, defaults: Fields) -> str:
     """The command that trains a config, with the fields that differ from the defaults.
 
     Args:
@@ -207,7 +207,7 @@ def _table(listed: Sequence[Quantity], results: Mapping[str, float | None]) -> s
     return "\n".join(lines).replace("q(z | x)", r"q(z \| x)") + "\n"
 
 
-def _data(run: Run, name: str, data: Mapping[str, Any]) -> str:
+def _data(run: Run, name: str, data: Json) -> str:
     form = form_of(run.spec.image_shape, run.spec.is_rows)
     return (
         f"{name}: {form}, {data['num_train']:,} for training,"

@@ -58,7 +58,7 @@ DRAWS: Mapping[str, str] = {
 DEQUANTIZED = "x = (v + u) / 256 for stored bytes v, with u drawn from Uniform[0, 1)"
 
 
-def describe_encoder(run: Run) -> dict[str, Any]:
+def describe_encoder(run: Run) -> dict[str, object]:
     """Input and outputs of the encoder, for the JSON file."""
     x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
     posterior = latents(run)[0].posterior
@@ -72,7 +72,7 @@ def describe_encoder(run: Run) -> dict[str, Any]:
     }
 
 
-def describe_decoder(run: Run) -> dict[str, Any]:
+def describe_decoder(run: Run) -> dict[str, object]:
     """Input and outputs of the decoder, for the JSON file."""
     z = jax.ShapeDtypeStruct(latents(run)[0].z.shape, np.float32)
     likelihood = jax.eval_shape(run.trained.decode, z)
@@ -87,7 +87,7 @@ def describe_decoder(run: Run) -> dict[str, Any]:
     }
 
 
-def describe_prior(run: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def describe_prior(run: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, object]:
     """How to draw a code, for the JSON file."""
     if run.config.model.posterior == "deterministic":
         return {"name": "none", "draw": "an autoencoder has no prior to draw from"}
@@ -112,7 +112,7 @@ def parameters(distribution: Any) -> dict[str, Array]:
     }
 
 
-def describe_data(run: Run) -> dict[str, Any]:
+def describe_data(run: Run) -> dict[str, object]:
     """The training data, and how stored values become the model's input."""
     data = run.config.data
     recipe = DEQUANTIZED if data.dequantize else PREPROCESSING[data.binarize]
@@ -133,8 +133,8 @@ def levels(run: Run) -> str:
 
 
 def _outputs(
-    arrays: Mapping[str, Any], range_of_mean: list[int] | None
-) -> list[dict[str, Any]]:
+    arrays: Mapping[str, Array], range_of_mean: list[int] | None
+) -> list[dict[str, object]]:
     bound = int(LOG_STD_BOUND)
     ranges = {"mean": range_of_mean, "log_std": [-bound, bound]}
     return [
@@ -143,12 +143,12 @@ def _outputs(
     ]
 
 
-def _array(name: str, x: Any) -> dict[str, Any]:
+def _array(name: str, x: Array | jax.ShapeDtypeStruct) -> dict[str, object]:
     """Name, shape and dtype of an array whose first axis is the batch."""
     return {"name": name, "shape": ["batch", *x.shape[1:]], "dtype": str(x.dtype)}
 
 
-def _first_line(distribution: Any) -> str:
+def _first_line(distribution: object) -> str:
     return (type(distribution).__doc__ or "").partition("\n")[0]
 
 

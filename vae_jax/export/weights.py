@@ -16,12 +16,14 @@ from vae_jax.errors import ConfigError, DataError
 from vae_jax.export.card import CARD, model_card
 from vae_jax.export.checks import check_out, check_packages
 from vae_jax.export.description import describe_data
+from vae_jax.fields import Fields
 from vae_jax.files import writing
 from vae_jax.paths import PathLike, local_path
 from vae_jax.runs import identity
 from vae_jax.runs.opened import Run, abstract_saved
 from vae_jax.storage import manifest
 from vae_jax.storage.records import read_json, write_json
+from vae_jax.types import PyTree
 
 FORMAT = "safetensors"
 WEIGHTS = "model.safetensors"
@@ -29,7 +31,7 @@ DESCRIPTION = "export.json"
 
 
 def export_weights(
-    run: Run, out: pathlib.Path, defaults: Mapping[str, Any], license: str
+    run: Run, out: pathlib.Path, defaults: Fields, license: str
 ) -> list[str]:
     """Writes the weights of a run, its config and a model card.
 
@@ -120,7 +122,7 @@ def open_weights(folder: PathLike) -> Run:
     return Run(folder, config, spec, int(about["step"]), variables, {})
 
 
-def _by_name(tree: Any) -> dict[str, np.ndarray]:
+def _by_name(tree: PyTree) -> dict[str, np.ndarray]:
     """The arrays of a pytree, by the names that its manifest has."""
     # Not `ascontiguousarray`, which gives a scalar an axis.
     leaves = [np.asarray(leaf, order="C") for leaf in jax.tree.leaves(tree)]

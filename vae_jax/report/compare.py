@@ -14,7 +14,7 @@ from typing import Any
 from vae_jax.as_text import MISSING, exact, few_digits, with_error
 from vae_jax.files import replace_file
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any]  # of a run: its name, seed, values that are swept, results
 
 FAILED = "failed_at_step"
 NOT_RESULTS = ("name", "seed", FAILED)
@@ -25,7 +25,7 @@ MAX_VALUES_IN_NAME = 3
 class Setting:
     """One combination of swept values, with a row for each seed."""
 
-    values: Mapping[str, Any]  # swept field -> value
+    values: Mapping[str, object]  # swept field -> value
     rows: Sequence[Row]
 
     @functools.cached_property
@@ -137,7 +137,7 @@ def _name_of_runs(rows: Sequence[Row]) -> str:
     return ",".join(first) + (f" and {len(others)} more" if others else "")
 
 
-def is_numeric(values: Iterable[Any]) -> bool:
+def is_numeric(values: Iterable[object]) -> bool:
     """Whether all values can stand on an axis of numbers."""
     return all(is_number(value) for value in values)
 
@@ -196,6 +196,6 @@ def _write_csv(lines: Sequence[Row], path: pathlib.Path) -> None:
     replace_file(path, text.getvalue().encode())
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether a value is a number; True and False are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -12,7 +12,6 @@ import json
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import jinja2
 import numpy as np
@@ -123,12 +122,12 @@ def write_explorer(
     return len(html)
 
 
-def _json(content: Any) -> str:
+def _json(content: object) -> str:
     """JSON that can stand in a script element: nothing in it ends the element."""
     return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _heldout(heldout: HeldOut, quality: int) -> dict[str, Any]:
+def _heldout(heldout: HeldOut, quality: int) -> dict[str, object]:
     classes, numbers = _classes(heldout)
     return {
         "images": _atlas(heldout.images, quality),
@@ -157,7 +156,7 @@ def _classes(heldout: HeldOut) -> tuple[list[dict[str, str]], list[int]]:
     return classes, [number.get(label, -1) for label in labels.tolist()]
 
 
-def _run(run: Explored, quality: int) -> dict[str, Any]:
+def _run(run: Explored, quality: int) -> dict[str, object]:
     height, width, channels = run.lattice.shape[-3:]
     lattice = run.lattice.reshape(-1, height, width, channels)
     return {
@@ -188,7 +187,7 @@ def _run(run: Explored, quality: int) -> dict[str, Any]:
     }
 
 
-def _rounded(values: np.ndarray) -> list[Any]:
+def _rounded(values: np.ndarray) -> list[object]:
     """Numbers with four digits, which is finer than a screen."""
     if not np.isfinite(values).all():
         raise DataError("codes hold values that are not finite")
@@ -209,7 +208,7 @@ def cell(height: int, width: int) -> tuple[int, int]:
     return 16 * math.ceil(width / 16), 16 * math.ceil(height / 16)
 
 
-def _atlas(images: np.ndarray, quality: int) -> dict[str, Any]:
+def _atlas(images: np.ndarray, quality: int) -> dict[str, object]:
     """Images [N, H, W, C] as one, row by row from the left, each in its `cell`.
 
     What is left of a cell is filled up with the image's edge.

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jax.scipy.stats import norm
@@ -17,7 +16,8 @@ class LatentSpace:
     kl: np.ndarray | None  # mean KL by dimension, nats, [D]; None for an autoencoder
     layer_kl: np.ndarray | None  # its sums of each layer, next to the data first, [L]
     prior_codes: np.ndarray  # draws from p(z), [n, D]
-    decode: Callable[[Any], np.ndarray]  # z [B, D] -> mean of p(x | z), [B, H, W, C]
+    # z [B, D] -> mean of p(x | z), [B, H, W, C]
+    decode: Callable[[np.ndarray], np.ndarray]
     images: np.ndarray  # images spread over the split, [m, H, W, C] in [0, 1]
     seen: np.ndarray  # what the model sees of them: binarised, or with noise
     is_continuous: bool = True  # False for discrete codes, which have none in between

@@ -4,7 +4,6 @@ import json
 import pathlib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -42,7 +41,7 @@ def write_report(
     *,
     quantities: Sequence[Quantity],
     swept: Sequence[str],
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     commands: Sequence[str],
     title: str,
 ) -> pathlib.Path:
@@ -229,7 +228,7 @@ def _count(number: int, noun: str) -> str:
 
 def _section(
     section: Section, groups: Sequence[Setting], drawn: Mapping[str, ET.Element]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A group of quantities with its charts and a table with a column per setting."""
     quantities = section.quantities
     return {
@@ -251,7 +250,7 @@ def _state(group: Setting) -> str:
 
 
 def _config_lines(
-    config: Mapping[str, Any], groups: Sequence[Setting], swept: Sequence[str]
+    config: Mapping[str, object], groups: Sequence[Setting], swept: Sequence[str]
 ) -> dict[str, list[tuple[str, str, bool]]]:
     """Section -> (field, value, whether it was swept), all swept values in one line."""
     lines: dict[str, list[tuple[str, str, bool]]] = {}
@@ -266,12 +265,12 @@ def _config_lines(
     return lines
 
 
-def _config_text(value: Any) -> str:
+def _config_text(value: object) -> str:
     return json.dumps(value) if isinstance(value, str) else exact(value)
 
 
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for name, value in nested.items():
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{name}.")

@@ -108,7 +108,7 @@ def run_table(
     labels = [Head(short, tip=field) for field, short in fields.items()]
     heads = [Head("run"), Head("state"), *labels, *columns.values()]
 
-    def settings_of(row: Row) -> list[Any]:
+    def settings_of(row: Row) -> list[object]:
         failed = row.get(FAILED)
         state = "finished" if failed is None else f"failed at step {failed}"
         return [row["name"], state, *(row.get(field) for field in fields)]
@@ -132,11 +132,11 @@ def run_table(
     return Table(heads, body, _json(values))
 
 
-def _shorter(value: Any) -> Any:
+def _shorter(value: object) -> object:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _json(values: Any) -> str:
+def _json(values: object) -> str:
     """JSON that a `script` element may hold: names are the user's."""
     text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c")

@@ -5,7 +5,6 @@ path.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -138,7 +137,7 @@ def samples(
 
 
 def training_curves(
-    records: Sequence[Mapping[str, Any]], path: PathLike | None = None
+    records: Sequence[Mapping[str, float | None]], path: PathLike | None = None
 ) -> Figure:
     """Draws ELBO, rate and distortion against the step, for train and eval.
 
@@ -177,7 +176,7 @@ def training_curves(
 
 
 def _curves(
-    records: Sequence[Mapping[str, Any]], name: str
+    records: Sequence[Mapping[str, float | None]], name: str
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Steps and values of "train" and "eval", where they have the metric."""
     curves = {}

@@ -5,14 +5,13 @@ import os
 import pathlib
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from vae_jax.as_text import MISSING, few_digits, with_error
-from vae_jax.quantities import LOWER, SOURCES, UPPER, Quantity, sections
+from vae_jax.quantities import LOWER, SOURCES, UPPER, Quantity, Results, sections
 
 BRIEF = {"fit": "Fit", "code": "Code", "draws": "Draws from"}
 # Heads of the columns, in the order of SOURCES.
@@ -25,7 +24,7 @@ LEGEND = (
 
 def print_results(
     workdir: str | os.PathLike[str],
-    results: Mapping[str, Any],
+    results: Results,
     quantities: Sequence[Quantity],
     everything: bool = True,
 ) -> None:
@@ -98,7 +97,7 @@ def _stdout() -> Console:
 
 
 def _groups(
-    keys: Collection[str], results: Mapping[str, Any], quantities: Sequence[Quantity]
+    keys: Collection[str], results: Results, quantities: Sequence[Quantity]
 ) -> dict[str, list[Quantity]]:
     """The quantities of some keys by the title of their group, without their errors."""
     errors = {quantity.error for quantity in quantities}
@@ -134,7 +133,7 @@ def _sources(quantities: Sequence[Quantity]) -> list[str]:
 def _table(
     title: str,
     shown: Sequence[Quantity],
-    results: Mapping[str, Any],
+    results: Results,
     width: int,
     everything: bool,
 ) -> Table:
@@ -160,7 +159,7 @@ def _table(
     return table
 
 
-def _value(quantity: Quantity, results: Mapping[str, Any], everything: bool) -> str:
+def _value(quantity: Quantity, results: Results, everything: bool) -> str:
     """A number with its error, or an interval, with what else there is of it."""
 
     def number(key: str) -> str:

@@ -1,7 +1,6 @@
 """Where a training begins: at its newest checkpoint, or at step 0."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from vae_jax.runs.store import Store
 from vae_jax.storage import manifest
 from vae_jax.training.loop import over_members
 from vae_jax.training.state import TrainState
-from vae_jax.types import Key, Params
+from vae_jax.types import Examples, Key, Params
 
 
 def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course]:
@@ -46,7 +45,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     # Jitted, it is not traced again: `needs.trace` was given the same function.
     init = jax.jit(program.prepared.trainer.init)
 
-    def begin(init_keys: Key, x: Any, params: Params | None) -> Saved:
+    def begin(init_keys: Key, x: Examples, params: Params | None) -> Saved:
         def begin_one(key: Key) -> Saved:
             state = init(key, x)
             if params is not None:

@@ -1,7 +1,5 @@
 """What a checkpoint holds: the state, and the best parameters by validation so far."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -13,7 +11,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.training.mesh import fetch
 from vae_jax.training.state import TrainState, Variables
 from vae_jax.training.step import Trainer
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, Examples, Key, Params
 
 
 @struct.dataclass
@@ -85,7 +83,7 @@ def abstract_saved(
     init = jax.jit((trainer or build.make_trainer(config, spec)).init)
     x = abstract_x(spec, inputs(build.make_model(config, spec)), 1)
 
-    def begin(key: Key, x: Any) -> Saved:
+    def begin(key: Key, x: Examples) -> Saved:
         return Saved.new(init(key, x), build.keeps_best(config))
 
     return jax.eval_shape(begin, build.run_key(config), x)

@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray
     config = run.config.copy_and_resolve_references()
     if config.data.binarize == "dynamic":
         config.data.binarize = "none"
-    known: dict[str, Any] = {"factor_names": dataset.factor_names}
+    known: dict[str, object] = {"factor_names": dataset.factor_names}
     for split, own in dataset.splits.items():
         images = split_of(config, dataset, split)
         known[f"x_{split}"] = run.layer.means_and_stds(images)[0]
@@ -91,6 +90,6 @@ def _beside(own: OwnImages) -> Codes:
     return _there({name: getattr(own, name) for name in names})
 
 
-def _there(known: Mapping[str, Any]) -> Codes:
+def _there(known: Mapping[str, object]) -> Codes:
     """The arrays of what is not None."""
     return {name: np.array(own) for name, own in known.items() if own is not None}

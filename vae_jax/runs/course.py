@@ -1,7 +1,8 @@
 """Facts about a training, gathered while it runs."""
 
 import dataclasses
-from typing import Any
+
+from vae_jax.storage.manifest import Json
 
 
 @dataclasses.dataclass
@@ -15,13 +16,13 @@ class Course:
     signal: int = 0  # that asked to stop
 
     @property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, object]:
         """The JSON form that checkpoints keep."""
         failed = {str(m): step for m, step in self.failed.items()}
         return {"train_seconds": self.seconds, "failed": failed}
 
     @classmethod
-    def from_meta(cls, meta: dict[str, Any]) -> "Course":
+    def from_meta(cls, meta: Json) -> "Course":
         """That of a checkpoint, from its `meta`."""
         failed = {int(m): step for m, step in meta["failed"].items()}
         return cls(meta["train_seconds"], failed)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
-from vae_jax.data.examples import Examples, image_of, num_examples, take
+from vae_jax.data.examples import image_of, num_examples, take
 from vae_jax.distributions import Distribution
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation.chunks import map_rows
@@ -17,7 +17,7 @@ from vae_jax.evaluation.joined import split
 from vae_jax.report.latent_space import PATHS
 from vae_jax.runs.asked_labels import Labels
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Codes, Key
+from vae_jax.types import Array, Codes, Examples, Given, Key
 
 CHUNK = 500  # images decoded at once
 
@@ -41,7 +41,7 @@ def draws(
     """
 
     @jax.jit
-    def chunk(key: Key, given: Any) -> dict[str, Array]:
+    def chunk(key: Key, given: Given) -> dict[str, Array]:
         z_key, x_key = jax.random.split(key)
         codes = trained.prior(min(CHUNK, num), given).sample(z_key, temperature)
         likelihood = image_likelihood(trained.decode(codes, given))
@@ -58,7 +58,7 @@ def draws(
 
 
 def reconstruct(
-    layer: FirstLayer, draw: Callable[[Any, Any], Any], images: Examples
+    layer: FirstLayer, draw: Callable[[Examples, Array], Examples], images: Examples
 ) -> dict[str, np.ndarray]:
     """Encodes and decodes images.
 
@@ -75,7 +75,7 @@ def reconstruct(
     images = jax.tree.map(np.asarray, images)
 
     @jax.jit
-    def chunk(rows: Array, images: Any) -> dict[str, Array]:
+    def chunk(rows: Array, images: Examples) -> dict[str, Array]:
         x = draw(images, rows)
         code, variance = layer.moments(x)
         mean = layer.decode(layer.points(x)).mean
@@ -134,7 +134,9 @@ def means(
     return map_rows(of_rows, len(codes), CHUNK)
 
 
-def interpolate(layer: FirstLayer, points: Any, steps: int, path: str) -> np.ndarray:
+def interpolate(
+    layer: FirstLayer, points: ArrayLike, steps: int, path: str
+) -> np.ndarray:
     """Decodes the codes between one and the next.
 
     Args:

@@ -1,16 +1,18 @@
 """What a run's numbers say went wrong, in whole sentences."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vae_jax import build, likelihoods
 from vae_jax.data.spec import ANY_DATA
 from vae_jax.errors import DataError
+from vae_jax.fields import Fields
 from vae_jax.models.stack import parse_blocks
+from vae_jax.quantities import Results
 from vae_jax.report.compare import Row, settings
 from vae_jax.runs import members
 from vae_jax.runs.identity import read_results
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json, read_metrics
 from vae_jax.suitability import values_of
 
@@ -86,10 +88,10 @@ def diagnose_grid(
 
 
 def diagnose(
-    config: Mapping[str, Any],
+    config: Fields,
     levels: str,
-    results: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
+    results: Results,
+    records: Sequence[Json],
 ) -> list[str]:
     """What a student should know about a run, one sentence each; none if it is healthy.
 
@@ -117,7 +119,7 @@ def diagnose(
     return [sentence for sentence in found if sentence]
 
 
-def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
+def _collapsed(config: Fields, results: Results) -> str | None:
     rate, active = results.get("rate"), results.get("active_units")
     if rate is None or active is None:
         return None
@@ -145,7 +147,7 @@ def _collapsed(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | N
     )
 
 
-def _num_dimensions(config: Mapping[str, Any]) -> int:
+def _num_dimensions(config: Fields) -> int:
     """How many numbers the codes of all layers hold."""
     name, latent_dim = config["model.name"], config["model.latent_dim"]
     if blocks := config.get(f"{name}.blocks"):  # maps, with that many channels
@@ -154,7 +156,7 @@ def _num_dimensions(config: Mapping[str, Any]) -> int:
     return latent_dim + sum(config.get(f"{name}.latent_dims", ()))
 
 
-def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
+def _without_prior(config: Fields, results: Results) -> str | None:
     rate = results.get("rate")
     if rate is None or config["objective.name"] == "capacity":
         return None
@@ -182,9 +184,7 @@ def _without_prior(config: Mapping[str, Any], results: Mapping[str, Any]) -> str
     )
 
 
-def _overfitted(
-    results: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
-) -> str | None:
+def _overfitted(results: Results, records: Sequence[Json]) -> str | None:
     seen = {
         split: [
             (record[f"{split}/elbo"], record["step"])
@@ -209,9 +209,7 @@ def _overfitted(
     )
 
 
-def _skipped(
-    config: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
-) -> str | None:
+def _skipped(config: Fields, records: Sequence[Json]) -> str | None:
     """A guard that stops every step stops all training: the gradient can't shrink."""
     found = [record for record in records if "train/skipped" in record]
     if not found:
@@ -228,9 +226,7 @@ def _skipped(
     )
 
 
-def _density_of_levels(
-    config: Mapping[str, Any], levels: str, results: Mapping[str, Any]
-) -> str | None:
+def _density_of_levels(config: Fields, levels: str, results: Results) -> str | None:
     likelihood = config["model.likelihood"]
     support = getattr(likelihoods.BY_NAME.get(likelihood), "support", None)
     values = values_of(config["data.binarize"], config["data.dequantize"], levels)

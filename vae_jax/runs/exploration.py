@@ -3,8 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from vae_jax.data.dataset import Dataset, to_unit_floats
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import even_rows
-from vae_jax.quantities import keys_of
+from vae_jax.quantities import Results, keys_of
 from vae_jax.report.compare import short_names
 from vae_jax.report.explorer import HeldOut, cell, write_explorer
 from vae_jax.runs import finish, identity
@@ -149,7 +148,7 @@ def _heldout(dataset: Dataset, rows: np.ndarray) -> HeldOut:
     )
 
 
-def _numbers(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _numbers(results: Results) -> list[tuple[str, str]]:
     """Titles and values, as readers see them, of the most important results."""
     quantities = [q for q in finish.quantities() if set(RESULTS) & set(keys_of([q]))]
     return [

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import jax
 from absl import logging
@@ -23,9 +23,13 @@ from vae_jax.runs.course import Course
 from vae_jax.runs.pictures import latent_space
 from vae_jax.runs.program import Program
 from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import write_json
 from vae_jax.trained import Trained
 from vae_jax.training.mesh import member
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 AT_ONCE = 2  # members that are evaluated at a time
 FIGURES = "figures"  # what is done after all measures
@@ -59,9 +63,7 @@ OF_RUN = (
 )
 
 
-def finish_members(
-    program: Program, saved: Saved, course: Course
-) -> list[dict[str, Any]]:
+def finish_members(program: Program, saved: Saved, course: Course) -> list[Json]:
     """Makes each member of a trained program an ordinary, finished run.
 
     Args:
@@ -82,7 +84,7 @@ def finish_members(
     bar = ProgressBar("evaluate", len(good), unit="member", silent=silent)
     shares = dict.fromkeys(good, 0.0)
 
-    def finish_one(m: int) -> dict[str, Any]:
+    def finish_one(m: int) -> Json:
         folder = program.folders[m]
 
         def show(share: float, part: str) -> None:
@@ -112,7 +114,7 @@ def _parts(config: ConfigDict) -> list[str]:
 
 def finish(
     program: Program, m: int, saved: Saved, seconds: float, parts: Parts
-) -> dict[str, Any]:
+) -> Json:
     """Measures a member, draws its figures and writes its results.json last.
 
     With several processes each one measures, and only the first writes.
@@ -183,7 +185,9 @@ def _keep(program: Program, m: int, saved: Saved, share: Course) -> None:
             checkpoints.save(step, saved, share.meta)
 
 
-def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator:
+def _side_by_side(
+    function: Callable[[Item], Result], items: Sequence[Item]
+) -> Iterator[Result]:
     """Results in order; figures of one member are drawn while others are evaluated.
 
     The first call goes alone: it compiles what the others share.

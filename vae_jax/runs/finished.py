@@ -6,15 +6,16 @@ import os
 import pathlib
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.report.compare import FAILED
+from vae_jax.fields import Fields
+from vae_jax.report.compare import FAILED, Row
 from vae_jax.runs import gathered, members, prior_files
 from vae_jax.runs.identity import FREE_FIELDS, read_results
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json
 
 PRIOR = "model.prior"
@@ -34,12 +35,12 @@ class FinishedRuns:
     `model.prior` is the name of that prior.
     """
 
-    rows: Sequence[Mapping[str, Any]]  # name, values of `swept`, seed, results
+    rows: Sequence[Row]  # name, values of `swept`, seed, results
     folders: Sequence[pathlib.Path]  # of each row: of the run, or of the fitted prior
     workdirs: Sequence[pathlib.Path]  # of each run
-    configs: Sequence[Mapping[str, Any]]  # of each run, flat: field -> value
+    configs: Sequence[Fields]  # of each run, flat: field -> value
     swept: Sequence[str]  # fields that differ and that a report compares by
-    shared: Mapping[str, Any]  # flat config of the fields that don't
+    shared: Fields  # flat config of the fields that don't
     grids: Sequence[gathered.Gathered] = ()  # those of which shards were given
 
 
@@ -101,7 +102,7 @@ def read_finished(
     return FinishedRuns(rows, row_folders, folders, configs, swept, shared, grids)
 
 
-def _with_fitted_priors(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+def _with_fitted_priors(folder: pathlib.Path) -> dict[str, Json]:
     """What a run was measured to be with fitted priors, on its whole test split.
 
     Of several evaluations with one prior, the newer one counts for the numbers that
@@ -114,7 +115,7 @@ def _with_fitted_priors(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
         (folder / "evaluation").glob("*_prior-*.json"),
         key=lambda path: (path.stat().st_mtime_ns, path.name),
     )
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Json] = {}
     whole = read_json(folder / "data.json").get("num_test") if files else None
     for path in files:
         results = read_json(path)
@@ -149,9 +150,7 @@ def split_workdirs(text: str) -> list[pathlib.Path]:
     return found
 
 
-def train_command(
-    config: Mapping[str, Any], default: Mapping[str, Any], workdir: pathlib.Path
-) -> str:
+def train_command(config: Fields, default: Fields, workdir: pathlib.Path) -> str:
     """The command that trains a run again, from configs/default.py.
 
     Args:

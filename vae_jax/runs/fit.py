@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.data.examples import Examples, inputs, num_bytes, num_examples
+from vae_jax.data.examples import inputs, num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
 from vae_jax.evaluation.measures.likelihood import split_statistics, summarize_split
 from vae_jax.runs import processes, signals
@@ -34,7 +34,7 @@ from vae_jax.training.loop import (
 )
 from vae_jax.training.mesh import Layout, member, place
 from vae_jax.training.state import Variables
-from vae_jax.types import Params, stream
+from vae_jax.types import Examples, Params, stream
 
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 

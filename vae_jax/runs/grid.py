@@ -3,7 +3,6 @@
 import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -17,6 +16,7 @@ from vae_jax.runs.memory import check_memory
 from vae_jax.runs.needs import num_bytes
 from vae_jax.runs.program import Prepared, Program, prepare
 from vae_jax.runs.train_program import finished, locked, train_program
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import write_json
 from vae_jax.training.loop import Mode
 from vae_jax.training.mesh import make_layout
@@ -37,7 +37,7 @@ def train_grid(
     members_per_program: int = 0,
     mesh: Mapping[str, int] | None = None,
     shard: shards.Shard | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Trains or resumes every combination of cases, swept values and seeds.
 
     Each member ends as an ordinary run in workdir/members/NAME.
@@ -105,7 +105,7 @@ def _train_programs(
     programs: Sequence[Program],
     standings: Mapping[pathlib.Path, Standing],
     is_whole: bool,
-) -> dict[pathlib.Path, dict[str, Any]]:
+) -> dict[pathlib.Path, Json]:
     """Trains the programs of a grid one after the other; folder -> results.
 
     A program all of whose members fail says so, and the next one is trained.
@@ -120,7 +120,7 @@ def _train_programs(
         "" if len(programs) == 1 else "s",
         max(len(program.folders) for program in programs),
     )
-    results: dict[pathlib.Path, dict[str, Any]] = {}
+    results: dict[pathlib.Path, Json] = {}
     for number, program in enumerate(programs, start=1):
         title = f"train {number}/{len(programs)}" if len(programs) > 1 else "train"
         own = [standings[folder] for folder in program.folders]

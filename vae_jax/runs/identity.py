@@ -8,7 +8,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -20,6 +20,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import writing
 from vae_jax.runs.imported import check_imported
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json, write_json
 
 FREE_FIELDS = (
@@ -123,7 +124,7 @@ def holds_checkpoint(folder: pathlib.Path) -> bool:
 def claim(
     workdir: pathlib.Path,
     config: ConfigDict,
-    data: Mapping[str, Any],
+    data: Mapping[str, object],
     standing: Standing,
 ) -> None:
     """Writes config and data of the run, if it is new or its free fields changed.
@@ -167,7 +168,7 @@ def check_same_data(
             )
 
 
-def read_data(workdir: pathlib.Path) -> dict[str, Any]:
+def read_data(workdir: pathlib.Path) -> Json:
     """The content of data.json.
 
     Raises:
@@ -224,7 +225,7 @@ def read_results(workdir: pathlib.Path) -> dict[str, float | None]:
     return results
 
 
-def describe(dataset: Dataset, inputs: Inputs = IMAGE) -> dict[str, Any]:
+def describe(dataset: Dataset, inputs: Inputs = IMAGE) -> dict[str, object]:
     """Content of data.json for a data set.
 
     Args:
@@ -232,7 +233,7 @@ def describe(dataset: Dataset, inputs: Inputs = IMAGE) -> dict[str, Any]:
         inputs: names of the parts that a model is given. Only where the labels are
             among them are they part of what the run was trained on.
     """
-    labels: dict[str, Any] = {}
+    labels: dict[str, object] = {}
     if "label" in inputs:
         labels["label_fingerprint"] = dataset.label_fingerprint
         labels["labels"] = list(dataset.labels)
@@ -246,7 +247,7 @@ def describe(dataset: Dataset, inputs: Inputs = IMAGE) -> dict[str, Any]:
     }
 
 
-def digest(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def digest(config: Mapping[str, object], data: Mapping[str, object]) -> str:
     """A digest of the identity of a run, for its checkpoints.
 
     Args:
@@ -270,7 +271,7 @@ def joint_digest(digests: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _what(name: str, flat: Mapping[str, Any]) -> Any:
+def _what(name: str, flat: Mapping[str, object]) -> object:
     """The value of a field, without the path where it is one of data."""
     value = flat.get(name)
     # The fingerprint says whether the data are the same.
@@ -279,5 +280,5 @@ def _what(name: str, flat: Mapping[str, Any]) -> Any:
     return value
 
 
-def _is_longer(saved: Any, wanted: Any) -> bool:
+def _is_longer(saved: object, wanted: object) -> bool:
     return type(saved) is int and type(wanted) is int and wanted > saved

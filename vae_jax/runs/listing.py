@@ -2,12 +2,14 @@
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from vae_jax import build
 from vae_jax.as_text import exact, few_digits
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.fields import Fields
+from vae_jax.quantities import Results
 from vae_jax.report.compare import short_names
 from vae_jax.runs import members
 from vae_jax.runs.finished import is_setting
@@ -24,13 +26,13 @@ class Listed(NamedTuple):
     folder: pathlib.Path
     grid: pathlib.Path | None  # of which it is a member
     varied: Sequence[str]  # fields in which the members of that grid differ
-    config: Mapping[str, Any]  # flat; empty if it can't be read, or is not yet there
+    config: Fields  # flat; empty if it can't be read, or is not yet there
     state: str
     step: int
-    results: Mapping[str, Any]  # of a finished run
+    results: Results  # of a finished run
 
 
-def table(folder: pathlib.Path, default: Mapping[str, Any]) -> list[list[str]]:
+def table(folder: pathlib.Path, default: Fields) -> list[list[str]]:
     """The runs of a folder as rows of texts, with the columns `HEADS`.
 
     A run differs in a field if other runs in the folder have another value there, and

@@ -3,7 +3,6 @@
 import csv
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from vae_jax.errors import ConfigError
 from vae_jax.report.compare import FAILED
@@ -17,7 +16,7 @@ def folder(workdir: pathlib.Path, name: str) -> pathlib.Path:
     return workdir / "members" / name
 
 
-def describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, Any]:
+def describe(grid: Sequence[sweep.Member], mode: Mode) -> dict[str, object]:
     """Content of grid.json."""
     return {"mode": mode, "members": {entry.name: dict(entry.values) for entry in grid}}
 

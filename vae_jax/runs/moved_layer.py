@@ -1,7 +1,6 @@
 """The latent layer that the explorer moves through, of any model with images."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Split
 from vae_jax.outputs import Latent, flat_moments
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Key
+from vae_jax.types import Array, Examples, Given, Key
 
 CHUNK = 200  # rows at a time
 MOST_SIDE = 64  # pixels of a decoded image; larger ones are made smaller
@@ -36,7 +35,7 @@ class MovedLayer:
     num_classes: int = struct.field(pytree_node=False)  # of the class above; 0: none
 
     @classmethod
-    def of(cls, trained: Trained, x: Any, name: object) -> "MovedLayer":
+    def of(cls, trained: Trained, x: Examples, name: object) -> "MovedLayer":
         """The layer of a model for data like x, [B, ...]; computes nothing.
 
         Args:
@@ -115,7 +114,7 @@ def small_size(height: int, width: int) -> tuple[int, int]:
 
 
 @jax.jit
-def _encode(layer: MovedLayer, x: Any) -> dict[str, Array]:
+def _encode(layer: MovedLayer, x: Examples) -> dict[str, Array]:
     latents = layer.trained.encode(x, jax.random.key(0))
     latent = latents[layer.number]
     mean, variance = flat_moments(latent.posterior)
@@ -139,7 +138,7 @@ def _is_standard(latent: Latent) -> Array:
 
 
 @jax.jit
-def _decode(layer: MovedLayer, codes: Array, given: Any) -> Array:
+def _decode(layer: MovedLayer, codes: Array, given: Given) -> Array:
     above: tuple[Array, ...] = (codes.reshape(-1, *layer.shape),)
     if layer.num_classes:
         above, given = (*above, jax.nn.one_hot(given, layer.num_classes)), None
@@ -152,6 +151,6 @@ def _decode(layer: MovedLayer, codes: Array, given: Any) -> Array:
     return jnp.clip(small, 0.0, 1.0)
 
 
-def _draws(layer: MovedLayer, key: Key, num: int, given: Any) -> Array:
+def _draws(layer: MovedLayer, key: Key, num: int, given: Given) -> Array:
     codes = layer.trained.prior(num, given).sample(key)
     return codes[layer.number].reshape(num, -1)

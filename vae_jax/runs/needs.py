@@ -17,8 +17,10 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import abstract_x, inputs
 from vae_jax.data.spec import DataSpec
 from vae_jax.models.base import takes
+from vae_jax.outputs import VAEOutput
 from vae_jax.runs.best import abstract_saved
 from vae_jax.training.step import Trainer
+from vae_jax.types import Examples, Key, ModelState, Params
 
 # The sections of a config that set no sizes, and what sets none in the others.
 NO_SIZES = ("seed", "hparams", "optimizer", "train", "eval")
@@ -50,9 +52,11 @@ def trace(config: ConfigDict, spec: DataSpec, trainer: Trainer) -> Arrays:
     params, state = saved.state.params, saved.state.model_state
     model = build.make_model(config, spec)
 
-    settings = {"train": True} if takes(model, "train") else {}
+    settings: dict[str, Any] = {"train": True} if takes(model, "train") else {}
 
-    def forward(params: Any, state: Any, x: Any, key: Any) -> tuple[Any, Any]:
+    def forward(
+        params: Params, state: ModelState, x: Examples, key: Key
+    ) -> tuple[VAEOutput, ModelState]:
         return model.apply(
             {"params": params, **state},
             x,

@@ -3,21 +3,23 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
+from numpy.typing import ArrayLike
 
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import Examples, abstract_x, as_images, inputs, num_examples
+from vae_jax.data.examples import abstract_x, as_images, inputs, num_examples
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
+from vae_jax.distributions.fitted import FittedPrior
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.paths import PathLike, local_path
@@ -25,6 +27,7 @@ from vae_jax.runs import decoded, identity, prior_files
 from vae_jax.runs.asked_labels import Labels, in_turn
 from vae_jax.runs.best import abstract_saved
 from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.storage.manifest import Json
 from vae_jax.trained import (
     Trained,
     as_codes,
@@ -34,7 +37,7 @@ from vae_jax.trained import (
 )
 from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
-from vae_jax.types import Key, Params, stream
+from vae_jax.types import AnyArray, Array, Codes, Examples, Key, Params, stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Run:
     spec: DataSpec
     step: int
     variables: Params | Variables
-    meta: Mapping[str, Any]
+    meta: Json
     prior: str | None = None  # name of the fitted prior in place of the model's own
-    fitted: Any = None  # that prior
+    fitted: FittedPrior | None = None  # that prior
 
     def with_prior(self, name: str) -> "Run":
         """The same run with a prior that was fitted to its codes, in place of its own.
@@ -64,7 +67,7 @@ class Run:
         return dataclasses.replace(self, prior=name, fitted=fitted)
 
     @functools.cached_property
-    def model(self) -> Any:
+    def model(self) -> nn.Module:
         return build.make_model(self.config, self.spec)
 
     @functools.cached_property
@@ -90,12 +93,12 @@ class Run:
         return build.make_trainer(self.config, self.spec)
 
     @functools.cached_property
-    def _draw(self) -> Callable[[Any, Any], Any]:
+    def _draw(self) -> Callable[[Examples, Array], Examples]:
         """(images, rows) -> x, of images of a user's own."""
         key = stream(build.data_key(self.config), "reconstruct")
         return fixed_draw(build.make_preprocess(self.config, of_pixels=True), key)
 
-    def preprocess(self, images: Any) -> Any:
+    def preprocess(self, images: Examples) -> Examples:
         """Images as the model sees them.
 
         Args:
@@ -110,7 +113,7 @@ class Run:
         pixels = jax.tree.map(jnp.asarray, as_images(images, self.spec))
         return self._draw(pixels, jnp.arange(num_examples(pixels)))
 
-    def encode(self, images: Any) -> Posterior:
+    def encode(self, images: Examples) -> Posterior:
         """q(z | x) of the layer next to the data, for images as in `preprocess`.
 
         Where that layer looks at draws of those above, they are the same at each call;
@@ -118,7 +121,7 @@ class Run:
         """
         return first_posterior(self.trained, self.preprocess(images))
 
-    def decode(self, codes: Any, label: Labels = None) -> Distribution:
+    def decode(self, codes: Codes | AnyArray, label: Labels = None) -> Distribution:
         """p(x | z), of the image.
 
         Args:
@@ -186,7 +189,7 @@ class Run:
         x = abstract_x(self.spec, inputs(self.model), 1)
         return FirstLayer.of(self.trained, x)
 
-    def points(self, images: Any) -> np.ndarray:
+    def points(self, images: Examples) -> np.ndarray:
         """Codes that stand for images, in rows.
 
         Args:
@@ -200,7 +203,7 @@ class Run:
         return np.asarray(self.layer.points(self.preprocess(images)))
 
     def interpolate(
-        self, points: Any, steps: int = 10, path: str = "linear"
+        self, points: ArrayLike, steps: int = 10, path: str = "linear"
     ) -> np.ndarray:
         """Means of p(x | z) from each of `points` to the next, [N - 1, T, H, W, C].
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from vae_jax.data import image_folders
 from vae_jax.data.description import form_of
-from vae_jax.data.examples import Examples, image_of, inputs
+from vae_jax.data.examples import image_of, inputs
 from vae_jax.data.npz import read_arrays, read_known
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs.asked_labels import class_numbers
 from vae_jax.runs.opened import Run
+from vae_jax.types import Examples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """What the figures of a run show of its model, and what is shown as it trains."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +13,7 @@ from vae_jax.outputs import flat_moments
 from vae_jax.report.images import image_grid
 from vae_jax.report.latent_space import LatentSpace
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Codes, Key, stream
+from vae_jax.types import Array, Codes, Examples, Given, Key, stream
 
 NUM_SAMPLES = 64
 MOST_LABELS = 16  # rows of the picture of samples of a conditional model
@@ -104,12 +102,12 @@ def layer_samples(
 
 
 @jax.jit
-def _one_draw(trained: Trained, given: Any, key: Key) -> Codes:
+def _one_draw(trained: Trained, given: Given, key: Key) -> Codes:
     return trained.prior(1, given).sample(key)
 
 
 @jax.jit
-def _below(trained: Trained, above: Codes, given: Any, key: Key) -> Array:
+def _below(trained: Trained, above: Codes, given: Given, key: Key) -> Array:
     """Images of draws of the layers below some codes, [T, H, W, C]."""
     kept, given = jax.tree.map(
         lambda leaf: jnp.repeat(leaf, PER_LAYER, axis=0), (above, given)
@@ -120,7 +118,7 @@ def _below(trained: Trained, above: Codes, given: Any, key: Key) -> Array:
 
 @jax.jit
 def _mean_and_kls(
-    layer: FirstLayer, x: Any, key: Key
+    layer: FirstLayer, x: Examples, key: Key
 ) -> tuple[Array, tuple[Array, ...] | None, Array]:
     """What the map and the bars need of a batch.
 
@@ -187,7 +185,9 @@ class EvaluationPictures:
 
 
 @jax.jit
-def _shown(trained: Trained, x: Any, given: Any, key: Key) -> tuple[Array, Array]:
+def _shown(
+    trained: Trained, x: Examples, given: Given, key: Key
+) -> tuple[Array, Array]:
     """Images and below them their reconstructions, and samples; both [N, H, W, C]."""
     reconstructed = image_likelihood(
         trained(x, stream(key, "reconstructions")).likelihood

@@ -17,6 +17,7 @@ from vae_jax.errors import ConfigError, DataError, choose
 from vae_jax.files import replacing, writing
 from vae_jax.fitted.base import Draws
 from vae_jax.storage.records import read_json, write_json
+from vae_jax.types import Array, Key
 
 FOLDER = "priors"
 
@@ -30,7 +31,7 @@ class Record:
     """
 
     kind: str  # key of `fitted.BY_NAME`
-    settings: Mapping[str, Any]  # all arguments of its fit
+    settings: Mapping[str, float]  # all arguments of its fit
     seed: int  # of the random numbers of the fit
     run: str  # `identity.digest` of the run
     step: int  # of the parameters that made the codes
@@ -126,19 +127,19 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
     return jax.tree.unflatten(structure, [jnp.asarray(found[name]) for name in wanted])
 
 
-def _like(record: Record) -> Any:
+def _like(record: Record) -> FittedPrior:
     """Shapes of the arrays of a prior, and its static part."""
     codes = jax.ShapeDtypeStruct((1, *record.shape), jnp.float32)
     codebook = None
     if record.codebook is not None:
         codebook = jax.ShapeDtypeStruct(tuple(record.codebook), jnp.float32)
 
-    def like(codes: Any, codebook: Any, key: Any) -> FittedPrior:
+    def like(codes: Array, codebook: Array | None, key: Key) -> FittedPrior:
         draws = Draws(codes, codes, codebook)
         return fitted.BY_NAME[record.kind].like(draws, key, **record.settings)
 
     return jax.eval_shape(like, codes, codebook, jax.random.key(0))
 
 
-def _name(path: Any) -> str:
+def _name(path: jax.tree_util.KeyPath) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -7,7 +7,6 @@ import contextlib
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import flax
 import jax
@@ -44,7 +43,7 @@ def together() -> Iterator[None]:
         raise failure
 
 
-def agree_on_flags(config: ConfigDict, flags: Mapping[str, Any]) -> None:
+def agree_on_flags(config: ConfigDict, flags: Mapping[str, object]) -> None:
     """Refuses processes that were not started for the same run.
 
     Args:
@@ -76,7 +75,7 @@ def agree_on_file(path: pathlib.Path) -> bool:
     return found
 
 
-def _agree(facts: Mapping[str, Any], advice: str) -> None:
+def _agree(facts: Mapping[str, object], advice: str) -> None:
     if jax.process_count() == 1:
         return
     texts = [json.loads(text) for text in _gather(json.dumps(facts))]

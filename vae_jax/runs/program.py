@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
@@ -30,7 +31,7 @@ class Prepared(NamedTuple):
     """The data, the model and the trainer that the members of a program share."""
 
     dataset: Dataset
-    model: Any  # see `models.base.Model`
+    model: nn.Module  # see `models.base.Model`
     data: Data  # the data set as measures are given it
     trainer: Trainer  # of one member
     arrays: Arrays  # of one member's training, see `needs.trace`

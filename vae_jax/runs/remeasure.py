@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vae_jax.evaluation import measures
 from vae_jax.evaluation.measures import Effort
@@ -11,6 +10,7 @@ from vae_jax.runs.finish import log_undefined
 from vae_jax.runs.memory import check_annealing, check_count
 from vae_jax.runs.opened import Run
 from vae_jax.runs.run_data import run_data
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import write_json
 
 SPLITS = ("train", "validation", "test")
@@ -25,7 +25,7 @@ def remeasure(
     num_images: int | None = None,
     data_dir: str | None = None,
     on_start: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Measures a trained run and writes the numbers into its folder evaluation/.
 
     results.json, which belongs to training, stays as it is.

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import Examples, inputs, num_examples, take
+from vae_jax.data.examples import inputs, num_examples, take
 from vae_jax.data.labels import Classes, why_not_classes
 from vae_jax.evaluation.data import MAX_TRAIN, Data, Split
-from vae_jax.types import stream
+from vae_jax.types import Examples, stream
 
 
 def run_data(

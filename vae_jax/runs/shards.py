@@ -13,7 +13,6 @@ import pathlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -238,7 +237,7 @@ def _is_begun(folder: pathlib.Path) -> bool:
     return finished or members.holds_checkpoint(folder) or lock.is_held(folder)
 
 
-def _write_if_new(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+def _write_if_new(path: pathlib.Path, content: Mapping[str, object]) -> None:
     """Writes JSON, but leaves a file alone that many programs read and that is so."""
     if not (path.is_file() and read_json(path) == dict(content)):
         write_json(path, content)

@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -109,7 +108,7 @@ def ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _note(number: int, frame: FrameType | None) -> Any:
+def _note(number: int, frame: FrameType | None) -> None:
     if _received:
         return
     _received.append(number)
@@ -119,7 +118,10 @@ def _note(number: int, frame: FrameType | None) -> Any:
         raise Interrupted(number)
 
 
-def _raise_again(hook: Callable[[Any], object], unraisable: Any) -> None:
+def _raise_again(
+    hook: Callable[["sys.UnraisableHookArgs"], object],
+    unraisable: "sys.UnraisableHookArgs",
+) -> None:
     """Sends a signal again whose exception Python had to drop.
 
     It drops what is raised in a finaliser or a callback of the garbage collection, and

@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -13,6 +12,7 @@ from vae_jax.runs import identity, processes
 from vae_jax.runs.memory import check_memory
 from vae_jax.runs.program import Program, prepare
 from vae_jax.runs.train_program import finished, locked, train_program
+from vae_jax.storage.manifest import Json
 from vae_jax.training.mesh import make_layout
 
 
@@ -21,7 +21,7 @@ def train(
     workdir: str | pathlib.Path,
     *,
     mesh: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Trains a config in a workdir, or resumes an interrupted training.
 
     A finished run is evaluated again if `config.eval` has changed, and trained further

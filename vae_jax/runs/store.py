@@ -1,7 +1,7 @@
 """The checkpoints of a program's members."""
 
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
 
 import jax
 
@@ -9,6 +9,7 @@ from vae_jax.runs import identity
 from vae_jax.runs.best import Saved
 from vae_jax.runs.program import Program
 from vae_jax.storage.checkpoints import Checkpoints
+from vae_jax.storage.manifest import Json
 from vae_jax.training.mesh import member
 
 
@@ -43,7 +44,7 @@ class Store:
     ) -> None:
         self._checkpoints.close()
 
-    def restore(self, like: Saved) -> tuple[int, Saved, dict[str, Any]] | None:
+    def restore(self, like: Saved) -> tuple[int, Saved, Json] | None:
         """The newest good step, placed by the program's layout.
 
         Args:
@@ -65,7 +66,7 @@ class Store:
         with_axis = jax.jit(_as_members, out_shardings=sharding)
         return step, with_axis(saved), meta
 
-    def save(self, step: int, saved: Saved, meta: dict[str, Any]) -> None:
+    def save(self, step: int, saved: Saved, meta: Mapping[str, object]) -> None:
         """Writes a step in the background, see `Checkpoints.save`."""
         state = member(saved, 0) if self._program.is_single else saved
         self._checkpoints.save(step, state, meta)

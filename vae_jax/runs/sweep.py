@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, did_you_mean
-from vae_jax.fields import SEED_FIELD, is_traced
+from vae_jax.fields import SEED_FIELD, Fields, is_traced
 
 MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
-Fixed = tuple[tuple[str, Any], ...]  # values of fields that choose the program
+Fixed = tuple[tuple[str, object], ...]  # values of fields that choose the program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Member:
     """One run of a grid."""
 
     name: str  # of its folder, e.g. "kl_weight=4,seed=0"
-    values: Mapping[str, Any]  # field that differs -> value, and the seed
+    values: Fields  # field that differs -> value, and the seed
     config: ConfigDict
 
 
@@ -54,7 +54,7 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     return field, values
 
 
-def parse_case(config: ConfigDict, text: str) -> dict[str, Any]:
+def parse_case(config: ConfigDict, text: str) -> dict[str, object]:
     """Reads "objective.name=beta_tc hparams.tc_weight=5" with the fields' own types.
 
     Args:
@@ -94,7 +94,7 @@ def _kind(config: ConfigDict, flag: str, field: str) -> type:
     return type(flat[field])
 
 
-def _parse(flag: str, word: str, kind: type) -> Any:
+def _parse(flag: str, word: str, kind: type) -> object:
     try:
         if kind is bool:
             return {"true": True, "false": False}[word.lower()]
@@ -161,9 +161,7 @@ def members(
     return found
 
 
-def _config(
-    config: ConfigDict, values: Mapping[str, Any], first: ConfigDict | None
-) -> ConfigDict:
+def _config(config: ConfigDict, values: Fields, first: ConfigDict | None) -> ConfigDict:
     """The config of a member.
 
     Args:
@@ -199,7 +197,7 @@ def swept_fields(
 
 def _cases(
     config: ConfigDict, texts: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """For each case, the fields that it sets, and those that any of them sets.
 
     Without cases, one that sets nothing.
@@ -225,7 +223,7 @@ def _shorts(fields: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """A value as it can stand in the name of a folder."""
     return exact(value).replace("/", "_").replace(":", "_")
 
@@ -253,6 +251,6 @@ def programs(grid: Sequence[Member], members_per_program: int) -> list[list[Memb
     ]
 
 
-def _fixed(values: Mapping[str, Any]) -> Fixed:
+def _fixed(values: Fields) -> Fixed:
     """What the members of a program have in common, of the values of one of them."""
     return tuple(item for item in values.items() if not is_traced(item[0]))

@@ -4,7 +4,6 @@ import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +13,9 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.errors import one_line
 from vae_jax.evaluation.likelihood import Statistics
+from vae_jax.fields import Fields
 from vae_jax.parts import TABLES, names_of
+from vae_jax.quantities import Results
 from vae_jax.runs import identity, processes, shards
 from vae_jax.runs.pictures import EvaluationPictures
 from vae_jax.runs.program import Program
@@ -117,7 +118,7 @@ class Tracking:
         for member in self._members:
             member.flush()
 
-    def results(self, found: Sequence[Mapping[str, Any]]) -> None:
+    def results(self, found: Sequence[Results]) -> None:
         """The content of each results.json, as scalars "test/..."; ends the trackers.
 
         Args:
@@ -151,7 +152,7 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
     )
 
 
-def fields_in_use(config: ConfigDict) -> dict[str, Any]:
+def fields_in_use(config: ConfigDict) -> Fields:
     """The fields of a config that make it the run it is, flat.
 
     Those of parts that it has not are left out.

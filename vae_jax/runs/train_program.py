@@ -3,7 +3,6 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from vae_jax.runs import identity, processes
 from vae_jax.runs.finish import finish_members
@@ -11,11 +10,12 @@ from vae_jax.runs.fit import fit
 from vae_jax.runs.program import Program
 from vae_jax.runs.tracking import Tracking
 from vae_jax.storage import lock
+from vae_jax.storage.manifest import Json
 
 
 def train_program(
     program: Program, standings: Sequence[identity.Standing], title: str
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Trains or resumes the members of a program, and finishes them.
 
     Args:
@@ -44,7 +44,7 @@ def train_program(
 
 def finished(
     folders: Sequence[pathlib.Path], standings: Sequence[identity.Standing]
-) -> list[dict[str, Any]] | None:
+) -> list[Json] | None:
     """The results of runs that are all finished and have nothing left to do.
 
     Args:

@@ -13,7 +13,6 @@ import contextlib
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +20,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
+from jax.typing import ArrayLike
 
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import PathLike
 from vae_jax.storage import manifest
 from vae_jax.storage.damage import DamageError, ForeignError, move_aside, reason_of
+from vae_jax.storage.manifest import Json
 from vae_jax.storage.quiet import quieten
-
-PyTree = Any
+from vae_jax.types import PyTree
 
 
 class Checkpoints:
@@ -65,7 +65,7 @@ class Checkpoints:
         self.close()
 
     def save(
-        self, step: int, state: PyTree, meta: Mapping[str, Any] | None = None
+        self, step: int, state: PyTree, meta: Mapping[str, object] | None = None
     ) -> None:
         """Copies `state` to the host and writes it in the background.
 
@@ -109,7 +109,7 @@ class Checkpoints:
 
     def restore(
         self, abstract_state: PyTree, step: int | None = None
-    ) -> tuple[int, PyTree, dict[str, Any]] | None:
+    ) -> tuple[int, PyTree, Json] | None:
         """Reads the newest good step, or exactly the one that is named.
 
         A newer step that is damaged (flipped bit, truncated or missing file) or that
@@ -207,7 +207,7 @@ class Checkpoints:
         except DamageError:
             return False
 
-    def _read(self, step: int, abstract_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
+    def _read(self, step: int, abstract_state: PyTree) -> tuple[PyTree, Json]:
         """The state and meta of one step, if every process could read it well."""
         try:
             content = self._read_content(step)
@@ -225,7 +225,7 @@ class Checkpoints:
             raise DamageError("another process could not read it")
         return jax.tree.map(_place, host, abstract_state), content["meta"]
 
-    def _read_content(self, step: int) -> dict[str, Any]:
+    def _read_content(self, step: int) -> Json:
         folder = self.directory / str(step) / "meta"
         try:
             content = manifest.unseal(ocp.JsonCheckpointHandler().restore(folder))
@@ -278,14 +278,14 @@ def _all_agree(good: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.asarray(good)).all())
 
 
-def _to_host(leaf: Any) -> np.ndarray | jax.Array:
+def _to_host(leaf: ArrayLike) -> np.ndarray | jax.Array:
     array = jnp.asarray(leaf)
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)  # Orbax copies NumPy arrays before `save` returns
     return array
 
 
-def _place(host: np.ndarray, like: Any) -> jax.Array:
+def _place(host: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
     """Puts an array where `like` is: by its sharding, or on the default device."""
     sharding = getattr(like, "sharding", None)
     if sharding is None or not getattr(like, "committed", True):

@@ -217,7 +217,9 @@ def _from_columns(path: pathlib.Path, table: Columns) -> Codes:
     return codes
 
 
-def _as(kind: Any, path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
+def _as(
+    kind: type[np.generic | str], path: pathlib.Path, name: str, values: np.ndarray
+) -> np.ndarray:
     """A column as numbers or text; numbers of floats are no labels."""
     if kind is np.int64 and values.dtype.kind == "f":
         return values  # `read_codes` refuses it
@@ -229,7 +231,9 @@ def _as(kind: Any, path: pathlib.Path, name: str, values: np.ndarray) -> np.ndar
 
 
 # By suffix: (file, codes) -> None, and path -> codes.
-FORMATS: dict[str, tuple[Callable[[IO[bytes], Codes], None], Callable[[Any], Codes]]]
+FORMATS: dict[
+    str, tuple[Callable[[IO[bytes], Codes], None], Callable[[pathlib.Path], Codes]]
+]
 FORMATS = {
     ".npz": (_write_npz, _read_npz),
     ".csv": (_write_csv, _read_csv),

@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-PyTree = Any
-Manifest = dict[str, dict[str, Any]]
+from vae_jax.types import PyTree
+
+Json = dict[str, Any]  # an object of a JSON file, as it is read
+Manifest = Mapping[str, Mapping[str, str | int | None]]
 
 
 def describe(tree: PyTree) -> Manifest:
@@ -63,13 +65,13 @@ def corrupted(saved: Manifest, found: Manifest) -> str | None:
     return None
 
 
-def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+def seal(content: Mapping[str, object]) -> dict[str, object]:
     """Adds the CRC-32 of its JSON text to a mapping that JSON can hold."""
     content = json.loads(json.dumps(content))  # as it will be read: tuples become lists
     return {"content": content, "crc32": json_crc32(content)}
 
 
-def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
+def unseal(sealed: Mapping[str, Any]) -> Json:
     """The content that was sealed.
 
     Raises:
@@ -80,7 +82,7 @@ def unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
     return sealed["content"]
 
 
-def json_crc32(content: Any) -> int:
+def json_crc32(content: object) -> int:
     """CRC-32 of what JSON can hold, whatever the order of its keys."""
     return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 

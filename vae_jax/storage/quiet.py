@@ -7,7 +7,6 @@ import logging as std_logging
 import re
 import sys
 import traceback
-from typing import Any
 
 from absl import logging
 
@@ -25,7 +24,7 @@ def quieten() -> None:
     if getattr(hook, "is_quiet", False):
         return
 
-    def quiet_hook(unraisable: Any) -> None:
+    def quiet_hook(unraisable: "sys.UnraisableHookArgs") -> None:
         if not _is_late_read(unraisable):
             hook(unraisable)
 
@@ -51,7 +50,7 @@ def _is_no_other_failure(record: std_logging.LogRecord) -> bool:
     return not of_tensorstore or names not in ([], ["_wrap_awaitable"])
 
 
-def _is_late_read(unraisable: Any) -> bool:
+def _is_late_read(unraisable: "sys.UnraisableHookArgs") -> bool:
     """Whether TensorStore reports to an event loop that Orbax has closed.
 
     Where one array can't be read, Orbax closes its loop while others are still on

@@ -11,14 +11,13 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from absl import logging
 
 from vae_jax.errors import DataError, StorageError
 from vae_jax.files import replace_file, writing
 from vae_jax.paths import PathLike
-from vae_jax.storage.manifest import json_crc32
+from vae_jax.storage.manifest import Json, json_crc32
 
 FLUSH_SECONDS = 5.0
 CHECKSUM = "checksum"
@@ -94,7 +93,7 @@ class MetricWriter:
             self.flush()
 
 
-def read_metrics(path: PathLike) -> list[dict[str, Any]]:
+def read_metrics(path: PathLike) -> list[Json]:
     """Reads `metrics.jsonl`.
 
     Args:
@@ -109,7 +108,7 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
             one holds a value that is not a number.
     """
     lines = _read_bytes(path).rstrip(b"\n").split(b"\n")
-    records: list[dict[str, Any]] = []
+    records: list[Json] = []
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
@@ -125,11 +124,11 @@ def read_metrics(path: PathLike) -> list[dict[str, Any]]:
     return records
 
 
-def _is_metric(value: Any) -> bool:
+def _is_metric(value: object) -> bool:
     return value is None or type(value) in (int, float)
 
 
-def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
+def write_json(path: PathLike, mapping: Mapping[str, object]) -> None:
     """Writes a mapping as JSON, in its own order, atomically, and with a checksum.
 
     Args:
@@ -145,7 +144,7 @@ def write_json(path: PathLike, mapping: Mapping[str, Any]) -> None:
     replace_file(path, (_to_json(content, indent=2) + "\n").encode())
 
 
-def read_json(path: PathLike) -> dict[str, Any]:
+def read_json(path: PathLike) -> Json:
     """Reads what `write_json` wrote, and warns if it has changed since.
 
     Raises:
@@ -181,11 +180,11 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
     replace_file(path, "".join(_to_json(r) + "\n" for r in kept).encode())
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
+def _to_json(value: object, indent: int | None = None) -> str:
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Python's own numbers and lists, with None for what is not finite."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

@@ -9,7 +9,7 @@ import functools
 import pathlib
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class About:
     group: str | None = None  # name of the grid that it is a member of
     root: pathlib.Path | None = None  # folder of that grid; None: the workdir
     start_step: int = 0  # of training; above 0, the run goes on
-    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fields: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Of its config, flat: the hyperparameters that trackers list."""
 
     @property

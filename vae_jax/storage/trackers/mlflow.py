@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,7 @@ class MLflow:
         status = "FINISHED" if succeeded else "FAILED"
         self._client.set_terminated(self._id, status)
 
-    def _keep_fields(self, fields: Mapping[str, Any]) -> None:
+    def _keep_fields(self, fields: Mapping[str, object]) -> None:
         """As params, which MLflow never changes: a new value becomes a tag."""
         texts = {name: str(value) for name, value in fields.items()}
         known = self._client.get_run(self._id).data.params

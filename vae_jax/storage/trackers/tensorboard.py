@@ -66,7 +66,7 @@ class TensorBoard:
         self._events.write_event(event)
 
 
-def _known(value: Any) -> Any:
+def _known(value: object) -> bool | int | float | str:
     """A value of a type that hparams have: a number, a bool or a text."""
     return value if isinstance(value, bool | int | float | str) else str(value)
 

@@ -63,7 +63,7 @@ def _start(trackio: Any, about: About) -> Any:
     )
 
 
-def _silent() -> contextlib.AbstractContextManager[Any]:
+def _silent() -> contextlib.AbstractContextManager[object]:
     """Without what Trackio prints, which would break a progress bar."""
     return contextlib.redirect_stdout(io.StringIO())
 
