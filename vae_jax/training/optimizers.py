@@ -44,9 +44,7 @@ def normalize_each() -> optax.GradientTransformation:
     """
 
     def normalize(gradients: optax.Updates, params: Any = None) -> optax.Updates:
-        return jax.tree.map(
-            lambda g: g / (euclidean_norm(g) + 1e-10), gradients
-        )
+        return jax.tree.map(lambda g: g / (euclidean_norm(g) + 1e-10), gradients)
 
     return optax.stateless(normalize)
 
