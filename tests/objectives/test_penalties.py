@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import special, stats
 
@@ -212,7 +213,8 @@ def test_three_weights_are_one_program_and_equal_single_trainings(name):
         traces.append(1)
         return objective.apply(*arguments)
 
-    trainer = make(objective=objective._replace(apply=counted))
+    slowly = optax.sgd(1e-3)  # with 0.1, the weight of 30 makes the training diverge
+    trainer = make(objective=objective._replace(apply=counted), tx=slowly)
     many, keys = ensemble(trainer), jax.random.split(KEY, 3)
     hparams = make_hparams(kl_weight=[1.0] * 3, **{weight: [0.0, 1.0, 30.0]})
     states = jit(many.init)(keys, IMAGES)
@@ -228,7 +230,7 @@ def test_three_weights_are_one_program_and_equal_single_trainings(name):
             own = {name: values[m] for name, values in hparams.items()}
             state, _ = alone(state, IMAGES, keys[m], own)
         jax.tree.map(
-            lambda many, one, m=m: np.testing.assert_allclose(many[m], one, atol=1e-4),
+            lambda many, one, m=m: np.testing.assert_allclose(many[m], one, atol=1e-5),
             states.params,
             state.params,
         )

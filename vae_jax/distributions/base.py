@@ -24,6 +24,7 @@ import math
 from typing import ClassVar, Protocol, runtime_checkable
 
 import jax.numpy as jnp
+from jax import lax
 
 from vae_jax.types import Array, Key, PyTree
 
@@ -82,7 +83,22 @@ def flatten_event(values: Array) -> Array:
 
 def sum_event(values: Array) -> Array:
     """Sums over all axes but the first: [B, ...] -> [B]."""
-    return flatten_event(values).sum(axis=1)
+    return lax.platform_dependent(
+        flatten_event(values), cpu=_sum_of_computed, default=_sum
+    )
+
+
+def _sum(values: Array) -> Array:
+    return values.sum(axis=1)
+
+
+def _sum_of_computed(values: Array) -> Array:
+    """The same, of values that are computed before.
+
+    A CPU adds numbers up in order, one at a time. Without the barrier the compiler
+    computes each of them in that loop, logarithms and all; with it, many at once.
+    """
+    return _sum(lax.optimization_barrier(values))
 
 
 def bound_log_std(raw: Array) -> Array:

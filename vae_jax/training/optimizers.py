@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.ranges import NOT_NEGATIVE, require
+from vae_jax.training.norms import euclidean_norm
 from vae_jax.training.state import Learned
 
 NUM_STAGES = 8
@@ -45,9 +46,7 @@ def normalize_each() -> optax.GradientTransformation:
     def normalize(
         gradients: optax.Updates, params: optax.Params | None = None
     ) -> optax.Updates:
-        return jax.tree.map(
-            lambda g: g / (jnp.linalg.norm(g.reshape(-1)) + 1e-10), gradients
-        )
+        return jax.tree.map(lambda g: g / (euclidean_norm(g) + 1e-10), gradients)
 
     return optax.stateless(normalize)
 

@@ -19,6 +19,7 @@ from vae_jax.training.checks import (
 )
 from vae_jax.training.functions import AnyModel, draw_samples, stateful_model
 from vae_jax.training.hparams import WatchedHparams, any_number, check_all_read, watch
+from vae_jax.training.norms import euclidean_norm
 from vae_jax.training.optimizers import separately, with_extra_arguments
 from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import Learned, TrainState
@@ -234,7 +235,7 @@ def vae_trainer(
             ema_params=ema_params,
             model_state=model_state,
         )
-        measured = {"loss": loss, "grad_norm": _norm(grads)}
+        measured = {"loss": loss, "grad_norm": euclidean_norm(grads)}
         if skip_norm is not None:
             skipped = ~(measured["grad_norm"] <= skip_norm)  # also where it is NaN
             next_state = _unless(skipped, next_state, state)
@@ -242,11 +243,6 @@ def vae_trainer(
         return next_state, {**measured, **metrics}
 
     return Trainer(init, step, loss)
-
-
-def _norm(tree: PyTree) -> Array:
-    """Euclidean norm of all numbers in a tree."""
-    return jnp.sqrt(sum(jnp.vdot(leaf, leaf).real for leaf in jax.tree.leaves(tree)))
 
 
 def _unless(skipped: Array, new: TrainState, old: TrainState) -> TrainState:

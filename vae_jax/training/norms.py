@@ -1,0 +1,33 @@
+"""Euclidean norms of gradients, at the speed of memory on a CPU, too."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from vae_jax.types import Array, PyTree
+
+
+def euclidean_norm(tree: PyTree) -> Array:
+    """The root of the sum of the squares of all numbers in a pytree of arrays, []."""
+    return jnp.sqrt(sum(_sum_of_squares(leaf) for leaf in jax.tree.leaves(tree)))
+
+
+def _sum_of_squares(array: Array) -> Array:
+    """The sum of |a|^2, [].
+
+    A CPU adds up a vector in order, each number waiting for the sum before it, and a
+    product of a matrix and a vector for many rows at a time: for the gradients of a
+    small network that is a tenth of the step.
+    """
+    if array.ndim < 2:
+        return _at_once(array)
+    return lax.platform_dependent(array, cpu=_by_rows, default=_at_once)
+
+
+def _by_rows(array: Array) -> Array:
+    squares = jnp.square(jnp.abs(array)).reshape(-1, array.shape[-1])
+    return (squares @ jnp.ones(array.shape[-1], squares.dtype)).sum()
+
+
+def _at_once(array: Array) -> Array:
+    return jnp.vdot(array, array).real
