@@ -28,7 +28,8 @@ from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
 if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import DatasetBuilder
+    from tensorflow_datasets.features import FeaturesDict
 
 _BATCH = 1024  # reading record by record is several times slower
 _FACTOR = "label_"  # how the names of features begin that are factors of variation
@@ -101,7 +102,7 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     return local_path(data_dir).absolute()
 
 
-def find_set(name: str, data_dir: pathlib.Path) -> "tfds.core.DatasetBuilder | None":
+def find_set(name: str, data_dir: pathlib.Path) -> "DatasetBuilder | None":
     """The TFDS builder of a set on disk, or None; never touches the network.
 
     Raises:
@@ -179,10 +180,7 @@ def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
 
 
 def _decode(
-    name: str,
-    builder: "tfds.core.DatasetBuilder",
-    image_size: Size | None,
-    grayscale: bool,
+    name: str, builder: "DatasetBuilder", image_size: Size | None, grayscale: bool
 ) -> dict[str, Split]:
     from rich import progress
 
@@ -216,7 +214,7 @@ def _decode(
             ) from error
 
 
-def _image_feature(name: str, features: "tfds.features.FeaturesDict") -> str:
+def _image_feature(name: str, features: "FeaturesDict") -> str:
     """The feature that is the image: `image`, or the only one of that type."""
     import tensorflow_datasets as tfds
 
@@ -235,7 +233,7 @@ def _image_feature(name: str, features: "tfds.features.FeaturesDict") -> str:
     return key
 
 
-def _factor_features(builder: "tfds.core.DatasetBuilder") -> list[str]:
+def _factor_features(builder: "DatasetBuilder") -> list[str]:
     """The features that are factors of variation, in the order of the set."""
     import tensorflow_datasets as tfds
 
@@ -249,7 +247,7 @@ def _factor_features(builder: "tfds.core.DatasetBuilder") -> list[str]:
 
 
 def _decode_split(
-    builder: "tfds.core.DatasetBuilder",
+    builder: "DatasetBuilder",
     split: str,
     key: str,
     image_size: Size | None,
@@ -285,9 +283,7 @@ def _decode_split(
             factors[row] = [example[own] for own in factor_keys]
         advance(len(rows))
     return Split(
-        images,
-        labels if labeled else None,
-        factors=factors if factor_keys else None,
+        images, labels if labeled else None, factors=factors if factor_keys else None
     )
 
 

@@ -69,9 +69,8 @@ class ChunkSums(NamedTuple):
     first_bad: Array  # [M], int32: first step with a non-finite loss, or -1
 
 
-RunChunk = Callable[
-    [TrainState, ChunkInput, Key, Hparams], tuple[TrainState, ChunkSums]
-]
+Carry = tuple[TrainState, ChunkSums]
+RunChunk = Callable[[TrainState, ChunkInput, Key, Hparams], Carry]
 
 
 def over_members(function: Callable[..., Result], mode: Mode) -> Callable[..., Result]:
@@ -117,9 +116,7 @@ def compile_chunk(
         `ChunkSums`). It donates the states.
     """
 
-    def run(
-        state: TrainState, given: ChunkInput, key: Key, hparams: Hparams
-    ) -> tuple[TrainState, ChunkSums]:
+    def run(state: TrainState, given: ChunkInput, key: Key, hparams: Hparams) -> Carry:
         def step(
             i: ArrayLike, state: TrainState
         ) -> tuple[TrainState, dict[str, Array]]:
@@ -129,9 +126,7 @@ def compile_chunk(
             x_key = jax.random.fold_in(given.data_key, given.start + i)
             return trainer.step(state, preprocess(batch, x_key), key, hparams)
 
-        def add(
-            i: ArrayLike, carry: tuple[TrainState, ChunkSums]
-        ) -> tuple[TrainState, ChunkSums]:
+        def add(i: ArrayLike, carry: Carry) -> Carry:
             state, sums = carry
             state, metrics = step(i, state)
             bad = (sums.first_bad < 0) & ~jnp.isfinite(metrics["loss"])
@@ -146,9 +141,7 @@ def compile_chunk(
             jnp.full(shapes["loss"].shape, -1, jnp.int32),
         )
 
-        def add_block(
-            j: ArrayLike, carry: tuple[TrainState, ChunkSums]
-        ) -> tuple[TrainState, ChunkSums]:
+        def add_block(j: ArrayLike, carry: Carry) -> Carry:
             first = j * block
             return jax.lax.fori_loop(0, block, lambda i, c: add(first + i, c), carry)
 
@@ -159,10 +152,8 @@ def compile_chunk(
 
     def run_all(
         states: TrainState, given: ChunkInput, keys: Key, hparams: Hparams
-    ) -> tuple[TrainState, ChunkSums]:
-        def run_one(
-            state: TrainState, key: Key, hparams: Hparams
-        ) -> tuple[TrainState, ChunkSums]:
+    ) -> Carry:
+        def run_one(state: TrainState, key: Key, hparams: Hparams) -> Carry:
             return run(state, given, key, hparams)
 
         return over_members(run_one, mode)(states, keys, hparams)
