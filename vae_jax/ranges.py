@@ -77,14 +77,13 @@ def require_widths(*, least: int = 0, most: int = MAX_LAYERS, **values: object) 
             above 0.
     """
     for name, value in values.items():
-        is_sequence = isinstance(value, tuple | list)
-        sizes = value if isinstance(value, tuple | list) else ()
-        if len(sizes) > most:
+        sizes = value if isinstance(value, tuple | list) else None
+        if sizes is not None and len(sizes) > most:
             raise ConfigError(
                 f"{name} has {len(sizes)} layers: each is compiled on its own, so there"
                 f" may be at most {most}"
             )
-        if not is_sequence or len(sizes) < least or not all(map(is_count, sizes)):
+        if sizes is None or len(sizes) < least or not all(map(is_count, sizes)):
             number = f"{least} or more " if least else ""
             raise ConfigError(
                 f"{name}={value!r}: must be {number}whole numbers above 0"

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _REACH_TIMEOUT_S = 10.0
 
-Examples = Iterable[tuple[recipes.Key, recipes.Example]]
-Splits = Mapping[str, Examples]
+Entries = Iterable[tuple[recipes.Key, recipes.Example]]
+Splits = Mapping[str, Entries]
 
 
 @tfds_sources.quiet_tfds()
@@ -121,7 +121,7 @@ def build_offline(
             name = original.name
             __module__ = original.__module__
 
-            def _split_generators(self, dl_manager: object) -> dict[str, Examples]:
+            def _split_generators(self, dl_manager: object) -> dict[str, Entries]:
                 for feature, names in (class_names or {}).items():
                     self.info.features[feature].names = names
                 return dict(splits)

@@ -23,13 +23,10 @@ def check_module(model: object) -> None:
     Raises:
         ContractError: says what to write.
     """
-    is_class = isinstance(model, type)
     both = callable(getattr(model, "init", None)) and callable(
         getattr(model, "apply", None)
     )
-    if isinstance(model, nn.Module) or (
-        both and not is_class and not isinstance(model, tuple)
-    ):
+    if isinstance(model, nn.Module) or (both and not isinstance(model, type | tuple)):
         return
     if isinstance(model, type):
         advice = f"make one of it, as in {model.__name__}(...)"

@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from vae_jax.training.mesh import Layout, fetch
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Trainer
-from vae_jax.types import Array, Examples, Hparams, Key
+from vae_jax.types import Array, Examples, Hparams, Key, Metrics
 
 # Steps of a chunk's input. Where there is one, the compiler knows which it is, takes
 # what does not change out of the loop, and rounds otherwise than for longer chunks.
@@ -117,9 +117,7 @@ def compile_chunk(
     """
 
     def run(state: TrainState, given: ChunkInput, key: Key, hparams: Hparams) -> Carry:
-        def step(
-            i: ArrayLike, state: TrainState
-        ) -> tuple[TrainState, dict[str, Array]]:
+        def step(i: ArrayLike, state: TrainState) -> tuple[TrainState, Metrics]:
             batch = given.batch(i)
             if layout:
                 batch = jax.lax.with_sharding_constraint(batch, layout.batch)

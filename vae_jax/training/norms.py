@@ -17,7 +17,7 @@ def _sum_of_squares(array: Array) -> Array:
 
     A CPU adds up a vector in order, each number waiting for the sum before it, and a
     product of a matrix and a vector for many rows at a time: for the gradients of a
-    small network that is a tenth of the step.
+    small network that is a part of the step worth having.
     """
     if array.ndim < 2:
         return _at_once(array)
