@@ -50,10 +50,10 @@ _SETTINGS = [
 def main() -> None:
     """Fits a prior and says what it costs."""
     cli.required(workdir=_WORKDIR.value, prior=_PRIOR.value)
-    import jax
 
     from vae_jax.as_text import few_digits
     from vae_jax.files import writing
+    from vae_jax.keys import root_key
     from vae_jax.report import plots
     from vae_jax.report.progress import ProgressBar
     from vae_jax.runs import opened
@@ -72,7 +72,7 @@ def main() -> None:
         )
     why_not = run.spec.why_no_pictures
     if not why_not:
-        key = jax.random.key(_SEED.value)
+        key = root_key(_SEED.value)
         samples = run.with_prior(_PRIOR.value).draws(key, NUM_SAMPLES)
         with writing(folder):
             (folder / "figures").mkdir(exist_ok=True)

@@ -46,10 +46,10 @@ def main() -> None:
         raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
     if not 0 <= _SEED.value < 2**32:
         raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
-    import jax
     import numpy as np
 
     from vae_jax.files import writing
+    from vae_jax.keys import root_key
     from vae_jax.report import plots
     from vae_jax.runs import opened
     from vae_jax.runs.asked_labels import whole_numbers
@@ -60,9 +60,7 @@ def main() -> None:
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_picture(out, run.spec)
     check_samples(run.code_size, run.spec, "--num", _NUM.value)
-    samples = run.draws(
-        jax.random.key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked
-    )
+    samples = run.draws(root_key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked)
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".png":

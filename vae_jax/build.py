@@ -23,6 +23,7 @@ from vae_jax.data.spec import ANY_DATA, DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
 from vae_jax.fields import flatten
+from vae_jax.keys import root_key
 from vae_jax.models.base import Chain
 from vae_jax.models.conditional import CONDITIONS
 from vae_jax.networks.mlp import MLPEncoder
@@ -237,17 +238,17 @@ def keeps_best(config: ConfigDict) -> bool:
 
 def run_key(config: ConfigDict) -> jax.Array:
     """The root key of a run: initialisation and latent noise."""
-    return jax.random.key(config.seed)
+    return root_key(config.seed)
 
 
 def run_keys(configs: Sequence[ConfigDict]) -> jax.Array:
     """The root keys of several runs, [M]; each is that of `run_key`."""
-    return jax.vmap(jax.random.key)(np.array([c.seed for c in configs], np.uint32))
+    return jax.vmap(root_key)(np.array([c.seed for c in configs], np.uint32))
 
 
 def data_key(config: ConfigDict) -> jax.Array:
     """The root key of everything drawn for the data."""
-    return jax.random.key(config.data.seed)
+    return root_key(config.data.seed)
 
 
 def _for_optimizer(config: ConfigDict) -> dict[str, object]:

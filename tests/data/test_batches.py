@@ -13,10 +13,10 @@ from vae_jax.data.batches import (
     batch_indices,
     bernoulli,
     binarization_noise,
-    fixed_draw,
     grouped_indices,
     preprocessor,
 )
+from vae_jax.data.fixed_draw import _draw, fixed_draw
 
 N, B = 23, 5
 KEY = jax.random.key(3)
@@ -149,3 +149,19 @@ def test_the_draw_for_evaluation_does_not_depend_on_chunks(cut):
             draw(jnp.asarray(images[part]), jnp.asarray(rows[part])), whole[part]
         )
     assert not (whole[0] == whole[1]).all()
+
+
+def test_any_number_of_images_goes_through_one_program():
+    preprocess = preprocessor("dynamic", False)
+    assert preprocessor("dynamic", False) is preprocess
+    images = np.random.default_rng(0).integers(0, 256, (300, 3, 3, 1), np.uint8)
+    draw = fixed_draw(preprocess, KEY)
+    whole = draw(images, np.arange(300))
+    one_by_one = jax.vmap(lambda row: jax.random.fold_in(KEY, row))(jnp.arange(300))
+    wanted = jax.vmap(preprocess)(jnp.asarray(images), one_by_one)
+    np.testing.assert_array_equal(whole, wanted)
+    programs = _draw._cache_size()
+    for rows in ([299], [7, 3], np.arange(129)):
+        np.testing.assert_array_equal(draw(images[rows], rows), whole[np.array(rows)])
+    fixed_draw(preprocess, jax.random.key(9))(images, np.arange(300))
+    assert _draw._cache_size() == programs

@@ -13,8 +13,9 @@ from tests.runs_helpers import small_config
 from vae_jax import build
 from vae_jax.data import examples as ex
 from vae_jax.data import sources
-from vae_jax.data.batches import InMemoryBatches, fixed_draw, preprocessor
+from vae_jax.data.batches import InMemoryBatches, preprocessor
 from vae_jax.data.dataset import Split
+from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.source import Loaded, Source
 from vae_jax.data.spec import DataSpec
 from vae_jax.data.streaming import StreamedBatches

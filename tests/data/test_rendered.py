@@ -14,12 +14,12 @@ from vae_jax.data import sources
 from vae_jax.data.batches import (
     InMemoryBatches,
     binarization_noise,
-    fixed_draw,
     preprocessor,
 )
 from vae_jax.data.dataset import Dataset, Split, to_unit_floats
 from vae_jax.data.description import describe
 from vae_jax.data.dsprites import SPRITES
+from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.rendered import RenderedImages, Rendering, drawn
 from vae_jax.data.source import Loaded, Source
 from vae_jax.data.streaming import StreamedBatches

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.data.image_bytes import encoded, examples, same_rows
-from vae_jax.data import array_cache, prepare, tfds_sources
+from vae_jax.data import array_cache, digits, prepare, tfds_sources
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.description import describe
 from vae_jax.data.npz import read_arrays
@@ -127,9 +127,12 @@ def test_one_line_describes_a_dataset():
 # --- digits and npz ---------------------------------------------------------------
 
 
-def test_digits():
+@pytest.mark.parametrize("is_there", [True, False])
+def test_digits(monkeypatch, is_there):
     from sklearn.datasets import load_digits
 
+    if not is_there:
+        monkeypatch.setattr(digits, "_FILE", "sklearn/elsewhere.csv.gz")
     dataset = load_dataset("digits")
     assert dataset.image_shape == (8, 8, 1)
     assert dataset.levels == "8bit"

@@ -17,6 +17,7 @@ from vae_jax.data.dsprites import SPRITES
 from vae_jax.data.rendered import drawn
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ConfigError
+from vae_jax.keys import root_key
 from vae_jax.training.loop import ChunkInput, compile_chunk, over_members
 from vae_jax.training.mesh import make_layout, member, place
 
@@ -54,7 +55,7 @@ def train(mesh, mode, streamed=False):
     keys, hparams = place((keys, hparams), layout.state)
     program = ""
     for start, length in ((0, STEPS - 1), (STEPS - 1, 1)):
-        numbers = np.int32(start), np.int32(length), jax.random.key(1)
+        numbers = np.int32(start), np.int32(length), root_key(1)
         given = ChunkInput(*batches(start, length, STEPS), *numbers)
         program = program or run.lower(states, given, keys, hparams).compile().as_text()
         states, sums = run(states, given, keys, hparams)
@@ -76,6 +77,12 @@ def reductions(program):
 def others(program):
     kinds = "all-gather|all-to-all|collective-permute|reduce-scatter"
     return len(re.findall(rf" (?:{kinds})(?:-start)?\(", program))
+
+
+def random_words(program):
+    """Numbers in the largest array of a program's random words, on one device."""
+    shapes = re.findall(r"u32\[([\d,]+)\]", program)
+    return int(max(np.prod([int(n) for n in shape.split(",")]) for shape in shapes))
 
 
 def drawing():
@@ -103,6 +110,7 @@ def main():
             "metrics": metrics,
             "all-reduce": reductions(program),
             "other": others(program),
+            "random": random_words(program),
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(states.params)),
             "shards": str(jax.tree.leaves(states.params)[0].sharding.spec),
         }

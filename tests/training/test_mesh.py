@@ -80,6 +80,19 @@ def test_each_device_draws_its_own_images(eight):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ("single", "single data=8"),
+        ("ensemble", "ensemble data=8"),
+    ],
+)
+def test_each_device_draws_its_own_noise(eight, one, many):
+    one, many = (eight["told"][name]["random"] for name in (one, many))
+    assert one == 8 * many
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "ensemble", "ensemble member=8"])
 def test_members_and_single_devices_do_not_talk(eight, name):
     assert eight["told"][name]["all-reduce"] == []

@@ -131,6 +131,7 @@ def groups_of(examples: ex.Examples, batch_size: int, num_labelled: int) -> list
     return groups
 
 
+@functools.cache
 def preprocessor(
     binarize: Binarize = "none",
     dequantize: bool = False,
@@ -149,10 +150,11 @@ def preprocessor(
             the place of images, see `Rendering.render`. None: they are images.
 
     Returns:
-        A function (examples, key) -> x. The images of the examples are [B, ...], uint8
-        or float32 in [0, 1], or with binarize="none" any float32, which then is x;
-        those of x float32 of the same shape. Other parts are
-        handed on as they are.
+        A function (examples, key) -> x, the same one for equal arguments, so that what
+        is compiled for one run serves another. The images of the examples are
+        [B, ...], uint8 or float32 in [0, 1], or with binarize="none" any float32, which
+        then is x; those of x float32 of the same shape. Other parts are handed on as
+        they are.
     """
 
     def preprocess(examples: ex.Examples, key: Key) -> ex.Examples:
@@ -224,27 +226,6 @@ def binarization_noise(images: Images) -> float:
     square = float(np.square(some).mean(dtype=np.float64))
     variance = mean * (1 - mean)
     return (mean - square) / variance if variance > 0 else 0.0
-
-
-def fixed_draw(
-    preprocess: Preprocess, key: Key
-) -> Callable[[ex.Examples, Array], ex.Examples]:
-    """The evaluation form of a preprocessor: one draw per image, always the same.
-
-    Args:
-        preprocess: from `preprocessor`.
-        key: random key for the draw; image i gets a key folded from i, so the draw
-            does not depend on how the split is cut into chunks.
-
-    Returns:
-        A function (examples [B, ...], their rows [B]) -> x [B, ...].
-    """
-
-    def draw(examples: ex.Examples, rows: Array) -> ex.Examples:
-        keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
-        return jax.vmap(preprocess)(examples, keys)
-
-    return draw
 
 
 class InMemoryBatches:

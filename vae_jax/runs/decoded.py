@@ -1,5 +1,6 @@
 """What a trained model draws and reconstructs, as arrays, a chunk at a time."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from vae_jax.evaluation.joined import split
 from vae_jax.report.latent_space import PATHS
 from vae_jax.runs.asked_labels import Labels
 from vae_jax.trained import Trained, image_likelihood
-from vae_jax.types import Array, Codes, Examples, Given, Key
+from vae_jax.types import AnyArray, Array, Codes, Examples, Given, Key
 
 CHUNK = 500  # images decoded at once
 
@@ -39,26 +40,31 @@ def draws(
         above, `z2`, ...; `mean` [num, H, W, C] of p(x | z) and, where the likelihood
         can be drawn from, `draw` [num, H, W, C].
     """
-
-    @jax.jit
-    def chunk(key: Key, given: Given) -> dict[str, Array]:
-        z_key, x_key = jax.random.split(key)
-        codes = trained.prior(min(CHUNK, num), given).sample(z_key, temperature)
-        likelihood = image_likelihood(trained.decode(codes, given))
-        parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
-        parts["mean"] = likelihood.mean
-        if likelihood.normalized:
-            parts["draw"] = likelihood.sample(x_key)
-        return parts
+    count = min(CHUNK, num)
 
     def of_rows(rows: np.ndarray) -> dict[str, Array]:
-        return chunk(jax.random.fold_in(key, rows[0] // CHUNK), take(given, rows))
+        own_key = jax.random.fold_in(key, rows[0] // CHUNK)
+        return _decoded(trained, own_key, take(given, rows), count, temperature)
 
     return map_rows(of_rows, num, CHUNK)
 
 
+@functools.partial(jax.jit, static_argnames=("num", "temperature"))
+def _decoded(
+    trained: Trained, key: Key, given: Given, num: int, temperature: float
+) -> dict[str, Array]:
+    z_key, x_key = jax.random.split(key)
+    codes = trained.prior(num, given).sample(z_key, temperature)
+    likelihood = image_likelihood(trained.decode(codes, given))
+    parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
+    parts["mean"] = likelihood.mean
+    if likelihood.normalized:
+        parts["draw"] = likelihood.sample(x_key)
+    return parts
+
+
 def reconstruct(
-    layer: FirstLayer, draw: Callable[[Examples, Array], Examples], images: Examples
+    layer: FirstLayer, draw: Callable[[Examples, AnyArray], Examples], images: Examples
 ) -> dict[str, np.ndarray]:
     """Encodes and decodes images.
 
@@ -74,17 +80,18 @@ def reconstruct(
     """
     images = jax.tree.map(np.asarray, images)
 
-    @jax.jit
-    def chunk(rows: Array, images: Examples) -> dict[str, Array]:
-        x = draw(images, rows)
-        code, variance = layer.moments(x)
-        mean = layer.decode(layer.points(x)).mean
-        std = jnp.sqrt(variance)
-        return {"x": image_of(x), "mean": mean, "code": code, "std": std}
+    def of_rows(rows: np.ndarray) -> dict[str, Array]:
+        return _reconstructed(layer, draw(take(images, rows), rows))
 
-    return map_rows(
-        lambda rows: chunk(rows, take(images, rows)), num_examples(images), CHUNK
-    )
+    return map_rows(of_rows, num_examples(images), CHUNK)
+
+
+@jax.jit
+def _reconstructed(layer: FirstLayer, x: Examples) -> dict[str, Array]:
+    code, variance = layer.moments(x)
+    mean = layer.decode(layer.points(x)).mean
+    std = jnp.sqrt(variance)
+    return {"x": image_of(x), "mean": mean, "code": code, "std": std}
 
 
 def row_size(layer: FirstLayer) -> int:

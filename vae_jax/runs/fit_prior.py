@@ -15,6 +15,7 @@ from vae_jax.evaluation.chunks import Progress, even_rows, map_rows
 from vae_jax.evaluation.data import Split
 from vae_jax.fitted.base import Draws
 from vae_jax.fitted.training import mean_log_prob
+from vae_jax.keys import root_key
 from vae_jax.ranges import SEED, require
 from vae_jax.runs import prior_files
 from vae_jax.runs.memory import check_count
@@ -77,7 +78,7 @@ def fit_prior(
     latents = jax.eval_shape(Trained.encode, trained, first, jax.random.key(0))
     if reason := entry.why_not(latents):
         raise ConfigError(f"prior={kind}: {reason}")
-    key = stream(jax.random.key(seed), "fitted prior")
+    key = stream(root_key(seed), "fitted prior")
     draws = Draws(
         codes_of(trained, train, stream(key, "train")),
         codes_of(trained, validation, stream(key, "validation")),

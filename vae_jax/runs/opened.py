@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
 from vae_jax import build
-from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import abstract_x, as_images, inputs, num_examples
+from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.distributions.fitted import FittedPrior
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.evaluation.first_layer import FirstLayer
+from vae_jax.keys import root_key
 from vae_jax.paths import PathLike, local_path
 from vae_jax.runs import decoded, identity, prior_files
 from vae_jax.runs.asked_labels import Labels, in_turn
@@ -37,7 +37,7 @@ from vae_jax.trained import (
 )
 from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
-from vae_jax.types import AnyArray, Array, Codes, Examples, Key, Params, stream
+from vae_jax.types import AnyArray, Codes, Examples, Key, Params, stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Run:
         return build.make_trainer(self.config, self.spec)
 
     @functools.cached_property
-    def _draw(self) -> Callable[[Examples, Array], Examples]:
+    def _draw(self) -> Callable[[Examples, AnyArray], Examples]:
         """(images, rows) -> x, of images of a user's own."""
         key = stream(build.data_key(self.config), "reconstruct")
         return fixed_draw(build.make_preprocess(self.config, of_pixels=True), key)
@@ -110,8 +110,8 @@ class Run:
         Returns:
             x, with the same draw of binarisation or noise at each call.
         """
-        pixels = jax.tree.map(jnp.asarray, as_images(images, self.spec))
-        return self._draw(pixels, jnp.arange(num_examples(pixels)))
+        pixels = as_images(images, self.spec)
+        return self._draw(pixels, np.arange(num_examples(pixels)))
 
     def encode(self, images: Examples) -> Posterior:
         """q(z | x) of the layer next to the data, for images as in `preprocess`.
@@ -152,7 +152,7 @@ class Run:
             temperature: multiplies the prior's standard deviations.
             label: what a conditional model is to decode or draw, see `given`.
         """
-        return self.draws(jax.random.key(seed), num, temperature, label)["mean"]
+        return self.draws(root_key(seed), num, temperature, label)["mean"]
 
     def draws(
         self, key: Key, num: int, temperature: float = 1.0, label: Labels = None

@@ -2,16 +2,14 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.data.batches import fixed_draw
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs, num_examples, take
+from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.labels import Classes, why_not_classes
 from vae_jax.evaluation.data import MAX_TRAIN, Data, Split
 from vae_jax.types import Examples, stream
@@ -64,11 +62,10 @@ def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
     model = build.make_model(config, dataset.spec)
     examples = dataset.examples(name, inputs(model))
     key = stream(build.data_key(config), f"evaluation {name}")
-    preprocess = jax.jit(fixed_draw(build.make_preprocess(config), key))
+    preprocess = fixed_draw(build.make_preprocess(config), key)
 
     def draw(rows: np.ndarray) -> Examples:
-        own = jax.tree.map(jnp.asarray, take(examples, rows))
-        return preprocess(own, jnp.asarray(rows))
+        return preprocess(take(examples, rows), rows)
 
     factors = dataset.splits[name].factors
     if factors is not None:

@@ -1,0 +1,53 @@
+"""Keys of runs: JAX's numbers, by programs that compile faster."""
+
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.keys import root_key
+from vae_jax.types import stream
+
+SHAPE = (5, 3, 2)
+
+
+def of_a_layer(key):
+    return nn.Conv(4, (3, 3)).init(key, jnp.zeros((1, 8, 8, 3)))["params"]["kernel"]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda key: jax.random.normal(key, SHAPE),
+        lambda key: jax.random.bits(key, SHAPE, jnp.uint16),
+        lambda key: jax.random.randint(key, SHAPE, 0, 7),
+        lambda key: jax.random.categorical(key, jnp.zeros(SHAPE)),
+        lambda key: jax.random.gamma(key, jnp.ones(SHAPE)),
+        lambda key: jax.random.permutation(key, 6),
+        lambda key: jax.random.uniform(stream(key, "x"), SHAPE),
+        lambda key: jax.random.normal(jax.random.split(key, (2, 3))[1, 2], ()),
+        of_a_layer,
+    ],
+)
+def test_draws_are_those_of_jax(draw):
+    keys = jax.random.key(3), root_key(3)
+    np.testing.assert_array_equal(*map(draw, keys))
+    several = [jax.random.split(key, 2) for key in keys]
+    np.testing.assert_array_equal(*map(jax.vmap(draw), several))
+
+
+def test_numbers_are_drawn_in_a_row():
+    program = jax.jit(lambda key: jax.random.normal(key, SHAPE))
+    texts = [program.lower(key).as_text() for key in (root_key(0), jax.random.key(0))]
+    rows, shaped = (set(re.findall(r"xor .* : (.*)", text)) for text in texts)
+    assert "tensor<30xui32>" in rows and "tensor<5x3x2xui32>" not in rows
+    assert "tensor<30xui32>" not in shaped and "tensor<5x3x2xui32>" in shaped
+
+
+def test_another_generator_is_left_as_it_is():
+    with jax.default_prng_impl("rbg"):
+        key, own = jax.random.key(1), root_key(1)
+    assert own.dtype == key.dtype
