@@ -64,7 +64,7 @@ def line_numbers(decode: Partial, start: Array, end: Array) -> dict[str, Array]:
 
 
 @jax.jit
-def sensitivity(decode: Partial, z: Array, units: Array | None, key: Key) -> Array:
+def sensitivity(decode: Partial, z: Array, units: Array, key: Key) -> Array:
     """How many nats p(x | z) moves by when z moves by one unit.
 
     1/2 v^T A^T G(z) A v, averaged over z and over all directions |v| = 1. G is the
@@ -77,8 +77,8 @@ def sensitivity(decode: Partial, z: Array, units: Array | None, key: Key) -> Arr
     Args:
         decode: z [B, D] -> p(x | z).
         z: codes, [n, D].
-        units: A, [D, D]: None, for I, for moves of one latent unit, a square root of
-            the codes' covariance for moves of one of their standard deviations.
+        units: A, [D, D]: I for moves of one latent unit, a square root of the codes'
+            covariance for moves of one of their standard deviations.
         key: random key for the draws x.
 
     Returns:
@@ -89,9 +89,7 @@ def sensitivity(decode: Partial, z: Array, units: Array | None, key: Key) -> Arr
         codes, keys = chunk
         x = decode(codes).sample(keys[0])
         score = jax.grad(lambda c: decode(c).log_prob(x).sum())(codes)
-        in_units = score
-        if units is not None:
-            in_units = jnp.matmul(score, units, precision="highest")
+        in_units = jnp.matmul(score, units, precision="highest")
         return 0.5 * (in_units**2).mean(axis=1)
 
     keys = jax.random.split(key, z.shape[0])

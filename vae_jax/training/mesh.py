@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -154,8 +155,14 @@ def fetch(array: jax.Array) -> np.ndarray:
 
 
 def on_one_device(tree: Tree) -> Tree:
-    """A copy on this process's first device of arrays that all devices hold."""
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+    """A copy on this process's first device of arrays that all devices hold.
+
+    It is not committed to that device, as data are not: JAX compiles a program once
+    more for committed arguments.
+    """
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(np.asarray(leaf.addressable_data(0))), tree
+    )
 
 
 def member(states: Tree, index: int) -> Tree:

@@ -258,6 +258,8 @@ def measure_continuity(
         "codes_": codes.sample(z_key, NUM_CODES),
     }
     units = {"": None}
+    # Latent units, as a matrix too: one program for both.
+    units = {"": jnp.eye(codes.mean.shape[1])}
     if not layer.is_joined:
         units["codes_"] = codes.square_root()
     numbers: dict[str, Array | None] = {}
