@@ -39,7 +39,7 @@ def main() -> None:
     cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
     from configs import default
     from vae_jax.export import bundle, card, weights
-    from vae_jax.fields import flatten
+    from vae_jax.flat import flatten
     from vae_jax.runs import opened
 
     out, file_format = pathlib.Path(_OUT.value), _FORMAT.value

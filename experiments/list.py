@@ -12,6 +12,7 @@ terminal each run is one line.
 
 from experiments import cli
 from vae_jax.errors import ConfigError
+from vae_jax.flat import flatten
 
 
 def main(*folders: str) -> None:
@@ -19,12 +20,11 @@ def main(*folders: str) -> None:
     if not folders:
         raise ConfigError("give a folder of runs, as in `list runs`")
     from configs import default
-    from vae_jax import build
     from vae_jax.paths import local_path
     from vae_jax.report import terminal
     from vae_jax.runs import listing
 
-    usual = build.flatten(default.get_config().to_dict())
+    usual = flatten(default.get_config().to_dict())
     tables = [listing.table(local_path(folder), usual) for folder in folders]
     for rows in tables:
         terminal.print_table(listing.HEADS, rows, folded=2)

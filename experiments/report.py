@@ -18,6 +18,7 @@ from absl import flags, logging
 from configs import default
 from experiments import cli
 from vae_jax.errors import ConfigError
+from vae_jax.flat import flatten
 
 _WORKDIRS = flags.DEFINE_string(
     "workdirs", None, "DIR,DIR,...: workdirs of finished runs; may hold patterns."
@@ -34,7 +35,6 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out={out} is a file: give a folder for the report")
-    from vae_jax import build
     from vae_jax.runs import finish, finished
 
     workdirs = finished.split_workdirs(_WORKDIRS.value)
@@ -44,7 +44,7 @@ def main() -> None:
     from vae_jax.report.page import write_report  # matplotlib is slow to import
     from vae_jax.report.summary import print_summary
 
-    fields = build.flatten(default.get_config().to_dict())
+    fields = flatten(default.get_config().to_dict())
     commands = [
         finished.train_command(config, fields, folder)
         for config, folder in zip(runs.configs, runs.workdirs, strict=True)

@@ -23,6 +23,7 @@ from vae_jax import build, objectives, parts, posteriors
 from vae_jax.data.examples import inputs, join, with_image
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import DiagonalNormal
+from vae_jax.flat import flatten
 from vae_jax.objectives import elbo
 from vae_jax.objectives.base import Objective
 from vae_jax.training.functions import ModelFunctions, apply_samples, model_functions
@@ -110,7 +111,7 @@ MODELS |= {
         "model.network": "conv",
     },
 }
-_USUAL = build.flatten(default.get_config().to_dict())
+_USUAL = flatten(default.get_config().to_dict())
 for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
     if all(_USUAL[field] == value for field, value in MODELS[_name].items()):
         del MODELS[_name]  # that is the default

@@ -17,6 +17,7 @@ from tests.forked_programs import run_program
 from tests.runs_helpers import flags, small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError, VAEJaxError
+from vae_jax.flat import flatten
 from vae_jax.runs import grid, opened, own_images, single
 
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
@@ -450,7 +451,7 @@ NUMBERS = {
     "train.max_to_keep": ABOVE_0,
     "eval.num_samples": ABOVE_0,
 }
-DEFAULTS = build.flatten(default.get_config().to_dict())
+DEFAULTS = flatten(default.get_config().to_dict())
 
 
 def test_every_number_has_a_range():

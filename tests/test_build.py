@@ -18,6 +18,7 @@ from vae_jax import build, likelihoods, networks, objectives, parts, traced
 from vae_jax.data.examples import inputs
 from vae_jax.errors import ConfigError
 from vae_jax.fields import RANGES
+from vae_jax.flat import flatten
 from vae_jax.objectives import schedules
 from vae_jax.objectives.base import objective
 from vae_jax.training import optimizers
@@ -156,7 +157,7 @@ NAMED = [
     (field, name)
     for field in ("model.name", "model.posterior", "model.prior", "objective.name")
     for name in parts.TABLES[field]
-    if name != build.flatten(default.get_config().to_dict())[field]
+    if name != flatten(default.get_config().to_dict())[field]
 ] + [
     ("model.name", "vae"),
     ("model.network", "gated"),

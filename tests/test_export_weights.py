@@ -15,7 +15,7 @@ from tests.runs_helpers import REPOSITORY, small_config
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.export import card, weights
-from vae_jax.fields import flatten
+from vae_jax.flat import flatten
 from vae_jax.runs import identity, opened, single
 from vae_jax.runs.best import abstract_saved
 from vae_jax.storage.records import write_json

@@ -12,8 +12,9 @@ from experiments import config_files, help
 from experiments.field_comments import field_comments
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY
-from vae_jax import __main__, build
+from vae_jax import __main__
 from vae_jax.export import formats, weights
+from vae_jax.flat import flatten
 from vae_jax.report import latent_space
 from vae_jax.runs import remeasure
 
@@ -72,7 +73,7 @@ def test_comments_above_and_beside_a_field(tmp_path):
 
 def test_every_field_has_a_comment_that_one_understands_alone():
     comments = field_comments(REPOSITORY / "configs" / "default.py")
-    fields = build.flatten(default.get_config().to_dict())
+    fields = flatten(default.get_config().to_dict())
     assert set(fields) <= set(comments)
     assert [name for name in fields if not comments[name]] == []
     assert [name for name, text in comments.items() if "likewise" in text] == []

@@ -22,7 +22,7 @@ from vae_jax.data.sources import find, load_dataset
 from vae_jax.data.spec import ANY_DATA, DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
-from vae_jax.fields import flatten
+from vae_jax.flat import flatten
 from vae_jax.keys import root_key
 from vae_jax.models.base import Chain
 from vae_jax.models.conditional import CONDITIONS

@@ -171,14 +171,3 @@ def _check_groups(fields: Fields) -> None:
         raise ConfigError(
             f"{field}={groups}: must divide objective.num_samples={num_samples}"
         )
-
-
-def flatten(nested: Config, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from vae_jax import objectives
 from vae_jax.data.spec import ANY_DATA, DataSpec
 from vae_jax.errors import ConfigError
-from vae_jax.fields import flatten
+from vae_jax.flat import flatten
 from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.parts import make
 from vae_jax.training.state import make_hparams

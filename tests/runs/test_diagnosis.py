@@ -6,8 +6,8 @@ import re
 import pytest
 
 from configs import autoencoder, cifar10, default, digits, fashion_mnist, mnist
-from vae_jax import build
 from vae_jax.errors import DataError
+from vae_jax.flat import flatten
 from vae_jax.runs.diagnosis import diagnose, diagnose_grid, diagnose_run
 from vae_jax.storage.records import write_json
 
@@ -35,9 +35,7 @@ def told(results=None, records=RECORDS, levels="8bit", **fields):
     config.update_from_flattened_dict(
         {name.replace("__", "."): value for name, value in fields.items()}
     )
-    found = diagnose(
-        build.flatten(config.to_dict()), levels, GOOD | (results or {}), records
-    )
+    found = diagnose(flatten(config.to_dict()), levels, GOOD | (results or {}), records)
     for sentence in found:
         assert re.fullmatch(r"[A-Z].*\.", sentence)  # whole, and on one line
         assert re.search(
@@ -169,7 +167,7 @@ def test_the_shipped_configs_are_healthy(name):
     module, *numbers = PUBLISHED[name]
     keys = ("elbo", "rate", "nll", "nll_standard_error", "active_units")
     results = dict(zip((*keys, "coverage", "real_coverage"), numbers, strict=True))
-    config = build.flatten(module.get_config().to_dict())
+    config = flatten(module.get_config().to_dict())
     assert diagnose(config, "8bit", results, []) == []
 
 
@@ -197,7 +195,7 @@ def test_a_missing_entry_is_one_line(tmp_path, file):
 
 
 def test_a_trouble_of_several_seeds_is_told_once(tmp_path):
-    config = build.flatten(default.get_config().to_dict())
+    config = flatten(default.get_config().to_dict())
     rows = []
     for weight, seed in [(0.0, 0), (0.0, 1), (1.0, 0), (1.0, 1)]:
         name = f"kl_weight={weight:g},seed={seed}"

@@ -8,12 +8,12 @@ import pytest
 from configs import default
 from tests.forked_programs import run_program
 from tests.runs_helpers import small_config
-from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.flat import flatten
 from vae_jax.runs import finished
 from vae_jax.storage.records import read_json, write_json
 
-DEFAULT = build.flatten(default.get_config().to_dict())
+DEFAULT = flatten(default.get_config().to_dict())
 
 
 def finished_run(folder, results=None, **fields):
@@ -132,7 +132,7 @@ def test_commas_in_the_names_of_folders(tmp_path):
 
 
 def test_the_command_gives_the_config_back(tmp_path):
-    config = build.flatten(json.loads(json.dumps(small_config().to_dict())))
+    config = flatten(json.loads(json.dumps(small_config().to_dict())))
     command = finished.train_command(config, DEFAULT, pathlib.Path("runs/a b"))
     assert command.startswith(
         "python -m experiments.train --config=configs/default.py '--workdir=runs/a b'"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.runs_helpers import small_config
-from vae_jax import build
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.flat import flatten
 from vae_jax.runs import identity, opened
 from vae_jax.storage.records import read_json, write_json
 
@@ -44,7 +44,7 @@ FREE = {
 def test_every_field_is_free_or_part_of_the_run(tmp_path):
     """One table over all fields: a new one must take its place here."""
     workdir = claim(tmp_path / "run")
-    flat = build.flatten(small_config().to_dict())
+    flat = flatten(small_config().to_dict())
     assert FREE.keys() == {field for field in flat if identity.is_free(field)}
     digest = identity.digest(small_config().to_dict(), DATA)
     assert identity.digest(flat, DATA) == digest

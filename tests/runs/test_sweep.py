@@ -5,6 +5,7 @@ import pytest
 from tests.runs_helpers import small_config
 from vae_jax import build, traced
 from vae_jax.errors import ConfigError
+from vae_jax.flat import flatten
 from vae_jax.runs.sweep import (
     members,
     parse_case,
@@ -79,13 +80,13 @@ def test_a_grid_in_the_order_of_the_flags():
         # A member's config is the base with its values in it, and nothing else.
         changed = {
             name: value
-            for name, value in build.flatten(entry.config.to_dict()).items()
-            if build.flatten(config.to_dict())[name] != value
+            for name, value in flatten(entry.config.to_dict()).items()
+            if flatten(config.to_dict())[name] != value
         }
         assert changed.items() <= entry.values.items()
-        flat = build.flatten(entry.config.to_dict())
+        flat = flatten(entry.config.to_dict())
         assert all(flat[name] == value for name, value in entry.values.items())
-    assert build.flatten(config.to_dict()) == build.flatten(small_config().to_dict())
+    assert flatten(config.to_dict()) == flatten(small_config().to_dict())
 
 
 def test_what_members_share_is_checked_once_for_each_program(monkeypatch):
@@ -103,7 +104,7 @@ def test_what_members_share_is_checked_once_for_each_program(monkeypatch):
 def test_flat_members_are_their_flat_configs():
     grid = members(small_config(), [f"{KL}=1,2"], 2)
     configs = [entry.config for entry in grid]
-    flat = [build.flatten(config.to_dict()) for config in configs]
+    flat = [flatten(config.to_dict()) for config in configs]
     assert list(traced.flatten_members(configs)) == flat
 
 
@@ -191,7 +192,7 @@ def test_cases_are_combined_with_sweeps_and_seeds():
     values = ["beta_tc", 1.0, 50.0, 3, 1]
     assert dict(grid[-1].values) == dict(zip([*fields, "seed"], values, strict=True))
     for entry in grid:
-        flat = build.flatten(entry.config.to_dict())
+        flat = flatten(entry.config.to_dict())
         assert all(flat[field] == value for field, value in entry.values.items())
     # Weights and seeds of an objective are one program.
     assert [len(part) for part in programs(grid, 100)] == [2, 2, 4, 4]
@@ -276,7 +277,7 @@ def test_traced_fields_and_the_seed_share_a_program():
     for field, value in TRACED.items():
         beside = BESIDE.get(field, {})
         config = small_config(**{"objective.schedule": "linear", **beside})
-        default = build.flatten(config.to_dict())[field]
+        default = flatten(config.to_dict())[field]
         grid = members(config, [f"{field}={default},{value}"], 2)
         assert programs(grid, 10) == [grid]
 

@@ -11,7 +11,8 @@ from vae_jax.as_text import few_digits
 from vae_jax.data.description import form_of
 from vae_jax.data.sources import without_path
 from vae_jax.export.description import describe_data
-from vae_jax.fields import Config, Fields, flatten
+from vae_jax.fields import Config, Fields
+from vae_jax.flat import flatten
 from vae_jax.quantities import Quantity, sections
 from vae_jax.runs import identity
 from vae_jax.runs.finish import quantities

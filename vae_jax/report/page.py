@@ -11,6 +11,7 @@ from markupsafe import Markup
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError
 from vae_jax.files import replace_file, writing
+from vae_jax.flat import flatten
 from vae_jax.quantities import Quantity, Section, sections
 from vae_jax.report import (
     charts,
@@ -254,7 +255,7 @@ def _config_lines(
 ) -> dict[str, list[tuple[str, str, bool]]]:
     """Section -> (field, value, whether it was swept), all swept values in one line."""
     lines: dict[str, list[tuple[str, str, bool]]] = {}
-    flat = _flatten(config)
+    flat = flatten(config)
     # Fields without a section first.
     for field in sorted(dict.fromkeys([*flat, *swept]), key=lambda name: "." in name):
         values = [group.values[field] for group in groups if field in swept]
@@ -267,13 +268,3 @@ def _config_lines(
 
 def _config_text(value: object) -> str:
     return json.dumps(value) if isinstance(value, str) else exact(value)
-
-
-def _flatten(nested: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

@@ -3,10 +3,11 @@
 import pathlib
 from collections.abc import Sequence
 
-from vae_jax import build, likelihoods
+from vae_jax import likelihoods
 from vae_jax.data.spec import ANY_DATA
 from vae_jax.errors import DataError
 from vae_jax.fields import Fields
+from vae_jax.flat import flatten
 from vae_jax.models.stack import parse_blocks
 from vae_jax.quantities import Results
 from vae_jax.report.compare import Row, settings
@@ -47,7 +48,7 @@ def diagnose_run(workdir: pathlib.Path) -> list[str]:
     metrics = workdir / "metrics.jsonl"
     try:
         return diagnose(
-            build.flatten(read_json(workdir / "config.json")),
+            flatten(read_json(workdir / "config.json")),
             read_json(workdir / "data.json")["levels"],
             read_results(workdir),
             read_metrics(metrics) if metrics.is_file() else [],

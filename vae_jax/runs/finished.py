@@ -8,10 +8,10 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fields import Fields
+from vae_jax.flat import flatten
 from vae_jax.report.compare import FAILED, Row
 from vae_jax.runs import gathered, members, prior_files
 from vae_jax.runs.identity import FREE_FIELDS, read_results
@@ -78,7 +78,7 @@ def read_finished(
     for folder, count in Counter(folder.resolve() for folder in folders).items():
         if count > 1:
             raise ConfigError(f"{folder} is given {count} times: a run counts once")
-    configs = [build.flatten(read_json(folder / "config.json")) for folder in folders]
+    configs = [flatten(read_json(folder / "config.json")) for folder in folders]
     fields = list(dict.fromkeys(field for config in configs for field in config))
     differing = {
         field for field in fields if len({exact(c.get(field)) for c in configs}) > 1

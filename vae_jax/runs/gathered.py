@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.flat import flatten
 from vae_jax.runs import identity, members, shards
 from vae_jax.runs.identity import SHARDS
 from vae_jax.storage import lock
@@ -131,7 +131,7 @@ def _check_same_data(runs: Sequence[pathlib.Path]) -> None:
     """
     seen: dict[str, tuple[str, pathlib.Path]] = {}
     for run in runs:
-        fields = build.flatten(read_json(run / "config.json")).items()
+        fields = flatten(read_json(run / "config.json")).items()
         own = {k: v for k, v in fields if k[:5] == "data." and not identity.is_free(k)}
         fingerprint = str(identity.read_data(run)["fingerprint"])
         first, other = seen.setdefault(repr(sorted(own.items())), (fingerprint, run))

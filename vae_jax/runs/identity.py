@@ -19,6 +19,7 @@ from vae_jax.data.sources import without_path
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import writing
+from vae_jax.flat import flatten
 from vae_jax.runs.imported import check_imported
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json, write_json
@@ -80,7 +81,7 @@ def compare(
     here = json.loads(json.dumps(config.to_dict()))
     if here == there:  # as for most of the thousands of members of a grid
         return Standing(is_new=False)
-    saved, wanted = build.flatten(there), build.flatten(here)
+    saved, wanted = flatten(there), flatten(here)
     differing = [
         name
         for name in sorted(saved.keys() | wanted.keys())
@@ -257,7 +258,7 @@ def digest(config: Mapping[str, object], data: Mapping[str, object]) -> str:
     Returns:
         64 hexadecimal digits; equal for configs that `compare` counts as one run.
     """
-    flat = build.flatten(config)
+    flat = flatten(config)
     fields = {
         name: _what(name, flat) for name in flat if not is_free(name) and name != LENGTH
     }

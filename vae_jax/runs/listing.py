@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vae_jax import build
 from vae_jax.as_text import exact, few_digits
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fields import Fields
+from vae_jax.flat import flatten
 from vae_jax.quantities import Results
 from vae_jax.report.compare import short_names
 from vae_jax.runs import members
@@ -125,7 +125,7 @@ def _run(folder: pathlib.Path) -> Listed:
     state, step, config, results = "not begun", 0, {}, {}
     try:
         if (folder / "config.json").is_file():
-            config = build.flatten(read_json(folder / "config.json"))
+            config = flatten(read_json(folder / "config.json"))
             state = "training" if lock.is_held(folder) else "stopped"
         if (folder / "results.json").is_file():
             state, results = "finished", read_results(folder)

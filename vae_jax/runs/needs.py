@@ -16,6 +16,7 @@ from vae_jax import build
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import abstract_x, inputs
 from vae_jax.data.spec import DataSpec
+from vae_jax.flat import flatten
 from vae_jax.models.base import takes
 from vae_jax.outputs import VAEOutput
 from vae_jax.runs.best import abstract_saved
@@ -115,7 +116,7 @@ def sizes(config: ConfigDict) -> Iterator[tuple[str, int]]:
 
     A field that holds several comes once for each.
     """
-    for field, value in build.flatten(config.to_dict()).items():
+    for field, value in flatten(config.to_dict()).items():
         if field.split(".")[0] not in NO_SIZES and field != "data.seed":
             text = f"{field}={value}"
             for number in value if isinstance(value, tuple | list) else [value]:

@@ -14,8 +14,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from vae_jax import build
 from vae_jax.errors import ConfigError, VAEJaxError
+from vae_jax.flat import flatten
 
 
 def is_first() -> bool:
@@ -53,7 +53,7 @@ def agree_on_flags(config: ConfigDict, flags: Mapping[str, object]) -> None:
     Raises:
         ConfigError: in every process, naming a value that differs.
     """
-    fields = build.flatten(config.to_dict())
+    fields = flatten(config.to_dict())
     del fields["data.dir"]
     versions = {
         f"version of {package.__name__}": package.__version__ for package in (jax, flax)

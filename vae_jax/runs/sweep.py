@@ -12,6 +12,7 @@ from vae_jax import build
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, did_you_mean
 from vae_jax.fields import SEED_FIELD, Fields, is_traced
+from vae_jax.flat import flatten
 
 MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
 Fixed = tuple[tuple[str, object], ...]  # values of fields that choose the program
@@ -84,7 +85,7 @@ def parse_case(config: ConfigDict, text: str) -> dict[str, object]:
 
 def _kind(config: ConfigDict, flag: str, field: str) -> type:
     """The type of a field."""
-    flat = build.flatten(config.to_dict())
+    flat = flatten(config.to_dict())
     if field not in flat:
         raise ConfigError(
             f"{flag}: the config has no field {field!r}.{did_you_mean(field, flat)}"
@@ -203,7 +204,7 @@ def _cases(
     Without cases, one that sets nothing.
     """
     own = [parse_case(config, text) for text in texts] or [{}]
-    flat = build.flatten(config.to_dict())
+    flat = flatten(config.to_dict())
     usual = {field: flat[field] for case in own for field in case}
     whole = [usual | case for case in own]
     for i, (text, case) in enumerate(zip(texts, whole, strict=False)):

@@ -14,6 +14,7 @@ from vae_jax import build
 from vae_jax.errors import one_line
 from vae_jax.evaluation.likelihood import Statistics
 from vae_jax.fields import Fields
+from vae_jax.flat import flatten
 from vae_jax.parts import TABLES, names_of
 from vae_jax.quantities import Results
 from vae_jax.runs import identity, processes, shards
@@ -160,7 +161,7 @@ def fields_in_use(config: ConfigDict) -> Fields:
     nested = config.to_dict()
     chosen = set(names_of(nested).values())
     others = {name for table in TABLES.values() for name in table} - chosen
-    flat = build.flatten({k: v for k, v in nested.items() if k not in others})
+    flat = flatten({k: v for k, v in nested.items() if k not in others})
     return {name: value for name, value in flat.items() if not identity.is_free(name)}
 
 

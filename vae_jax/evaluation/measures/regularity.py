@@ -257,7 +257,6 @@ def measure_continuity(
         "": layer.prior(NUM_CODES).sample(z_key),
         "codes_": codes.sample(z_key, NUM_CODES),
     }
-    units = {"": None}
     # Latent units, as a matrix too: one program for both.
     units = {"": jnp.eye(codes.mean.shape[1])}
     if not layer.is_joined:
