@@ -42,6 +42,7 @@ def main() -> None:
         for model in ("mlp", "conv", "cifar")
     }
     tables["start"] = run("start", *data, rounds)
+    tables["whole"] = run("start", "--config=configs/digits.py", "--whole", rounds)
     for name in ("parts", "checkpoints", "ensembles", "nll"):
         tables[name] = run(name, rounds)
     tables["growth"] = run("growth", rounds, f"--out={flags.json.parent}/growth.png")
