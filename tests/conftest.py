@@ -24,13 +24,15 @@ os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 limit = int(os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"])
 jax.config.update("jax_traceback_in_locations_limit", limit)
-# Of this run only: entries from elsewhere could hide a problem.
+# Of this run only: entries from elsewhere could hide a problem. To find an entry takes
+# as long as to compile a single operation.
+LEAST_SECONDS = 0.04
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="vae_jax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(LEAST_SECONDS)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # What JAX has traced stays: a worker holds millions of objects. To look through them as
