@@ -116,8 +116,6 @@ for _name in [n for n, fields in MODELS.items() if n != DEFAULT]:
     if all(_USUAL[field] == value for field, value in MODELS[_name].items()):
         del MODELS[_name]  # that is the default
 
-# Each operation outside of jit is a program: one model of each kind is enough.
-UNJITTED = (DEFAULT, "conv", "hierarchical", "fsq", "coupling_flow")
 USUAL = ("elbo", "iwae")
 # Parameters that only the rate depends on: what lies above the code that is decoded.
 # A class is drawn, and draws of it pass on no gradient.
@@ -203,7 +201,7 @@ class Measured:
     distortion_gradient: Params
     jacobian: np.ndarray  # [B, B]: how much bound i changes with image j
     jitted: Array  # the losses, the distortion, and the bounds of the examples
-    unjitted: Array | None  # the same without jit, of the models of UNJITTED
+    unjitted: Array  # the same without jit
 
 
 @functools.cache
@@ -251,7 +249,7 @@ def measure(name: str) -> Measured:
         distortion_gradient=to_params[len(own)],
         jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
         jitted=values,
-        unjitted=rows(params, pixels) if name in UNJITTED else None,
+        unjitted=rows(params, pixels),
     )
 
 

@@ -21,7 +21,7 @@ def test_reconstruction_reaches_the_encoder_through_the_drawn_code(model: str) -
     assert battery.without_gradient(gradient, battery.RATE_ONLY) == []
 
 
-@pytest.mark.parametrize("model", battery.UNJITTED)
+@pytest.mark.parametrize("model", battery.MODELS)
 def test_jit_changes_nothing(model: str) -> None:
     measured = battery.measure(model)
     np.testing.assert_allclose(measured.jitted, measured.unjitted, rtol=1e-5, atol=1e-5)
