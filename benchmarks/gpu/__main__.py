@@ -9,6 +9,8 @@ Parts, each with a file DIR/PART.json that grows row by row:
 - limits: products, copies and launches of the card; kernels and gaps of a step.
 - training: `mlp` and `conv` of benchmarks/train.py with batches of 128, 1,024 and 8,192
   in three precisions, beside PyTorch, eager and compiled.
+- convolutions: those of `conv` and `cifar` as the card's library has them, and as
+  products of matrices.
 - members: time per step and member of ensembles of 1, 16, 64 and 256.
 - likelihood: images per second of the NLL with K = 5,000.
 - models: configs/top_down/gpu.py (with --binarized), configs/disentanglement/beta_tc.py
@@ -36,6 +38,7 @@ import sys
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 from benchmarks.gpu import (  # noqa: E402
+    convolutions,
     likelihood,
     limits,
     members,
@@ -57,6 +60,7 @@ def make_parts(flags: argparse.Namespace) -> list[Part]:
     return [
         Part("limits", 2, functools.partial(limits.cases, small)),
         Part("training", 4, functools.partial(training.cases, flags.torch, small)),
+        Part("convolutions", 2, functools.partial(convolutions.cases, small)),
         Part("members", 1, functools.partial(members.cases, small)),
         Part("likelihood", 1, functools.partial(likelihood.cases, small)),
         Part("models", 5, functools.partial(programs.cases, models, out)),

@@ -2,10 +2,11 @@
 
     python -m benchmarks.gpu.torch_side MODEL FILE.npz
 
-Reads lines "KIND PRECISION BATCH STEPS" from stdin and answers each with the seconds
-per step, or with "error: ...". Networks are those of benchmarks/torch_twin.py. Images
-lie on the device; `compiled` is `torch.compile(mode="reduce-overhead")`, which replays
-CUDA graphs; both have a fused Adam.
+Reads lines "KIND PRECISION BATCH SECONDS" from stdin and answers each with the seconds
+per step, measured for about SECONDS, or with "error: ...". Networks are those of
+benchmarks/torch_twin.py. Images lie on the device; `compiled` is
+`torch.compile(mode="reduce-overhead")`, which replays CUDA graphs; both have a fused
+Adam.
 """
 
 import functools
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from benchmarks.torch_twin import MODELS, np, quiet, torch  # says what is missing
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+WARM_UP = 5  # steps
 
 
 def make_step(
@@ -67,17 +69,21 @@ def main(model_name: str, path: str) -> None:
     torch.backends.cudnn.benchmark = True
 
     @functools.cache
-    def ready(kind: str, precision: str, batch: int) -> Callable[[], None]:
+    def ready(
+        kind: str, precision: str, batch: int
+    ) -> tuple[Callable[[], None], float]:
         step = make_step(model_name, images, kind, precision, batch)
-        timed(step, 5)
-        return step
+        timed(step, WARM_UP)
+        return step, timed(step, WARM_UP)
 
     for line in sys.stdin:
-        kind, precision, batch, steps = line.split()
+        kind, precision, batch, budget = line.split()
         try:
             with quiet():
                 set_precision(precision)
-                answer = str(timed(ready(kind, precision, int(batch)), int(steps)))
+                step, expected = ready(kind, precision, int(batch))
+                steps = max(WARM_UP, round(float(budget) / expected))
+                answer = str(timed(step, steps))
         except Exception as error:
             answer = f"error: {type(error).__name__}: {error}".replace("\n", " ")
         print(answer, flush=True)

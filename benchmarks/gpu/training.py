@@ -18,6 +18,7 @@ BATCHES = (128, 8192, 1024)
 PRECISIONS = ("tf32", "bfloat16", "float32")
 COMPILED = (128, 8192)  # in tf32; PyTorch's compiler takes half a minute for each
 ROUNDS = 3
+SECONDS = 0.3  # of one measurement
 
 
 class Setting(NamedTuple):
@@ -55,14 +56,19 @@ class Torch:
         """Whether it can be asked."""
         return self._process is not None and self._process.poll() is None
 
-    def timed(self, kind: str, setting: Setting, steps: int) -> float:
+    def timed(self, kind: str, setting: Setting, budget: float) -> float:
         """Seconds per step of a kind, "eager" or "compiled"; the first call warms up.
+
+        Args:
+            kind: "eager" or "compiled".
+            setting: precision and size of a batch.
+            budget: seconds that the measurement takes, about.
 
         Raises:
             RuntimeError: PyTorch failed.
         """
         assert self._process and self._process.stdin and self._process.stdout
-        words = (kind, setting.precision, setting.batch_size, steps)
+        words = (kind, setting.precision, setting.batch_size, budget)
         print(*words, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline().strip()
         try:
@@ -110,6 +116,8 @@ class Timer:
         path = pathlib.Path(folder) / f"{model}.npz"
         self._images = make_images(model, path)
         self._config = make_config(model, path, 1_000)
+        own_batch = self._config.data.batch_size
+        self._flops_per_image = flops_per_step(self._config) / own_batch
         self._small = small
         self.torch = Torch(python, model, path)
 
@@ -124,17 +132,18 @@ class Timer:
         config = with_dtype(self._config, setting.precision)
         config.data.batch_size = setting.batch_size
         steps = steps_of(setting.batch_size, self._small)
+        budget = 0.0 if self._small else SECONDS
         make = functools.partial(
             make_chunk, config, self._images, steps, mesh={"data": 1}
         )
         kinds = {"jax": at(setting.precision, at(setting.precision, make)())}
         if self.torch.alive:
-            kinds["torch eager"] = lambda: self.torch.timed("eager", setting, steps)
+            kinds["torch eager"] = lambda: self.torch.timed("eager", setting, budget)
         row: dict[str, Any] = {
             kind: summary(values, setting)
             for kind, values in take_turns(kinds, ROUNDS).items()
         }
-        flops = flops_per_step(config)
+        flops = setting.batch_size * self._flops_per_image
         rate = flops / row["jax"]["ms"] * 1e3
         size = 128 if self._small else 8192
         share = rate / peak(setting.precision, size)
@@ -143,8 +152,8 @@ class Timer:
     def compiled(self, setting: Setting, left: float) -> dict[str, Any]:
         """PyTorch's compiled step."""
         del left
-        steps = steps_of(setting.batch_size, self._small)
-        values = [self.torch.timed("compiled", setting, steps) for _ in range(ROUNDS)]
+        budget = 0.0 if self._small else SECONDS
+        values = [self.torch.timed("compiled", setting, budget) for _ in range(ROUNDS)]
         return {"torch compiled": summary(values, setting)}
 
 
@@ -161,22 +170,15 @@ def cases(python: str | None, small: bool) -> Iterator[Case]:
         timers = {model: Timer(python, model, small) for model in ("mlp", "conv")}
         for timer in timers.values():
             stack.callback(timer.close)
-        settings = [
-            Setting(model, precision, batch)
-            for precision in PRECISIONS
-            for batch in batches
-            for model in timers
-        ]
-        slow = [
-            setting
-            for setting in settings
-            if setting.precision == "tf32" and setting.batch_size in compiled_batches
-        ]
-        for setting in settings:
-            timer = timers[setting.model]
-            yield Case(setting.name, functools.partial(timer.both, setting))
-        for setting in slow:  # last: its compiler keeps all cores busy
-            timer = timers[setting.model]
-            if timer.torch.alive:
-                measure = functools.partial(timer.compiled, setting)
-                yield Case(f"{setting.name} compiled", measure)
+        for precision in PRECISIONS:
+            settings = [
+                (timers[model], Setting(model, precision, batch))
+                for batch in batches
+                for model in timers
+            ]
+            for timer, setting in settings:
+                yield Case(setting.name, functools.partial(timer.both, setting))
+            for timer, setting in settings if precision == "tf32" else ():
+                if timer.torch.alive and setting.batch_size in compiled_batches:
+                    measure = functools.partial(timer.compiled, setting)
+                    yield Case(f"{setting.name} compiled", measure)

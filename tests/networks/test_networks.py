@@ -10,7 +10,7 @@ import pytest
 from tests.battery import FAST_COMPILE, random_params, without_gradient
 from vae_jax.errors import ConfigError
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
-from vae_jax.networks.convolution import convolve
+from vae_jax.networks.convolution import convolve, one_product, sum_of_products
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.networks.residual import (
@@ -96,20 +96,26 @@ CONVOLUTIONS = [  # image, kernel, strides, padding
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_products_are_the_convolution(case):
+@pytest.mark.parametrize("products", [sum_of_products, one_product])
+def test_products_are_the_convolution(case, products):
     image, kernel_shape, strides, padding = case
     x = jax.random.normal(jax.random.key(0), (B, *image))
     kernel = jax.random.normal(jax.random.key(1), kernel_shape)
 
-    def outcome(convolve):
+    if isinstance(padding, str):
+        sizes = x.shape[1:3], kernel_shape[:2]
+        padding = jax.lax.padtype_to_pads(*sizes, strides, padding)
+
+    def outcome(form):
         def loss(x, kernel):
-            y = convolve(x, kernel, strides, padding, dimension_numbers=NHWC)
+            y = form(x, kernel, strides, padding)
             return (y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)).sum(), y
 
         return jit(jax.grad(loss, (0, 1), has_aux=True))(x, kernel)
 
+    library = functools.partial(jax.lax.conv_general_dilated, dimension_numbers=NHWC)
     same = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
-    jax.tree.map(same, outcome(convolve), outcome(jax.lax.conv_general_dilated))
+    jax.tree.map(same, outcome(products), outcome(library))
 
 
 @pytest.mark.parametrize(
@@ -122,13 +128,24 @@ def test_what_products_cannot_do_is_refused(settings):
         convolve(x, kernel, (2, 2), "SAME", dimension_numbers=NHWC, **settings)
 
 
-def test_a_cpu_multiplies_and_others_convolve():
-    x = jnp.ones((B, 8, 8, 2))
-    encoder = ConvEncoder((3,), 5)
-    traced = jax.jit(jax.grad(lambda p: encoder.apply(p, x).sum())).trace(
-        params_of(encoder, x)
-    )
-    for platform, expected in (("cpu", False), ("cuda", True), ("tpu", True)):
+@pytest.mark.parametrize(
+    ("kernel_shape", "on_cuda"),
+    [
+        ((4, 4, 16, 16), True),
+        ((4, 4, 1, 32), False),  # few channels
+        ((3, 3, 32, 4), False),  # few features
+        ((2, 2, 32, 64), False),  # a small kernel
+    ],
+    ids=str,
+)
+def test_where_convolutions_are_products(kernel_shape, on_cuda):
+    x, kernel = jnp.ones((B, 8, 8, kernel_shape[2])), jnp.ones(kernel_shape)
+
+    def loss(kernel):
+        return convolve(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC).sum()
+
+    traced = jax.jit(jax.grad(loss)).trace(kernel)
+    for platform, expected in (("cpu", False), ("cuda", on_cuda), ("tpu", True)):
         program = traced.lower(lowering_platforms=(platform,)).as_text()
         assert ("stablehlo.convolution" in program) == expected
 

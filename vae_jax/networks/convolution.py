@@ -1,6 +1,7 @@
 """A convolution that is as fast as the machine allows, on CPUs as on accelerators."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,21 +10,26 @@ from jax import lax
 
 from vae_jax.types import Array
 
+FEW_CHANNELS = 16  # with fewer, cuDNN is slow
+SMALL_KERNEL = 2  # pixels along H and W; with no more, cuDNN is slow
+Pads = Sequence[tuple[int, int]]
+
 
 def convolve(
     x: Array,
     kernel: Array,
     strides: Sequence[int],
-    padding: str | Sequence[tuple[int, int]],
+    padding: str | Pads,
     *,
     dimension_numbers: lax.ConvDimensionNumbers | tuple[str, str, str] | None,
     **settings: Any,
 ) -> Array:
-    """`lax.conv_general_dilated`, on a CPU written as products of matrices.
+    """`lax.conv_general_dilated`, written as products of matrices where that is faster.
 
-    XLA's convolutions on a CPU have slow gradients, and both are many times slower
-    still inside a compiled loop; its products of matrices are neither. The parameters
-    and, up to rounding, the values are the same on every platform.
+    On a CPU, XLA's convolutions have slow gradients, and both are many times slower
+    still inside a compiled loop; its products of matrices are neither. On an NVIDIA
+    GPU, cuDNN's convolutions are the faster but for those of `is_one_product`. The
+    parameters and, up to rounding, the values are the same on every platform.
 
     Meant for `flax.linen.Conv(..., conv_general_dilated=convolve)`, whose argument the
     signature follows.
@@ -56,9 +62,66 @@ def convolve(
         )
 
     def products(x: Array, kernel: Array) -> Array:
-        return _sum_of_products(*_without_stride(x, kernel, strides, padding))
+        return sum_of_products(x, kernel, strides, padding)
 
-    return lax.platform_dependent(x, kernel, cpu=products, default=compiled)
+    def product(x: Array, kernel: Array) -> Array:
+        return one_product(x, kernel, strides, padding)
+
+    cuda = product if is_one_product(kernel) else compiled
+    return lax.platform_dependent(x, kernel, cpu=products, cuda=cuda, default=compiled)
+
+
+def is_one_product(kernel: Array) -> bool:
+    """Whether an NVIDIA GPU computes a convolution as `one_product`.
+
+    True for few channels, before or after, and for kernels of at most 2x2 pixels: of
+    these, cuDNN computes gradients by Fourier transforms, which takes twice as long
+    (`benchmarks.gpu`, part `convolutions`).
+    """
+    h, w, channels, features = kernel.shape
+    return min(channels, features) < FEW_CHANNELS or max(h, w) <= SMALL_KERNEL
+
+
+def sum_of_products(
+    x: Array, kernel: Array, strides: Sequence[int], padding: Pads
+) -> Array:
+    """A convolution as a sum over the offsets of the kernel: for a CPU.
+
+    y[i, j] = sum over (a, b) of x[i + a, j + b] @ kernel[a, b], after each block of
+    pixels that a stride skips has become the channels of one.
+
+    Args:
+        x: [B, H, W, C].
+        kernel: [h, w, C, F].
+        strides: along H and W; each divides the size of the kernel along its axis.
+        padding: pixels before and after H and W.
+
+    Returns:
+        [B, H', W', F].
+    """
+    x, kernel = _without_stride(x, kernel, strides, padding)
+    if _shifts_output(kernel):
+        return _product_then_shifts(x, kernel)
+    shifted = _shifts(x, kernel)
+    matrices = kernel.reshape(-1, *kernel.shape[2:])
+    return functools.reduce(
+        jnp.add, (s @ m for s, m in zip(shifted, matrices, strict=True))
+    )
+
+
+def one_product(
+    x: Array, kernel: Array, strides: Sequence[int], padding: Pads
+) -> Array:
+    """A convolution as one product of matrices: for a GPU, see `is_one_product`.
+
+    The arguments and the result are those of `sum_of_products`, but what the offsets of
+    the kernel see lies side by side in memory.
+    """
+    x, kernel = _without_stride(x, kernel, strides, padding)
+    if _shifts_output(kernel):
+        return _product_then_shifts(x, kernel)
+    side_by_side = jnp.concatenate(_shifts(x, kernel), axis=-1)
+    return side_by_side @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def space_to_depth(x: Array, block: Sequence[int]) -> Array:
@@ -113,22 +176,28 @@ def _without_stride(
     return x, kernel.reshape(h // s, w // t, s * t * channels, -1)
 
 
-def _sum_of_products(x: Array, kernel: Array) -> Array:
-    """y[i, j] = sum over (a, b) of x[i + a, j + b] @ kernel[a, b]."""
-    batch, height, width, channels = x.shape
-    h, w, _, features = kernel.shape
-    offsets = [(a, b) for a in range(h) for b in range(w)]
-    # What is shifted is copied, so shift the smaller: what goes in or what comes out.
-    shift_output = 2 * features < channels
-    if shift_output:
-        all_at_once = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
-        x = x.reshape(-1, channels) @ all_at_once
-        x = x.reshape(batch, height, width, h, w, features)
+def _shifts_output(kernel: Array) -> bool:
+    """What is shifted is copied: whether what comes out is the smaller."""
+    channels, features = kernel.shape[2:]
+    return 2 * features < channels
 
-    def term(a: int, b: int) -> Array:
-        rows, columns = slice(a, a + height - h + 1), slice(b, b + width - w + 1)
-        if shift_output:
-            return x[:, rows, columns, a, b]
-        return x[:, rows, columns] @ kernel[a, b]
 
-    return functools.reduce(jnp.add, (term(a, b) for a, b in offsets))
+def _shifts(x: Array, kernel: Array) -> list[Array]:
+    """What each offset (a, b) of the kernel sees: x[i + a, j + b]."""
+    (height, width), (h, w) = x.shape[1:3], kernel.shape[:2]
+    rows, columns = height - h + 1, width - w + 1
+    offsets = itertools.product(range(h), range(w))
+    return [x[:, a : a + rows, b : b + columns] for a, b in offsets]
+
+
+def _product_then_shifts(x: Array, kernel: Array) -> Array:
+    """The features of all offsets at once, then each at its offset."""
+    h, w, channels, features = kernel.shape
+    all_at_once = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    products = (x.reshape(-1, channels) @ all_at_once).reshape(*x.shape[:3], h, w, -1)
+    offsets = itertools.product(range(h), range(w))
+    terms = (
+        s[..., a, b, :]
+        for s, (a, b) in zip(_shifts(products, kernel), offsets, strict=True)
+    )
+    return functools.reduce(jnp.add, terms)
