@@ -56,8 +56,7 @@ def library(x: Any, kernel: Any, strides: Any, padding: Any) -> Any:
 
 FORMS: dict[str, Callable[..., Any]] = {
     "library": library,
-    "one product": convolution.one_product,
-    "sum of products": convolution.sum_of_products,
+    "products": convolution.as_products,
 }
 
 
@@ -101,7 +100,7 @@ def measure_step(batch: int, small: bool, left: float) -> dict[str, Any]:
         config.data.batch_size = batch
         make = functools.partial(make_chunk, config, images, steps, mesh={"data": 1})
         kinds = {"as it is": at("tf32", at("tf32", make)())}
-        with mock.patch.object(convolution, "is_one_product", return_value=False):
+        with mock.patch.object(convolution, "is_product_on_cuda", return_value=False):
             kinds["library"] = at("tf32", at("tf32", make)())
     taken = take_turns(kinds, ROUNDS)
     return {name: {"ms": 1e3 * min(values)} for name, values in taken.items()}

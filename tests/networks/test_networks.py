@@ -10,7 +10,7 @@ import pytest
 from tests.battery import FAST_COMPILE, random_params, without_gradient
 from vae_jax.errors import ConfigError
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
-from vae_jax.networks.convolution import convolve, one_product, sum_of_products
+from vae_jax.networks.convolution import as_products, convolve
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.networks.residual import (
@@ -92,12 +92,13 @@ CONVOLUTIONS = [  # image, kernel, strides, padding
     ((9, 7, 2), (4, 2, 2, 3), (2, 1), "VALID"),  # a row at the end counts for nothing
     ((6, 5, 2), (2, 2, 2, 5), (1, 1), ((1, 1), (1, 1))),
     ((6, 5, 9), (2, 2, 9, 2), (1, 1), "VALID"),  # fewer features than channels
+    ((6, 5, 4), (3, 3, 4, 4), (1, 1), "SAME"),  # many offsets
+    ((6, 5, 9), (3, 3, 9, 2), (1, 1), "SAME"),  # both
 ]
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-@pytest.mark.parametrize("products", [sum_of_products, one_product])
-def test_products_are_the_convolution(case, products):
+def test_products_are_the_convolution(case):
     image, kernel_shape, strides, padding = case
     x = jax.random.normal(jax.random.key(0), (B, *image))
     kernel = jax.random.normal(jax.random.key(1), kernel_shape)
@@ -115,7 +116,7 @@ def test_products_are_the_convolution(case, products):
 
     library = functools.partial(jax.lax.conv_general_dilated, dimension_numbers=NHWC)
     same = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
-    jax.tree.map(same, outcome(products), outcome(library))
+    jax.tree.map(same, outcome(as_products), outcome(library))
 
 
 @pytest.mark.parametrize(
@@ -129,20 +130,22 @@ def test_what_products_cannot_do_is_refused(settings):
 
 
 @pytest.mark.parametrize(
-    ("kernel_shape", "on_cuda"),
+    ("kernel_shape", "stride", "on_cuda"),
     [
-        ((4, 4, 16, 16), True),
-        ((4, 4, 1, 32), False),  # few channels
-        ((3, 3, 32, 4), False),  # few features
-        ((2, 2, 32, 64), False),  # a small kernel
+        ((4, 4, 16, 16), 2, True),
+        ((4, 4, 1, 32), 2, False),  # few channels
+        ((4, 4, 32, 4), 2, False),  # few features
+        ((3, 3, 1, 32), 1, True),  # many offsets
+        ((2, 2, 32, 64), 1, False),  # few offsets
     ],
     ids=str,
 )
-def test_where_convolutions_are_products(kernel_shape, on_cuda):
+def test_where_convolutions_are_products(kernel_shape, stride, on_cuda):
     x, kernel = jnp.ones((B, 8, 8, kernel_shape[2])), jnp.ones(kernel_shape)
 
     def loss(kernel):
-        return convolve(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC).sum()
+        strides = (stride, stride)
+        return convolve(x, kernel, strides, "SAME", dimension_numbers=NHWC).sum()
 
     traced = jax.jit(jax.grad(loss)).trace(kernel)
     for platform, expected in (("cpu", False), ("cuda", on_cuda), ("tpu", True)):

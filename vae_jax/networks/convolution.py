@@ -11,7 +11,8 @@ from jax import lax
 from vae_jax.types import Array
 
 FEW_CHANNELS = 16  # with fewer, cuDNN is slow
-SMALL_KERNEL = 2  # pixels along H and W; with no more, cuDNN is slow
+FEW_OFFSETS = 4  # of a kernel, whose images are small enough to lie side by side
+
 Pads = Sequence[tuple[int, int]]
 
 
@@ -26,10 +27,10 @@ def convolve(
 ) -> Array:
     """`lax.conv_general_dilated`, written as products of matrices where that is faster.
 
-    On a CPU, XLA's convolutions have slow gradients, and both are many times slower
-    still inside a compiled loop; its products of matrices are neither. On an NVIDIA
-    GPU, cuDNN's convolutions are the faster but for those of `is_one_product`. The
-    parameters and, up to rounding, the values are the same on every platform.
+    On a CPU, XLA's convolutions have slow gradients, and its products of matrices have
+    not. On an NVIDIA GPU, cuDNN's convolutions are the faster but for those of
+    `is_product_on_cuda`. The parameters and, up to rounding, the values are the same on
+    every platform.
 
     Meant for `flax.linen.Conv(..., conv_general_dilated=convolve)`, whose argument the
     signature follows.
@@ -62,66 +63,58 @@ def convolve(
         )
 
     def products(x: Array, kernel: Array) -> Array:
-        return sum_of_products(x, kernel, strides, padding)
+        return as_products(x, kernel, strides, padding)
 
-    def product(x: Array, kernel: Array) -> Array:
-        return one_product(x, kernel, strides, padding)
-
-    cuda = product if is_one_product(kernel) else compiled
+    cuda = products if is_product_on_cuda(kernel, strides) else compiled
     return lax.platform_dependent(x, kernel, cpu=products, cuda=cuda, default=compiled)
 
 
-def is_one_product(kernel: Array) -> bool:
-    """Whether an NVIDIA GPU computes a convolution as `one_product`.
+def is_product_on_cuda(kernel: Array, strides: Sequence[int]) -> bool:
+    """Whether a convolution is faster `as_products` on an NVIDIA GPU.
 
-    True for few channels, before or after, and for kernels of at most 2x2 pixels: of
-    these, cuDNN computes gradients by Fourier transforms, which takes twice as long
-    (`benchmarks.gpu`, part `convolutions`).
+    True for kernels of 2x2 pixels, or of 2x2 times the strides and few channels before
+    or after: of these, cuDNN computes gradients by Fourier transforms, which take twice
+    as long (`benchmarks.gpu`, part `convolutions`).
     """
-    h, w, channels, features = kernel.shape
-    return min(channels, features) < FEW_CHANNELS or max(h, w) <= SMALL_KERNEL
+    (s, t), (h, w, channels, features) = strides, kernel.shape
+    has_few = min(channels, features) < FEW_CHANNELS
+    return h * w <= FEW_OFFSETS * s * t and (s * t == 1 or has_few)
 
 
-def sum_of_products(
+def as_products(
     x: Array, kernel: Array, strides: Sequence[int], padding: Pads
 ) -> Array:
-    """A convolution as a sum over the offsets of the kernel: for a CPU.
+    """A convolution as products of matrices.
 
     y[i, j] = sum over (a, b) of x[i + a, j + b] @ kernel[a, b], after each block of
-    pixels that a stride skips has become the channels of one.
+    pixels that a stride skips has become the channels of one. What is shifted is
+    copied: the features if they are much fewer than the channels, else the images, all
+    at once if the kernel has few offsets. Images are flattened to matrices before each
+    product, since XLA transposes what has more axes before the product of its gradient.
 
     Args:
         x: [B, H, W, C].
         kernel: [h, w, C, F].
-        strides: along H and W; each divides the size of the kernel along its axis.
+        strides: along H and W.
         padding: pixels before and after H and W.
 
     Returns:
         [B, H', W', F].
     """
     x, kernel = _without_stride(x, kernel, strides, padding)
-    if _shifts_output(kernel):
+    h, w, channels, features = kernel.shape
+    if 2 * features < channels:
         return _product_then_shifts(x, kernel)
-    shifted = _shifts(x, kernel)
-    matrices = kernel.reshape(-1, *kernel.shape[2:])
-    return functools.reduce(
-        jnp.add, (s @ m for s, m in zip(shifted, matrices, strict=True))
+    shifted = _shifts([x] * (h * w), kernel)
+    shape = (*shifted[0].shape[:3], features)
+    if h * w <= FEW_OFFSETS:
+        side_by_side = jnp.stack(shifted, axis=3).reshape(-1, h * w * channels)
+        return (side_by_side @ kernel.reshape(-1, features)).reshape(shape)
+    matrices = kernel.reshape(-1, channels, features)
+    terms = (
+        s.reshape(-1, channels) @ m for s, m in zip(shifted, matrices, strict=True)
     )
-
-
-def one_product(
-    x: Array, kernel: Array, strides: Sequence[int], padding: Pads
-) -> Array:
-    """A convolution as one product of matrices: for a GPU, see `is_one_product`.
-
-    The arguments and the result are those of `sum_of_products`, but what the offsets of
-    the kernel see lies side by side in memory.
-    """
-    x, kernel = _without_stride(x, kernel, strides, padding)
-    if _shifts_output(kernel):
-        return _product_then_shifts(x, kernel)
-    side_by_side = jnp.concatenate(_shifts(x, kernel), axis=-1)
-    return side_by_side @ kernel.reshape(-1, kernel.shape[-1])
+    return functools.reduce(jnp.add, terms).reshape(shape)
 
 
 def space_to_depth(x: Array, block: Sequence[int]) -> Array:
@@ -176,28 +169,25 @@ def _without_stride(
     return x, kernel.reshape(h // s, w // t, s * t * channels, -1)
 
 
-def _shifts_output(kernel: Array) -> bool:
-    """What is shifted is copied: whether what comes out is the smaller."""
-    channels, features = kernel.shape[2:]
-    return 2 * features < channels
-
-
-def _shifts(x: Array, kernel: Array) -> list[Array]:
-    """What each offset (a, b) of the kernel sees: x[i + a, j + b]."""
-    (height, width), (h, w) = x.shape[1:3], kernel.shape[:2]
+def _shifts(images: Sequence[Array], kernel: Array) -> list[Array]:
+    """What each offset (a, b) of the kernel sees of its images: x[i + a, j + b]."""
+    (height, width), (h, w) = images[0].shape[1:3], kernel.shape[:2]
     rows, columns = height - h + 1, width - w + 1
     offsets = itertools.product(range(h), range(w))
-    return [x[:, a : a + rows, b : b + columns] for a, b in offsets]
+    return [
+        x[:, a : a + rows, b : b + columns]
+        for x, (a, b) in zip(images, offsets, strict=True)
+    ]
 
 
 def _product_then_shifts(x: Array, kernel: Array) -> Array:
-    """The features of all offsets at once, then each at its offset."""
+    """The features of all offsets at once, then each at its offset.
+
+    They are taken apart by `lax.split`, whose gradient puts them side by side; that of
+    a slice adds it to zeros.
+    """
     h, w, channels, features = kernel.shape
     all_at_once = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
-    products = (x.reshape(-1, channels) @ all_at_once).reshape(*x.shape[:3], h, w, -1)
-    offsets = itertools.product(range(h), range(w))
-    terms = (
-        s[..., a, b, :]
-        for s, (a, b) in zip(_shifts(products, kernel), offsets, strict=True)
-    )
-    return functools.reduce(jnp.add, terms)
+    products = (x.reshape(-1, channels) @ all_at_once).reshape(*x.shape[:3], -1)
+    each = lax.split(products, [features] * (h * w), axis=3)
+    return functools.reduce(jnp.add, _shifts(each, kernel))
