@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from vae_jax.networks.dense import DenseOfMaps
 from vae_jax.types import Array
 
 
@@ -45,6 +46,6 @@ class CausalTransformer(nn.Module):
                 self.num_heads, decode=self.one_by_one
             )
             h = h + attention(nn.LayerNorm()(h), mask=mask)
-            inner = nn.gelu(nn.Dense(4 * self.width)(nn.LayerNorm()(h)))
-            h = h + nn.Dense(self.width)(inner)
-        return nn.Dense(self.num_codes)(nn.LayerNorm()(h)).astype(jnp.float32)
+            inner = nn.gelu(DenseOfMaps(4 * self.width)(nn.LayerNorm()(h)))
+            h = h + DenseOfMaps(self.width)(inner)
+        return DenseOfMaps(self.num_codes)(nn.LayerNorm()(h)).astype(jnp.float32)

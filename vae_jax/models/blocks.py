@@ -8,6 +8,7 @@ from vae_jax.distributions import DiagonalNormal, bound_log_std
 from vae_jax.models.stack import Stack
 from vae_jax.networks.bottleneck import Activation, Bottleneck, conv3x3
 from vae_jax.networks.convolution import space_to_depth
+from vae_jax.networks.dense import DenseOfMaps
 from vae_jax.types import Array
 
 
@@ -68,7 +69,7 @@ class TopDownBlock(nn.Module):
         small, zeros = _scaled(self.num_blocks), nn.initializers.zeros
         self.to_prior = network(2 * self.latent_dim + self.width, zeros)
         self.to_shift = network(2 * self.latent_dim, zeros)
-        self.from_z = nn.Dense(self.width, dtype=self.dtype, kernel_init=small)
+        self.from_z = DenseOfMaps(self.width, dtype=self.dtype, kernel_init=small)
         self.refine = network(self.width, small)
 
     def prior(self, h: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from vae_jax.networks.convolution import convolve
+from vae_jax.networks.dense import DenseOfMaps
 from vae_jax.types import Array
 
 Activation = Callable[[Array], Array]
@@ -31,7 +32,7 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, h: Array) -> Array:  # [B, H, W, C] -> [B, H, W, features]
         is_small = max(h.shape[1:3]) <= SMALL
-        dense = functools.partial(nn.Dense, dtype=self.dtype)
+        dense = functools.partial(DenseOfMaps, dtype=self.dtype)
         window = dense if is_small else functools.partial(conv3x3, dtype=self.dtype)
         for layer in (dense, window, window):
             h = layer(self.hidden)(self.activation(h))
