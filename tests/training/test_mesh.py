@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.runs_helpers import REPOSITORY, devices
 from vae_jax.errors import ConfigError
-from vae_jax.training.mesh import parse_mesh
+from vae_jax.training.mesh import on_one_device, parse_mesh
 
 RTOL = 1e-5
 
@@ -139,3 +141,13 @@ def test_parse_mesh():
 def test_bad_mesh_is_one_line(text):
     with pytest.raises(ConfigError, match=f"^--mesh={text}: expected member=N"):
         parse_mesh(text)
+
+
+def test_a_copy_on_one_device_keeps_numbers_and_keys():
+    tree = {"numbers": jnp.arange(3.0), "key": jax.random.key(7, impl="rbg")}
+    copy = on_one_device(tree)
+    np.testing.assert_array_equal(copy["numbers"], tree["numbers"])
+    assert copy["key"].dtype == tree["key"].dtype
+    np.testing.assert_array_equal(
+        jax.random.bits(copy["key"], (4,)), jax.random.bits(tree["key"], (4,))
+    )

@@ -160,9 +160,15 @@ def on_one_device(tree: Tree) -> Tree:
     It is not committed to that device, as data are not: JAX compiles a program once
     more for committed arguments.
     """
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(np.asarray(leaf.addressable_data(0))), tree
-    )
+    return jax.tree.map(_uncommitted, tree)
+
+
+def _uncommitted(array: jax.Array) -> jax.Array:
+    own = array.addressable_data(0)
+    if jnp.issubdtype(own.dtype, jax.dtypes.prng_key):
+        numbers = np.asarray(jax.random.key_data(own))
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(own))
+    return jnp.asarray(np.asarray(own))
 
 
 def member(states: Tree, index: int) -> Tree:
