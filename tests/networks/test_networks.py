@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from tests.battery import FAST_COMPILE, random_params, without_gradient
 from vae_jax.errors import ConfigError
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder, UpConv
 from vae_jax.networks.convolution import as_products, convolve
+from vae_jax.networks.dense import DenseOfMaps, flat_product
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.networks.residual import (
@@ -151,6 +153,26 @@ def test_where_convolutions_are_products(kernel_shape, stride, on_cuda):
     for platform, expected in (("cpu", False), ("cuda", on_cuda), ("tpu", True)):
         program = traced.lower(lowering_platforms=(platform,)).as_text()
         assert ("stablehlo.convolution" in program) == expected
+
+
+def test_a_dense_layer_of_maps_is_a_dense_layer():
+    x = jax.random.normal(jax.random.key(0), (B, 3, 4, 5))
+    params = nn.Dense(6).init(jax.random.key(1), x)
+
+    def outcome(layer):
+        def loss(params, x):
+            y = layer.apply(params, x)
+            return jnp.cos(y).sum(), y
+
+        return jit(jax.grad(loss, (0, 1), has_aux=True))(params, x)
+
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    jax.tree.map(same, outcome(DenseOfMaps(6)), outcome(nn.Dense(6)))
+
+
+def test_other_products_than_of_the_last_axis_are_refused():
+    with pytest.raises(ValueError, match="does not support the dimensions"):
+        flat_product(jnp.ones((2, 3)), jnp.ones((2, 4)), (((0,), (0,)), ((), ())))
 
 
 def test_up_convolution_is_a_transposed_convolution():

@@ -23,6 +23,9 @@ def flat_product(x: Array, kernel: Array, dimensions: Any, **settings: Any) -> A
 
     Returns:
         [..., F].
+
+    Raises:
+        ValueError: the dimensions are others.
     """
     if dimensions != (((x.ndim - 1,), (0,)), ((), ())):
         raise ValueError(f"flat_product does not support the dimensions {dimensions}")
