@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.gpu import data, programs
+from benchmarks.gpu import convolutions, data, programs
 from benchmarks.gpu.sitting import UNFINISHED, Case, Part, Sitting
 from tests.data.image_bytes import examples, same_rows
 from vae_jax.data import prepare
@@ -152,3 +152,10 @@ def test_files_hold_every_image_of_the_sets(tmp_path, monkeypatch):
 def test_a_folder_without_the_sets_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="--data_dir: mnist: the data directory"):
         write_data(monkeypatch, tmp_path / "none", tmp_path / "out")
+
+
+def test_a_convolution_is_timed_in_each_form():
+    case = next(case for case in convolutions.cases(small=True) if "first" in case.name)
+    row = case.measure(60.0)
+    assert row.keys() == convolutions.FORMS.keys()
+    assert all(timed["us"] > 0 for timed in row.values())
