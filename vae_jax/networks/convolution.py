@@ -11,7 +11,7 @@ from jax import lax
 from vae_jax.types import Array
 
 FEW_CHANNELS = 16  # with fewer, cuDNN is slow
-FEW_OFFSETS = 4  # of a kernel, whose images are small enough to lie side by side
+FEW_OFFSETS = 4  # of a kernel: of no more, shifted images lie side by side
 
 Pads = Sequence[tuple[int, int]]
 
@@ -73,8 +73,8 @@ def is_product_on_cuda(kernel: Array, strides: Sequence[int]) -> bool:
     """Whether a convolution is faster `as_products` on an NVIDIA GPU.
 
     True for kernels of 2x2 pixels, or of 2x2 times the strides and few channels before
-    or after: of these, cuDNN computes gradients by Fourier transforms, which take twice
-    as long (`benchmarks.gpu`, part `convolutions`).
+    or after: with cuDNN, values and gradients of these take 1.5 to 2.3 times as long
+    (`benchmarks.gpu`, part `convolutions`).
     """
     (s, t), (h, w, channels, features) = strides, kernel.shape
     has_few = min(channels, features) < FEW_CHANNELS
