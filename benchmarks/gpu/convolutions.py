@@ -14,6 +14,7 @@ from jax import lax
 from benchmarks.common import make_chunk, seconds, take_turns
 from benchmarks.gpu.precision import at
 from benchmarks.gpu.sitting import Case
+from benchmarks.gpu.training import steps_of
 from benchmarks.workload import make_config, make_images
 from vae_jax.networks import convolution
 
@@ -92,7 +93,7 @@ def measure_layer(layer: Layer, batch: int, small: bool, left: float) -> dict[st
 def measure_step(batch: int, small: bool, left: float) -> dict[str, Any]:
     """Milliseconds of a step of `conv` with the library alone, and as it is."""
     del left
-    steps = 2 if small else max(25, 200_000 // batch)
+    steps = steps_of(batch, small)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "images.npz"
         images = make_images("conv", path)

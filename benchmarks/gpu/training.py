@@ -119,6 +119,7 @@ class Timer:
         own_batch = self._config.data.batch_size
         self._flops_per_image = flops_per_step(self._config) / own_batch
         self._small = small
+        self._budget = 0.0 if small else SECONDS
         self.torch = Torch(python, model, path)
 
     def close(self) -> None:
@@ -132,13 +133,14 @@ class Timer:
         config = with_dtype(self._config, setting.precision)
         config.data.batch_size = setting.batch_size
         steps = steps_of(setting.batch_size, self._small)
-        budget = 0.0 if self._small else SECONDS
         make = functools.partial(
             make_chunk, config, self._images, steps, mesh={"data": 1}
         )
         kinds = {"jax": at(setting.precision, at(setting.precision, make)())}
         if self.torch.alive:
-            kinds["torch eager"] = lambda: self.torch.timed("eager", setting, budget)
+            kinds["torch eager"] = lambda: self.torch.timed(
+                "eager", setting, self._budget
+            )
         row: dict[str, Any] = {
             kind: summary(values, setting)
             for kind, values in take_turns(kinds, ROUNDS).items()
@@ -152,8 +154,9 @@ class Timer:
     def compiled(self, setting: Setting, left: float) -> dict[str, Any]:
         """PyTorch's compiled step."""
         del left
-        budget = 0.0 if self._small else SECONDS
-        values = [self.torch.timed("compiled", setting, budget) for _ in range(ROUNDS)]
+        values = [
+            self.torch.timed("compiled", setting, self._budget) for _ in range(ROUNDS)
+        ]
         return {"torch compiled": summary(values, setting)}
 
 
@@ -178,7 +181,9 @@ def cases(python: str | None, small: bool) -> Iterator[Case]:
             ]
             for timer, setting in settings:
                 yield Case(setting.name, functools.partial(timer.both, setting))
-            for timer, setting in settings if precision == "tf32" else ():
+            if precision != "tf32":
+                continue
+            for timer, setting in settings:
                 if timer.torch.alive and setting.batch_size in compiled_batches:
                     measure = functools.partial(timer.compiled, setting)
                     yield Case(f"{setting.name} compiled", measure)

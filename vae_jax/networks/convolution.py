@@ -62,9 +62,7 @@ def convolve(
             x, kernel, strides, padding, dimension_numbers=dimension_numbers, **settings
         )
 
-    def products(x: Array, kernel: Array) -> Array:
-        return as_products(x, kernel, strides, padding)
-
+    products = functools.partial(as_products, strides=strides, padding=padding)
     cuda = products if is_product_on_cuda(kernel, strides) else compiled
     return lax.platform_dependent(x, kernel, cpu=products, cuda=cuda, default=compiled)
 

@@ -166,7 +166,7 @@ def on_one_device(tree: Tree) -> Tree:
 def _uncommitted(array: jax.Array) -> jax.Array:
     own = array.addressable_data(0)
     if jnp.issubdtype(own.dtype, jax.dtypes.prng_key):
-        numbers = jnp.asarray(np.asarray(jax.random.key_data(own)))
+        numbers = _uncommitted(jax.random.key_data(own))
         return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(own))
     return jnp.asarray(np.asarray(own))
 
