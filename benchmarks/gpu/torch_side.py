@@ -30,6 +30,7 @@ def make_step(
     )
     forward = model
     if kind == "compiled":
+        torch.compiler.reset()  # it gives up after some compilations of one function
         forward = torch.compile(model, mode="reduce-overhead", dynamic=False)
     low = precision == "bfloat16"
 

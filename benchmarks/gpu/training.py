@@ -16,7 +16,6 @@ from benchmarks.workload import flops_per_step, make_config, make_images
 
 BATCHES = (128, 8192, 1024)
 PRECISIONS = ("tf32", "bfloat16", "float32")
-COMPILED = (128, 8192)  # in tf32; PyTorch's compiler takes half a minute for each
 ROUNDS = 3
 SECONDS = 0.3  # of one measurement
 
@@ -168,7 +167,6 @@ def cases(python: str | None, small: bool) -> Iterator[Case]:
         small: whether sizes are those of a test.
     """
     batches = (16,) if small else BATCHES
-    compiled_batches = batches if small else COMPILED
     with contextlib.ExitStack() as stack:
         timers = {model: Timer(python, model, small) for model in ("mlp", "conv")}
         for timer in timers.values():
@@ -181,9 +179,7 @@ def cases(python: str | None, small: bool) -> Iterator[Case]:
             ]
             for timer, setting in settings:
                 yield Case(setting.name, functools.partial(timer.both, setting))
-            if precision != "tf32":
-                continue
             for timer, setting in settings:
-                if timer.torch.alive and setting.batch_size in compiled_batches:
+                if timer.torch.alive:
                     measure = functools.partial(timer.compiled, setting)
                     yield Case(f"{setting.name} compiled", measure)
