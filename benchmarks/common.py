@@ -18,8 +18,8 @@ from ml_collections import ConfigDict
 from vae_jax import build, traced
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.spec import DataSpec
-from vae_jax.training.ensemble import ensemble
-from vae_jax.training.loop import ChunkInput, Mode, compile_chunk
+from vae_jax.training.chunks import ChunkInput, compile_chunk
+from vae_jax.training.ensemble import Mode, ensemble
 from vae_jax.training.mesh import make_layout, place
 
 SIZE = 2048  # of the matrices whose product gives the peak, on a CPU
@@ -105,7 +105,7 @@ def make_chunk(
         config: config of the model and its training.
         images: [N, H, W, C].
         steps: per call; the order of the images, made by Python, counts.
-        mode: how members are trained, see `training.loop.over_members`.
+        mode: how members are trained, see `training.ensemble.over_members`.
         count: how many members; one in mode "exact" is a single run.
         mesh: devices along each axis; None: as the programs choose.
         clock: gives seconds: of the wall, or of the processor.

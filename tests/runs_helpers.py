@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from configs import default
 from vae_jax.data.spec import DataSpec
-from vae_jax.runs import signals
+from vae_jax.runs import fit, signals
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
@@ -57,12 +58,19 @@ def flags(**fields: Any) -> list[str]:
 
 
 @contextlib.contextmanager
-def sigterm_after(num_chunks: int) -> Iterator[None]:
-    """Within it a training is interrupted, as by SIGTERM, after so many chunks."""
+def sigterm_after(num_chunks: int, most: int = 2**31) -> Iterator[None]:
+    """Within it a training is interrupted, as by SIGTERM, after so many chunks.
+
+    Args:
+        num_chunks: how many.
+        most: steps of a chunk, where no report or the like makes it shorter.
+    """
+    pace = types.SimpleNamespace(steps=most, made=lambda steps: None)
     answers = iter([0] * num_chunks)
     asked = contextlib.nullcontext(lambda: next(answers, signal.SIGTERM))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(signals, "deferred", lambda: asked)
+        patch.setattr(fit, "Pace", lambda block: pace)
         with pytest.raises(signals.Interrupted, match="stopped by SIGTERM at step"):
             yield
 

@@ -21,7 +21,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ContractError, DataError
 from vae_jax.runs.run_data import split_of
-from vae_jax.training.loop import ChunkInput, compile_chunk
+from vae_jax.training.chunks import ChunkInput, compile_chunk
 from vae_jax.training.step import Trainer
 
 KEY, B = jax.random.key(0), 5

@@ -118,12 +118,19 @@ def test_chunks_do_not_matter(trained, tmp_path):
     same_outcome(trained, tmp_path)
 
 
-def test_sigterm_saves_and_resumes(trained, tmp_path):
-    with sigterm_after(2):
+@pytest.mark.parametrize(
+    ("num_chunks", "most", "step"), [(2, 10, 20), (2, 4, 8), (5, 4, 18)]
+)
+def test_sigterm_saves_and_resumes(trained, tmp_path, num_chunks, most, step):
+    """At a report or between two, whose metrics go on from there."""
+    with sigterm_after(num_chunks, most):
         single.train(small_config(), tmp_path)
     assert not (tmp_path / "results.json").exists()
+    assert (tmp_path / "checkpoints" / str(step)).exists()
     single.train(small_config(), tmp_path)
     same_outcome(trained, tmp_path)
+    one, other = (read_metrics(run / "metrics.jsonl") for run in (trained, tmp_path))
+    assert one == other
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from vae_jax.data.rendered import drawn
 from vae_jax.data.streaming import StreamedBatches
 from vae_jax.errors import ConfigError
 from vae_jax.keys import root_key
-from vae_jax.training.loop import ChunkInput, compile_chunk, over_members
+from vae_jax.training.chunks import ChunkInput, compile_chunk
+from vae_jax.training.ensemble import over_members
 from vae_jax.training.mesh import make_layout, member, place
 
 STEPS, M = 30, 8

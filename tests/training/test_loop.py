@@ -12,16 +12,11 @@ import pytest
 from tests import linear_gaussian as lg
 from vae_jax.data.batches import InMemoryBatches
 from vae_jax.objectives.elbo import elbo_loss
+from vae_jax.training.chunks import ChunkInput, ChunkSums, compile_chunk
+from vae_jax.training.ensemble import over_members
 from vae_jax.training.functions import ModelFunctions
-from vae_jax.training.loop import (
-    ChunkInput,
-    ChunkSums,
-    block_length,
-    compile_chunk,
-    over_members,
-    spans,
-    train_chunks,
-)
+from vae_jax.training.loop import train_chunks
+from vae_jax.training.spans import Pace, block_length, spans
 from vae_jax.training.state import make_hparams, scale_by_hparam
 from vae_jax.training.step import vae_trainer
 
@@ -137,6 +132,7 @@ def test_a_block_divides_every_span(first, total):
         assert all((span.end - span.start) % block == 0 for span in cut)
     assert block_length(0, 60, 10, 20, 0, None) == 10
     assert block_length(0, 60, NEVER, 20, 0, None) == 20
+    assert block_length(0, 5960_000, 5960) == 40  # divides it, and is at most 100
 
 
 def test_batches_given_whole_are_those_given_by_rows():
@@ -232,21 +228,27 @@ def test_the_axis_of_a_single_run_costs_nothing():
 
 
 def cut(*arguments, **periods):
-    """Spans as (start, end, what is due)."""
+    """Spans as (start, end, what is due): r a report, e an evaluation, s a save."""
     return [
-        (span.start, span.end, "e" * span.evaluates + "s" * span.saves)
+        (
+            span.start,
+            span.end,
+            "r" * span.reports + "e" * span.evaluates + "s" * span.saves,
+        )
         for span in spans(*arguments, **periods)
     ]
 
 
 def test_spans_end_wherever_something_is_due():
     found = cut(0, 7, 2, checkpoint_every=3)
-    assert found == [(0, 2, ""), (2, 3, "s"), (3, 4, ""), (4, 6, "s"), (6, 7, "s")]
+    ends = [(0, 2, "r"), (2, 3, "rs"), (3, 4, "r"), (4, 6, "rs"), (6, 7, "rs")]
+    assert found == ends
     found = cut(0, 10, 4, eval_every=5)
-    assert found == [(0, 4, ""), (4, 5, "e"), (5, 8, ""), (8, 10, "es")]
+    assert found == [(0, 4, "r"), (4, 5, "re"), (5, 8, "r"), (8, 10, "res")]
     found = cut(0, 5, NEVER, eval_every=2, checkpoint_every=4)
-    assert found == [(0, 2, "e"), (2, 4, "es"), (4, 5, "es")]
-    assert cut(0, 6, 6, max_chunk=4) == [(0, 4, ""), (4, 6, "s")]
+    assert found == [(0, 2, "re"), (2, 4, "res"), (4, 5, "res")]
+    assert cut(0, 6, 6, max_chunk=4) == [(0, 4, ""), (4, 6, "rs")]
+    assert cut(1, 8, 6, max_chunk=4) == [(1, 5, ""), (5, 6, "r"), (6, 8, "rs")]
     assert cut(6, 6, 2) == []
 
 
@@ -297,7 +299,7 @@ def test_chunks_tell_means_over_their_steps():
 def test_chunks_come_while_the_next_one_runs():
     events = []
 
-    def run(state, given, keys, hparams):
+    def run(state, given, keys, hparams, sums):
         events.append(f"run {given.start}+{given.length}")
         return state + given.length, ChunkSums({}, np.int32([-1]))
 
@@ -332,3 +334,58 @@ def test_no_state_is_copied_where_nothing_is_due():
     states = [chunk.state for chunk in train(spans(0, STEPS, 2, checkpoint_every=4))]
     steps = [None if s is None else int(s.step[0]) for s in states]
     assert steps == [None, 4, None, 8, 10]
+
+
+class Clock:
+    """Time that passes as steps are made, each of so many seconds."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_chunks_take_as_long_as_patience_lasts(block):
+    clock = Clock()
+    pace, lengths = Pace(block, 2.0, clock), []
+    for seconds in [0.01] * 12 + [0.5] * 12:
+        lengths.append(pace.steps)
+        clock.now += seconds * pace.steps
+        pace.made(pace.steps)
+    assert all(length % block == 0 for length in lengths)
+    assert lengths[0] == lengths[1] == block  # the first one was compiled
+    assert max(b / a for a, b in itertools.pairwise(lengths)) == 2
+    assert 0.01 * lengths[11] == pytest.approx(2, rel=0.05)
+    assert 0.5 * lengths[-1] == pytest.approx(2)
+
+
+class Thirds:
+    """A pace of three steps, whatever the clock says."""
+
+    steps = 3
+
+
+def test_slow_steps_change_no_bit_of_what_is_reported():
+    every = {"eval_every": 5, "checkpoint_every": 5}
+    whole = train(spans(0, STEPS, 5, **every))
+    parts = train(spans(0, STEPS, 5, **every, pace=Thirds()))
+    assert [chunk.span.end for chunk in parts] == [3, 5, 8, 10]
+    reported = [chunk for chunk in parts if chunk.span.reports]
+    assert all(chunk.unreported is None for chunk in reported)
+    for one, other in zip(whole, reported, strict=True):
+        assert_same(one.means(), other.means())
+        assert_same(one.state, other.state)
+
+
+def test_sums_of_a_training_that_is_stopped_between_reports_go_on():
+    whole = train(spans(0, STEPS, STEPS))[-1]
+    (part,) = train(itertools.islice(spans(0, STEPS, STEPS, pace=Thirds()), 1))
+    assert part.is_last and part.unreported.first == 0
+    given = DATA_KEY, KEYS[:1], make_numbers(), part.unreported
+    rest = spans(3, STEPS, STEPS)
+    (chunk,) = train_chunks(RUN, BATCHES, part.state, rest, *given)
+    assert chunk.first == 0
+    assert_same(whole.means(), chunk.means())
+    assert_same(whole.state, chunk.state)

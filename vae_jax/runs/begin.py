@@ -17,7 +17,7 @@ from vae_jax.runs.course import Course
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
 from vae_jax.storage import manifest
-from vae_jax.training.loop import over_members
+from vae_jax.training.ensemble import over_members
 from vae_jax.training.state import TrainState
 from vae_jax.types import Examples, Key, Params
 

@@ -23,16 +23,10 @@ from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
 from vae_jax.runs.tracking import Tracking
 from vae_jax.trained import Trained
-from vae_jax.training.loop import (
-    Batches,
-    Chunk,
-    Span,
-    block_length,
-    compile_chunk,
-    spans,
-    train_chunks,
-)
+from vae_jax.training.chunks import compile_chunk
+from vae_jax.training.loop import Batches, Chunk, train_chunks
 from vae_jax.training.mesh import Layout, member, place
+from vae_jax.training.spans import Pace, Span, block_length, spans
 from vae_jax.training.state import Variables
 from vae_jax.types import Examples, Params, stream
 
@@ -69,6 +63,9 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
         examples = program.dataset.examples("train", inputs(program.prepared.model))
         batches, max_chunk = make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds
+        block = _block(start, program.config, max_chunk)
+        # Processes have clocks of their own, and must cut alike.
+        pace = Pace(block) if jax.process_count() == 1 else None
         reports = stack.enter_context(
             MemberReports(program.folders, tracking, title, start, train.num_steps)
         )
@@ -79,6 +76,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             eval_every=train.eval_every,
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
+            pace=pace,
         )
         chunks = train_chunks(
             compile_chunk(
@@ -86,7 +84,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
                 build.make_preprocess(program.config),
                 program.mode,
                 layout,
-                _block(start, program.config, max_chunk),
+                block,
             ),
             batches,
             saved.state,
@@ -94,6 +92,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             data_key=stream(build.data_key(program.config), "preprocess"),
             keys=place(program.keys("latents"), layout.state),
             hparams=place(program.hparams, layout.state),
+            unreported=course.unreported and course.unreported.placed(layout.state),
         )
         step, best = start, saved.best
         for chunk in chunks:
@@ -102,8 +101,10 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
                     "compiled; the first step took %.1f s", time.monotonic() - entered
                 )
             step, metrics = chunk.span.end, chunk.means()
+            if pace:
+                pace.made(step - chunk.span.start)
             _note_failures(program, chunk, metrics["loss"], course, store)
-            reports.training(step, metrics, course.failed)
+            reports.training(step, metrics, course.failed, chunk.span.reports)
             if chunk.state is None:
                 continue  # neither an evaluation nor a save is due
             if chunk.span.evaluates and not course.has_stopped:
@@ -115,6 +116,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
                     course.has_stopped = all_stopped(best, train.patience)
             if chunk.span.saves or chunk.is_last:
                 course.seconds = time.monotonic() - began
+                course.unreported = chunk.unreported
                 # The metrics first: those of a step that can be restored are on disk.
                 reports.flush()
                 saved = Saved(chunk.state, best)

@@ -18,7 +18,7 @@ from vae_jax.runs.program import Prepared, Program, prepare
 from vae_jax.runs.train_program import finished, locked, train_program
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import write_json
-from vae_jax.training.loop import Mode
+from vae_jax.training.ensemble import Mode
 from vae_jax.training.mesh import make_layout
 
 # A member's state is its parameters and two moments; as much again for gradients.
@@ -48,7 +48,7 @@ def train_grid(
         sweeps: "field=value,value,...", see `sweep.parse_sweep`.
         seeds: runs per combination.
         cases: "field=value field=value ...", see `sweep.parse_case`.
-        mode: see `training.loop.over_members`.
+        mode: see `training.ensemble.over_members`.
         members_per_program: at most so many members side by side; 0 chooses from the
             size of the model.
         mesh: how many devices along which axis, see `training.mesh.make_layout`.

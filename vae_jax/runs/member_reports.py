@@ -65,19 +65,24 @@ class MemberReports:
         self._stack.__exit__(kind, error, trace)
 
     def training(
-        self, step: int, metrics: Mapping[str, np.ndarray], failed: Collection[int]
+        self,
+        step: int,
+        metrics: Mapping[str, np.ndarray],
+        failed: Collection[int],
+        is_due: bool = True,
     ) -> None:
-        """Writes the metrics of a chunk of steps, and shows some of each member.
+        """Shows metrics of each member, and writes them if a report is due.
 
         Args:
             step: number of updates made.
-            metrics: name -> means over the chunk, [M].
+            metrics: name -> means over the steps since the last report, [M].
             failed: members to leave out; not all of them.
+            is_due: whether a report is due.
         """
         rows = {name: value.astype(float) for name, value in metrics.items()}
         num_members = len(rows["loss"])
         good = [m for m in range(num_members) if m not in failed]
-        for m in good if self._writers else ():
+        for m in good if self._writers and is_due else ():
             self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
         shown = {
             self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}

@@ -8,7 +8,7 @@ from vae_jax.errors import ConfigError
 from vae_jax.report.compare import FAILED
 from vae_jax.runs import identity, sweep
 from vae_jax.storage.records import read_json
-from vae_jax.training.loop import Mode
+from vae_jax.training.ensemble import Mode
 
 
 def folder(workdir: pathlib.Path, name: str) -> pathlib.Path:

@@ -21,7 +21,7 @@ from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
 from vae_jax.storage.trackers import check_installed
 from vae_jax.suitability import check_condition
-from vae_jax.training.loop import Mode
+from vae_jax.training.ensemble import Mode
 from vae_jax.training.mesh import Layout
 from vae_jax.training.step import Trainer
 from vae_jax.types import Hparams, Key, stream

@@ -22,7 +22,7 @@ from vae_jax.runs import identity, members, processes, sweep
 from vae_jax.runs.identity import SHARDS
 from vae_jax.storage import lock
 from vae_jax.storage.records import read_json, write_json
-from vae_jax.training.loop import Mode
+from vae_jax.training.ensemble import Mode
 
 OWN = "shard.json"  # in the folder of a shard: which grid it belongs to
 
@@ -149,7 +149,7 @@ def enter(
         workdir: folder of the whole grid.
         config: config with the values of all fields that are not swept.
         grid: all members.
-        mode: see `training.loop.over_members`.
+        mode: see `training.ensemble.over_members`.
         shard: which part to train.
 
     Returns:

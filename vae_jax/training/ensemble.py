@@ -1,10 +1,35 @@
 """Many trainings as one program: an axis M of members in front of everything."""
 
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
 import jax
 
 from vae_jax.training.state import Learned, TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Array, Examples, Hparams, Key, Metrics, ModelState
+
+Mode = Literal["vmap", "exact"]
+"""How M members are computed: side by side, or in turn with the bits of single runs."""
+
+Result = TypeVar("Result")
+
+
+def over_members(function: Callable[..., Result], mode: Mode) -> Callable[..., Result]:
+    """A function of one member as a function of M.
+
+    Args:
+        function: function of pytrees of one member.
+        mode: "vmap" computes the members side by side, which equals single calls up
+            to rounding; "exact" one after the other, bit for bit as single calls. With
+            one member XLA removes the loop over it, which then costs nothing.
+
+    Returns:
+        A function whose arguments and results have an axis M in front.
+    """
+    if mode == "vmap":
+        return jax.vmap(function)
+    return lambda *members: jax.lax.map(lambda own: function(*own), members)
 
 
 def ensemble(trainer: Trainer) -> Trainer:
@@ -12,7 +37,7 @@ def ensemble(trainer: Trainer) -> Trainer:
 
     The members are computed side by side (`vmap`), which equals single runs up to
     rounding. Where every bit must match, map whole trainings instead, as
-    `training.loop.compile_chunk(..., mode="exact")` does: a compiler may round a
+    `training.chunks.compile_chunk(..., mode="exact")` does: a compiler may round a
     step differently once the map stands inside the loop over steps.
 
     Args:
@@ -30,8 +55,7 @@ def ensemble(trainer: Trainer) -> Trainer:
     def step(
         states: TrainState, x: Examples, keys: Key, hparams: Hparams
     ) -> tuple[TrainState, Metrics]:
-        over_members = jax.vmap(trainer.step, in_axes=(0, None, 0, 0))
-        return over_members(states, x, keys, hparams)
+        return jax.vmap(trainer.step, in_axes=(0, None, 0, 0))(states, x, keys, hparams)
 
     def loss(
         params: Learned,
