@@ -58,9 +58,10 @@ def same_outcome(a, b):
 @pytest.fixture
 def quick_compile():
     """Unoptimised programs take half the time to make; for those that hardly run."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")
