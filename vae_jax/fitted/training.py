@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from vae_jax.evaluation.chunks import Progress, even_rows, map_chunks
+from vae_jax.training.spans import Pace
 from vae_jax.types import Array, Key, Params, PyTree, stream
 
 MOST_EVALUATIONS = 20  # by the validation codes, at equal distances
@@ -104,15 +106,20 @@ def train(
     state = jax.tree.map(jnp.copy, learner.state)
     best = jax.tree.map(jnp.copy, learner.params(state))
     highest = score(best, judges)
-    length = max(LEAST_STEPS, -(-num_steps // MOST_EVALUATIONS))
-    for start in range(0, num_steps, length):
-        count = min(length, num_steps - start)
-        state = run_chunk(state, rows, jnp.int32(start), jnp.int32(count))
-        found = score(learner.params(state), judges)
-        if found > highest:
-            highest, best = found, jax.tree.map(jnp.copy, learner.params(state))
+    every = max(LEAST_STEPS, -(-num_steps // MOST_EVALUATIONS))
+    pace, done = Pace(), 0
+    while done < num_steps:
+        count = min(pace.steps, every - done % every, num_steps - done)
+        state = run_chunk(state, rows, np.int32(done), np.int32(count))
+        jax.block_until_ready(state)
+        pace.made(count)
+        done += count
+        if done % every == 0 or done == num_steps:
+            found = score(learner.params(state), judges)
+            if found > highest:
+                highest, best = found, jax.tree.map(jnp.copy, learner.params(state))
         if progress is not None:
-            progress(start + count, num_steps)
+            progress(done, num_steps)
     return best
 
 
