@@ -107,7 +107,8 @@ def run(main: Callable[..., None], takes: str = "") -> None:
                 return flags.FLAGS(argv)
             flags.FLAGS(rest)
         except (AttributeError, KeyError, TypeError, ValueError, flags.Error) as error:
-            fail(_one_line(error))
+            is_missing = isinstance(error, AttributeError | KeyError)
+            fail(config_files.misnamed(argv, is_missing) or _one_line(error))
         except Exception as error:  # a config file is code
             fail(f"the config file fails with {type(error).__name__}: {error}")
         _show(help.text(takes))

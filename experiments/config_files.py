@@ -5,6 +5,9 @@ import difflib
 import pathlib
 from collections.abc import Sequence
 
+from vae_jax.errors import did_you_mean
+from vae_jax.flat import flatten
+
 # Beside the programs, in a checkout as in a wheel.
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "configs"
 
@@ -66,3 +69,31 @@ def resolved(argv: Sequence[str]) -> list[str]:
         follows = is_config and not equals
         found.append(argument)
     return found
+
+
+def misnamed(argv: Sequence[str], is_missing: bool) -> str | None:
+    """A line about the first --config.FIELD that is no field of configs/default.py.
+
+    Args:
+        argv: the arguments.
+        is_missing: whether it is known that a field is not there; a config of the
+            user's may have some of its own.
+
+    Returns:
+        A line that names the nearest field, or those that there are; None if the
+        arguments name fields only.
+    """
+    from configs import default  # slow to import
+
+    usual = flatten(default.get_config().to_dict())
+    for argument in argv:
+        flag = argument.partition("=")[0]
+        field = flag.removeprefix("--config.")
+        if field == flag or field in usual:
+            continue
+        if parts := [name for name in usual if name.startswith(f"{field}.")]:
+            return f"{argument}: {field!r} is a group of fields: {', '.join(parts)}"
+        if is_missing:
+            hint = did_you_mean(field, usual)
+            return f"{argument}: the config has no field {field!r}.{hint}"
+    return None
