@@ -6,7 +6,8 @@ Command: `python -m experiments.train --config=configs/iwae/two_layers.py --work
 --config.data.dir=DATA`, and for IWAE as configs/iwae/one_layer.py.
 Run time: not measured; the schedule takes 9.8 million steps.
 Expected: published, test NLL in nats with K=5000: VAE 85.33, IWAE 83.89 (K=5), 82.90
-(K=50). We have not run the whole schedule (docs/results.md).
+(K=50). We have not run the whole schedule. With that of configs/iwae/cpu.py, 200 epochs
+and a KL weight that rises in 50 of them, 88.50 +- 0.23 with K=1 (docs/results.md).
 """
 
 from ml_collections import ConfigDict
