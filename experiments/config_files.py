@@ -5,7 +5,7 @@ import difflib
 import pathlib
 from collections.abc import Sequence
 
-from vae_jax.errors import did_you_mean
+from vae_jax.errors import no_field
 from vae_jax.flat import flatten
 
 # Beside the programs, in a checkout as in a wheel.
@@ -91,9 +91,7 @@ def misnamed(argv: Sequence[str], is_missing: bool) -> str | None:
         field = flag.removeprefix("--config.")
         if field == flag or field in usual:
             continue
-        if parts := [name for name in usual if name.startswith(f"{field}.")]:
-            return f"{argument}: {field!r} is a group of fields: {', '.join(parts)}"
-        if is_missing:
-            hint = did_you_mean(field, usual)
-            return f"{argument}: the config has no field {field!r}.{hint}"
+        is_group = any(name.startswith(f"{field}.") for name in usual)
+        if is_missing or is_group:
+            return f"{argument}: {no_field(field, usual)}"
     return None

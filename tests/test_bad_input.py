@@ -163,7 +163,12 @@ SWEEP = f"--sweep={KL}"
 # case for each kind of error of a program; below are others that no program adds to.
 CASES = [
     # Flags, fields and config files.
-    ("train", ["--config.model.latent_dims=3"], "'model.latent_dims'", "latent_dim'?"),
+    (
+        "train",
+        ["--config.model.latent_dims=3"],
+        "no field 'model.latent_dims'",
+        "latent_dim'?",
+    ),
     ("train", ["--config.objective=elbo"], "--config.objective=elbo: ", ".name, objec"),
     ("train", ["--config.zebra=3"], "--config.zebra=3: ", "no field 'zebra'"),
     ("train", ["--config=FILES/bad_config.py"], "no field 'latent_dims'", "latent_dim"),

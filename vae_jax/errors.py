@@ -101,6 +101,21 @@ def did_you_mean(name: object, options: Iterable[str]) -> str:
     return f" Did you mean {near!r}?" if near else ""
 
 
+def no_field(field: str, fields: Iterable[str]) -> str:
+    """A sentence about a field that the config lacks.
+
+    Args:
+        field: its name, "a.b".
+        fields: names of those that there are; the nearest is suggested, or all of the
+            group that `field` is the name of.
+    """
+    fields = list(fields)
+    group = [name for name in fields if name.startswith(f"{field}.")]
+    if group:
+        return f"the config has no field {field!r}, but a group of {', '.join(group)}"
+    return f"the config has no field {field!r}.{did_you_mean(field, fields)}"
+
+
 @overload
 def choose(options: Mapping[str, T], field: str, value: str) -> T: ...
 

@@ -12,7 +12,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 TIMINGS = {"train_seconds", "images_per_second", "checksum"}
-UNREADABLE = "unreadable"
 LEFT_OVER = ("*.tmp", "*orbax-checkpoint-tmp*")
 
 # Trials are threads; Orbax's event loops are not made for several at once.
@@ -77,19 +76,15 @@ def state(step: pathlib.Path) -> str:
         try:
             return digest(ocp.StandardCheckpointHandler().restore(step / "state"))
         except Exception:  # whatever a damaged file makes of itself
-            return UNREADABLE
+            return "unreadable"
 
 
 def differences(found: Snapshot, straight: Snapshot) -> list[str]:
-    """In what a finished run is not the straight one.
-
-    Steps in between may lack. One at which a signal stopped it, and which a straight
-    run has not saved, can only be read: what was trained from it is compared.
-    """
+    """In what a finished run is not the straight one; steps in between may lack."""
     lines = [
         f"{path} is not what a straight run has"
         for path, state in found.states.items()
-        if state != straight.states.get(path, state) or state == UNREADABLE
+        if state != straight.states.get(path)
     ]
     ends = {str(path) for path in _last(straight.states)}
     lines += [f"{path} is missing" for path in sorted(ends - found.states.keys())]

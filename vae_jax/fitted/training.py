@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from vae_jax.evaluation.chunks import Progress, even_rows, map_chunks
-from vae_jax.training.spans import Pace
+from vae_jax.training.spans import Pace, spans
 from vae_jax.types import Array, Key, Params, PyTree, stream
 
 MOST_EVALUATIONS = 20  # by the validation codes, at equal distances
@@ -107,19 +107,18 @@ def train(
     best = jax.tree.map(jnp.copy, learner.params(state))
     highest = score(best, judges)
     every = max(LEAST_STEPS, -(-num_steps // MOST_EVALUATIONS))
-    pace, done = Pace(), 0
-    while done < num_steps:
-        count = min(pace.steps, every - done % every, num_steps - done)
-        state = run_chunk(state, rows, np.int32(done), np.int32(count))
+    pace = Pace()
+    for span in spans(0, num_steps, every, pace=pace):
+        count = span.end - span.start
+        state = run_chunk(state, rows, np.int32(span.start), np.int32(count))
         jax.block_until_ready(state)
         pace.made(count)
-        done += count
-        if done % every == 0 or done == num_steps:
+        if span.reports:
             found = score(learner.params(state), judges)
             if found > highest:
                 highest, best = found, jax.tree.map(jnp.copy, learner.params(state))
         if progress is not None:
-            progress(done, num_steps)
+            progress(span.end, num_steps)
     return best
 
 

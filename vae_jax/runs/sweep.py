@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.as_text import exact
-from vae_jax.errors import ConfigError, did_you_mean
+from vae_jax.errors import ConfigError, no_field
 from vae_jax.fields import SEED_FIELD, Fields, is_traced
 from vae_jax.flat import flatten
 
@@ -87,9 +87,7 @@ def _kind(config: ConfigDict, flag: str, field: str) -> type:
     """The type of a field."""
     flat = flatten(config.to_dict())
     if field not in flat:
-        raise ConfigError(
-            f"{flag}: the config has no field {field!r}.{did_you_mean(field, flat)}"
-        )
+        raise ConfigError(f"{flag}: {no_field(field, flat)}")
     if isinstance(flat[field], (tuple, list)):
         raise ConfigError(f"{flag}: {field} is a list, which can't be swept")
     return type(flat[field])

@@ -5,7 +5,7 @@ them, makes the update, and adds up the metrics.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,24 +44,6 @@ class ChunkSums(NamedTuple):
 Carry = tuple[TrainState, ChunkSums]
 
 
-class RunChunk(Protocol):
-    """Makes the steps of a chunk; donates the states."""
-
-    def __call__(
-        self,
-        states: TrainState,
-        given: ChunkInput,
-        keys: Key,
-        hparams: Hparams,
-        sums: ChunkSums | None = None,
-    ) -> Carry:
-        """(states [M], input, keys [M], hparams [M]) -> (states, sums).
-
-        With `sums` they go on from these, else they are those of the chunk.
-        """
-        ...
-
-
 def compile_chunk(
     trainer: Trainer,
     preprocess: Callable[[Examples, Key], Examples],
@@ -84,7 +66,7 @@ def compile_chunk(
             how a compiler rounds.
 
     Returns:
-        The program, a `RunChunk`.
+        The program.
     """
 
     def step(
@@ -150,7 +132,7 @@ def compile_chunk(
 
 
 class ChunkProgram:
-    """A compiled `RunChunk`, from `compile_chunk`."""
+    """Makes the steps of a chunk; from `compile_chunk`."""
 
     def __init__(
         self,
@@ -177,7 +159,11 @@ class ChunkProgram:
         hparams: Hparams,
         sums: ChunkSums | None = None,
     ) -> Carry:
-        """See `RunChunk`."""
+        """(states [M], input, keys [M], hparams [M]) -> (states, sums).
+
+        Donates the states. With `sums` they go on from these, else they are those of
+        the chunk.
+        """
         sums = sums or self._no_sums(states, given, keys, hparams)
         carry: Carry = self._jitted(states, sums, given, keys, hparams)
         return carry

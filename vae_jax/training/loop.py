@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from vae_jax.training.chunks import ChunkInput, ChunkSums, RunChunk
+from vae_jax.training.chunks import ChunkInput, ChunkProgram, ChunkSums
 from vae_jax.training.mesh import fetch, place
 from vae_jax.training.spans import Span
 from vae_jax.training.state import TrainState
@@ -75,7 +75,7 @@ class Chunk(NamedTuple):
 
 
 def train_chunks(
-    run: RunChunk,
+    run: ChunkProgram,
     batches: Batches,
     states: TrainState,
     to_come: Iterable[Span],
