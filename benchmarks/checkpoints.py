@@ -32,7 +32,8 @@ def make_state(width: int) -> Any:
     """The state before the first step."""
     config = default.get_config()
     config.mlp.hidden_dims = (width, width)
-    trainer = build.make_trainer(config, DataSpec(SHAPE, "8bit", num_train=1))
+    parts = build.make_parts(config, DataSpec(SHAPE, "8bit", num_train=1))
+    trainer = build.make_trainer(config, parts)
     return jax.jit(trainer.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)))
 
 

@@ -115,7 +115,7 @@ def make_chunk(
     """
     shape = images.shape[1:]
     spec = DataSpec(tuple(shape), "8bit", len(images))
-    trainer = build.make_trainer(config, spec)
+    trainer = build.make_trainer(config, build.make_parts(config, spec))
     batch_size = config.data.batch_size
     layout = make_layout(
         mesh, batch_size=batch_size, members=count if mode == "vmap" else None

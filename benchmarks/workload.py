@@ -54,7 +54,7 @@ def make_images(model: str, path: pathlib.Path) -> np.ndarray:
 def bare(config: ConfigDict) -> Callable[[], float]:
     """Steps per second of the step alone, data on the device."""
     dataset, steps = build.make_dataset(config), config.train.num_steps
-    trainer = build.make_trainer(config, dataset.spec)
+    trainer = build.make_trainer(config, build.make_parts(config, dataset.spec))
     preprocess = build.make_preprocess(config)
     hparams, key = traced.make_hparams_of(config), build.run_key(config)
     images = jnp.asarray(dataset.examples("train"))
@@ -77,7 +77,7 @@ def bare(config: ConfigDict) -> Callable[[], float]:
 def flops_per_step(config: ConfigDict) -> float:
     """Of the gradient of the ELBO of one batch, as XLA counts them for a CPU."""
     spec = build.make_dataset(config).spec
-    functions = model_functions(build.make_model(config, spec))
+    functions = model_functions(build.make_parts(config, spec)["model"])
     key, hparams = jax.random.key(0), traced.make_hparams_of(config)
     x = jnp.zeros((config.data.batch_size, *spec.image_shape))
 

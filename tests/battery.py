@@ -162,7 +162,7 @@ def objectives_of(model: str) -> dict[str, Objective]:
     """
     chosen = config_of(model).model
     posterior = posteriors.BY_NAME[chosen.posterior].distribution
-    made = build.make_model(config_of(model), spec_of(model))
+    made = build.make_parts(config_of(model), spec_of(model))["model"]
     extras = set(getattr(made, "gives_extras", ()))
     needs_extras = getattr(made, "draws_without_gradient", False)
     return {

@@ -99,11 +99,12 @@ def config_with(fields: dict[str, Any]) -> ConfigDict:
 def two_steps(config: ConfigDict) -> tuple[Any, dict[str, Any], Any]:
     """The parameters before, the metrics and the parameters after two steps."""
     build.check(config)
-    trainer = build.make_trainer(config, SPEC)
+    parts = build.make_parts(config, SPEC)
+    trainer = build.make_trainer(config, parts)
     shape = (6, *SPEC.image_shape)
     pixels = jax.random.bernoulli(jax.random.key(0), 0.3, shape).astype(jnp.float32)
     x = pixels
-    if "label" in inputs(build.make_model(config, SPEC)):
+    if "label" in inputs(parts["model"]):
         x = {"image": pixels, "label": jnp.arange(6) % SPEC.num_classes}
     init = jax.jit(trainer.init, compiler_options=FAST_COMPILE)
     step = jax.jit(trainer.step, compiler_options=FAST_COMPILE)
@@ -283,7 +284,7 @@ def test_a_section_is_optional_but_may_hold_arguments_only():
 
 def leaf_shapes(config: ConfigDict) -> Any:
     config.model.prior = "mixture"
-    trainer = build.make_trainer(config, SPEC)
+    trainer = build.make_trainer(config, build.make_parts(config, SPEC))
     x = jnp.zeros((1, *SPEC.image_shape))
     return jax.tree.map(jnp.shape, jax.eval_shape(trainer.init, jax.random.key(0), x))
 
@@ -370,7 +371,7 @@ def test_bfloat16_is_for_the_networks_only(network):
     key, losses = jax.random.key(1), []
     for dtype in ("float32", "bfloat16"):
         config = config_with({"model.network": network, "model.dtype": dtype})
-        trainer = build.make_trainer(config, SPEC)
+        trainer = build.make_trainer(config, build.make_parts(config, SPEC))
         hparams = traced.make_hparams_of(config)
         state = jax.jit(trainer.init, compiler_options=FAST_COMPILE)(key, x)
         program = jax.jit(trainer.step).lower(state, x, key, hparams)

@@ -3,7 +3,7 @@
 Everything else takes plain typed arguments. `configs/default.py` lists the fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -43,10 +43,15 @@ from vae_jax.training.step import Trainer, vae_trainer
 BINARIZE = ("none", "threshold", "dynamic")
 
 
-def check(config: ConfigDict) -> None:
+def check(config: ConfigDict, *others: ConfigDict) -> None:
     """Checks names, ranges and what goes together before anything is loaded or written.
 
     Sections of parts that are not chosen are checked, too.
+
+    Args:
+        config: all fields of configs/default.py.
+        others: further members of the same program, which differ from it in the seed
+            and in traced numbers alone; what all share is checked once.
 
     Raises:
         ConfigError: names the field, its value and what is valid.
@@ -57,51 +62,49 @@ def check(config: ConfigDict) -> None:
     choose(BINARIZE, "data.binarize", config.data.binarize)
     measures.selected(config.eval.measures)
     trackers.selected(config.train.trackers)
-    # The images' levels are not known yet: `check_support` asks again.
+    # The images' levels are not known yet: `suitability.check_data` asks again.
     suitability.values_of(config.data.binarize, config.data.dequantize, "8bit")
-    parts, objective = make_parts(config, ANY_DATA), make_objective(config, ANY_DATA)
-    posterior, names = parts["posterior"], names_of(config)
-    compatibility.check_parts(names, parts, objective)
+    parts, names = make_parts(config, ANY_DATA), names_of(config)
     compatibility.check_labels(config.model.name, inputs(parts["model"]), config.data)
-    if config.data.batch_size < objective.min_batch_size:
+    at_least = parts["objective"].min_batch_size
+    if config.data.batch_size < at_least:
         raise ConfigError(
-            f"data.batch_size={config.data.batch_size}: must be at least"
-            f" {objective.min_batch_size} with objective.name={config.objective.name},"
-            " which compares the examples of a batch"
+            f"data.batch_size={config.data.batch_size}: must be at least {at_least}"
+            f" with objective.name={config.objective.name}, which compares the examples"
+            " of a batch"
         )
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
-    traced_numbers([config])
+    for member in flatten_members([config, *others]):
+        fields.check_traced(member)
+    traced_numbers([config, *others])
     given = parts | for_objective(config, ANY_DATA) | _for_optimizer(config)
     for field, table in TABLES.items():
         for name in table:
             if name in config and name != names[field]:
                 make(config, field, given, name)
     wish = fields.keeps_best(flat)
-    if wish and not compatibility.has_density(posterior):
+    if wish and not compatibility.has_density(parts["posterior"]):
         raise ConfigError(
             f"{wish} compares ELBOs, but model.posterior={names['model.posterior']}"
             " has none"
         )
 
 
-def check_members(configs: Sequence[ConfigDict]) -> None:
-    """`check` of configs that one program trains; what they share is checked once.
+def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
+    """What a config is made of, for data of one form: made once and handed on.
 
     Args:
-        configs: configs that differ in the seed and in traced numbers alone.
+        config: all fields of configs/default.py.
+        spec: form of the data.
+
+    Returns:
+        By name `model`, `objective`, the parts of the model, and the arguments that
+        its parts may take.
 
     Raises:
-        ConfigError: names the field, its value and what is valid.
+        ConfigError: a part is wrong, or parts do not go together.
     """
-    check(configs[0])
-    for flat in flatten_members(configs):
-        fields.check_traced(flat)
-    traced_numbers(configs)
-
-
-def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
-    """A model, its parts, and the arguments that its parts may take, all by name."""
     model = config.model
     parts = {**vars(spec), **model}
     parts["labelled_batch_size"] = config.data.labelled_batch_size
@@ -128,12 +131,9 @@ def make_parts(config: ConfigDict, spec: DataSpec) -> dict[str, Any]:
     parts |= {"make_prior": make_prior, "make_mlp": make_mlp}
     parts["prior"] = make_prior(model.latent_dim)
     parts["model"] = make(config, "model.name", parts)
+    parts["objective"] = make_objective(config, spec)
+    compatibility.check_parts(names_of(config), parts)
     return parts
-
-
-def make_model(config: ConfigDict, spec: DataSpec) -> nn.Module:
-    """The model for data of that form."""
-    return make_parts(config, spec)["model"]
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -150,17 +150,11 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     return optax.chain(*links, scale_by_hparam("learning_rate"))
 
 
-def make_trainer(config: ConfigDict, spec: DataSpec) -> Trainer:
-    """The pair (init, step) of a config.
-
-    Raises:
-        ConfigError: a part is wrong, or parts do not go together.
-    """
-    parts, objective = make_parts(config, spec), make_objective(config, spec)
-    model, shape = parts["model"], config.objective.schedule
-    compatibility.check_parts(names_of(config), parts, objective)
+def make_trainer(config: ConfigDict, parts: Mapping[str, Any]) -> Trainer:
+    """The init, step and loss of a config, of the parts that `make_parts` made."""
+    objective, shape = parts["objective"], config.objective.schedule
     return vae_trainer(
-        model,
+        parts["model"],
         objective,
         make_optimizer(config),
         num_samples=config.objective.num_samples,
@@ -186,7 +180,11 @@ def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
 
 
 def make_dataset(config: ConfigDict) -> Dataset:
-    """Loads the images and checks that the config suits them."""
+    """Loads the images, with as many labels and in such batches as the config says.
+
+    Raises:
+        VAEJaxError: they can't be read, or are too few.
+    """
     data = config.data
     dataset = load_dataset(
         data.name,
@@ -208,27 +206,7 @@ def make_dataset(config: ConfigDict) -> Dataset:
     if data.labelled_batch_size:  # refused here, before anything is written
         given = dataset.examples("train", ("image", "label"))
         groups_of(given, data.batch_size, data.labelled_batch_size)
-    check_support(config, dataset.levels)
-    suitability.check_condition(config.model.condition, dataset)
-    suitability.check_figures(config.eval.figures, dataset.spec)
     return dataset
-
-
-def check_support(config: ConfigDict, levels: str) -> None:
-    """Refuses a likelihood or a prior that is not made for the data's values.
-
-    Args:
-        config: its data and model parts are read.
-        levels: values of the stored images, see `Dataset.levels`.
-
-    Raises:
-        ConfigError: says what to set.
-    """
-    parts, model = make_parts(config, ANY_DATA), config.model
-    support = getattr(parts["likelihood"], "support", None)
-    suitability.check_values(model.likelihood, support, config.data, levels)
-    needs_pixels = getattr(parts["prior"], "needs_pixels", False)
-    suitability.check_prior(model.prior, needs_pixels, levels)
 
 
 def keeps_best(config: ConfigDict) -> bool:

@@ -18,21 +18,20 @@ from vae_jax.objectives.base import Objective
 from vae_jax.parts import TABLES, arguments_of
 
 
-def check_parts(
-    names: Mapping[str, str], parts: Mapping[str, Any], objective: Objective
-) -> None:
+def check_parts(names: Mapping[str, str], parts: Mapping[str, Any]) -> None:
     """Refuses parts of a model, and an objective, that do not go together.
 
     Args:
         names: field -> name of the part, for messages: {"model.prior": "vamp", ...}.
         parts: the objects `features` (the encoder's network), `posterior`, `prior`
-            and, made of them, `model`; and the name of the `condition`.
-        objective: what is to be minimised.
+            and, made of them, `model`; the `objective`; and the name of the
+            `condition`.
 
     Raises:
         ConfigError: names the two fields, and what to set.
     """
     posterior, prior, model = (parts[n] for n in ("posterior", "prior", "model"))
+    objective: Objective = parts["objective"]
     given = {field: f"{field}={name}" for field, name in names.items()}
     for field in getattr(model, "ignores", ()):
         usual = next(iter(TABLES[field]))

@@ -1,6 +1,8 @@
 """Which data suit a config: their values, their labels, their channels."""
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from vae_jax import likelihoods
 from vae_jax.data.dataset import Dataset
@@ -8,6 +10,27 @@ from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fields import Config
+
+
+def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuses data that do not suit a config and the parts that it is made of.
+
+    `check_condition` comes before, as the parts of a conditional model are made for the
+    number of its labels.
+
+    Args:
+        config: a `ConfigDict` with all fields of configs/default.py.
+        parts: the objects `likelihood` and `prior`.
+        dataset: the data.
+
+    Raises:
+        VAEJaxError: says what to set.
+    """
+    model, levels = config.model, dataset.levels
+    support = getattr(parts["likelihood"], "support", None)
+    check_values(model.likelihood, support, config.data, levels)
+    check_prior(model.prior, getattr(parts["prior"], "needs_pixels", False), levels)
+    check_figures(config.eval.figures, dataset.spec)
 
 
 def values_of(binarize: str, dequantize: bool, levels: str) -> str:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import objectives
 from vae_jax.data.spec import ANY_DATA, DataSpec
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, choose
 from vae_jax.flat import flatten
 from vae_jax.objectives.base import Objective, as_objective
 from vae_jax.parts import make
@@ -62,11 +62,12 @@ def traced_numbers(configs: Sequence[ConfigDict]) -> list[dict[str, float]]:
     """
     config = configs[0]
     given = for_objective(config, ANY_DATA)
-    declared = {
-        name: as_objective(make(config, "objective.name", given, name)).hparams
+    made = {
+        name: as_objective(make(config, "objective.name", given, name))
         for name in objectives.BY_NAME
     }
-    objective = make_objective(config, ANY_DATA)
+    objective = choose(made, "objective.name", config.objective.name)
+    declared = {name: other.hparams for name, other in made.items()}
     of_others = {n for names in declared.values() for n in names or ()}
     if objective.hparams is None:
         mine = set(config.hparams) - of_others

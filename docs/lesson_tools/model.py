@@ -44,7 +44,7 @@ class Model:
 
     @functools.cached_property
     def data(self) -> Data:
-        return run_data(self.config, self.dataset)
+        return run_data(self.config, self.dataset, self.run.inputs)
 
     @functools.cached_property
     def layer(self) -> FirstLayer:

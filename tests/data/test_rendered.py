@@ -19,6 +19,7 @@ from vae_jax.data.batches import (
 from vae_jax.data.dataset import Dataset, Split, to_unit_floats
 from vae_jax.data.description import describe
 from vae_jax.data.dsprites import SPRITES
+from vae_jax.data.examples import IMAGE
 from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.rendered import RenderedImages, Rendering, drawn
 from vae_jax.data.source import Loaded, Source
@@ -172,7 +173,7 @@ def test_a_step_sees_the_images_of_its_rows(monkeypatch):
     chunk, _ = streamed(1, 1, 1)
     one = jax.tree.map(lambda leaf: leaf[0], chunk)
     np.testing.assert_array_equal(preprocess(one, KEY)["image"], pixels)
-    measured = split_of(config, dataset, "test")
+    measured = split_of(config, dataset, IMAGE, "test")
     some = np.array([4, 0])
     wanted = to_unit_floats(dataset.test.images[some])
     np.testing.assert_array_equal(measured.x(some), wanted)

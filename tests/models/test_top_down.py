@@ -219,6 +219,6 @@ def test_images_of_a_run_are_compared_with_the_blocks_of_its_config():
     config = default.get_config()
     config.model.name, config.top_down.blocks = "top_down", "1x1,7x1"
     build.check(config)
-    build.make_model(config, spec_of(28, 28, 1))
+    build.make_parts(config, spec_of(28, 28, 1))
     with pytest.raises(ConfigError, match=r"^top_down.blocks='1x1,7x1': .* images, 8"):
-        build.make_trainer(config, spec_of(8, 8, 1))
+        build.make_parts(config, spec_of(8, 8, 1))

@@ -32,7 +32,8 @@ IMAGES = np.random.default_rng(0).integers(0, 2, (64, 8, 8, 1)).astype(np.float3
 def stepped(name, num_devices):
     """Metrics of the second step, and the place of the batch."""
     config = small_config(**{"objective.name": name, **OBJECTIVES[name]})
-    trainer = build.make_trainer(config, spec_of(*IMAGES.shape[1:]))
+    parts = build.make_parts(config, spec_of(*IMAGES.shape[1:]))
+    trainer = build.make_trainer(config, parts)
     layout = make_layout({"data": num_devices}, batch_size=len(IMAGES))
     x = place(IMAGES, layout.batch)
     key, hparams = build.run_key(config), traced.make_hparams_of(config)

@@ -9,10 +9,9 @@ from PIL import Image
 
 from tests.forked_programs import run_program
 from tests.runs_helpers import small_config
-from vae_jax import build
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.export.bundle import export_run
-from vae_jax.runs import decoded, identity, opened, own_images, single
+from vae_jax.runs import decoded, identity, opened, own_images, program, single
 from vae_jax.runs.codes import codes_of_images
 from vae_jax.runs.fit_prior import fit_prior
 from vae_jax.storage.records import read_json
@@ -196,4 +195,4 @@ def test_data_without_labels_of_all_images_are_refused(tmp_path):
     for message, changes in cases.items():
         path = write(tmp_path / "set.npz", **changes)
         with pytest.raises(DataError, match=f"model.condition=label.*{message}"):
-            build.make_dataset(config_of(path))
+            program.prepare(config_of(path), {})

@@ -51,7 +51,10 @@ def test_steps_that_a_guard_skipped_are_counted():
 
     (sentence,) = told(records=records(0.0, 0.5, 1.0), optimizer__skip_norm=1000.0)
     assert sentence.startswith("Skipped steps: 50% of all")
-    assert "optimizer.skip_norm=1000 (at the end it was 1346)" in sentence
+    assert "optimizer.skip_norm=1000 or not finite (at the end it was 1346)" in sentence
+    unknown = {"step": 1, "train/skipped": 1.0, "train/grad_norm": None}
+    (sentence,) = told(records=[unknown], optimizer__skip_norm=1000.0)
+    assert "(at the end it was not finite)" in sentence
     assert not told(records=records(0.0, 0.1), optimizer__skip_norm=1000.0)
 
 

@@ -143,5 +143,5 @@ def test_measures_and_pictures_are_the_same(workdirs, monkeypatch):
     test, rows = run.dataset().test, even_rows(26, 16)
     assert test.factors[rows, 0].max() == test.factors[:, 0].max()
     np.testing.assert_array_equal(space.images, to_unit_floats(test.images[rows]))
-    seen = split_of(run.config, run.dataset(), "test").x(rows)
+    seen = split_of(run.config, run.dataset(), run.inputs, "test").x(rows)
     np.testing.assert_array_equal(space.seen, seen)

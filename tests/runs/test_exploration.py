@@ -47,12 +47,13 @@ def config_of(path, **fields):
 def untrained(config, folder) -> opened.Run:
     """A run at its initial parameters, whose workdir only says what its data are."""
     dataset = build.make_dataset(config)
-    model = build.make_model(config, dataset.spec)
-    described = identity.describe(dataset, inputs(model))
+    parts = build.make_parts(config, dataset.spec)
+    given = inputs(parts["model"])
+    described = identity.describe(dataset, given)
     identity.claim(folder, config, described, identity.Standing(True))
-    shapes = abstract_x(dataset.spec, inputs(model), 2)
+    shapes = abstract_x(dataset.spec, given, 2)
     x = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    trainer = build.make_trainer(config, dataset.spec)
+    trainer = build.make_trainer(config, parts)
     state = jax.jit(trainer.init)(build.run_key(config), x)
     return opened.Run(folder, config, dataset.spec, 0, state.eval_variables, {})
 
@@ -112,7 +113,7 @@ def test_a_node_of_the_lattice_is_its_decoded_code(kind, images, tmp_path, monke
     moved = [int(re.search(r"\[(\d+)\]", name)[1]) for name in names]
     pairs = zip(found.axes[: len(names)], node, strict=False)
     values = [axis.values[i] for axis, i in pairs]
-    x = split_of(config, dataset, "test").x(rows)
+    x = split_of(config, dataset, run.inputs, "test").x(rows)
     by_hand = jax.jit(decoded_by_hand, static_argnames=("kind", "label"))
     wanted = by_hand(run.trained, kind, x, jnp.array(moved), jnp.array(values), label)
     np.testing.assert_allclose(found.lattice[(label, *node)], wanted, atol=1e-5)
@@ -142,7 +143,7 @@ def test_discrete_codes_are_refused(images, tmp_path):
     codes = {"model.posterior": "fsq", "model.prior": "uniform"}
     config = config_of(images, **codes)
     run = untrained(config, tmp_path)
-    x = split_of(config, build.make_dataset(config), "test").x(np.arange(2))
+    x = split_of(config, build.make_dataset(config), run.inputs, "test").x(np.arange(2))
     with pytest.raises(ConfigError, match="--workdir=runs/a: .* codes .* are discrete"):
         moved_layer.MovedLayer.of(run.trained, x, "runs/a")
 

@@ -59,11 +59,19 @@ def test_a_run_has_a_row_for_each_prior_that_it_was_evaluated_with(tmp_path):
     run = finished_run(tmp_path / "a")
     write_json(run / "data.json", {"num_test": 9})
     (run / "evaluation").mkdir()
-    part = {"split": "test", "num_images": 9, "prior": "gmm", "step": 40}
+    step = read_json(run / "results.json")["step"]
+    (run / "priors" / "gmm").mkdir(parents=True)
+    fitted = {"step": step, "arrays_crc32": 5}
+    write_json(run / "priors" / "gmm" / "prior.json", fitted)
+    part = {"split": "test", "num_images": 9, "step": step}
+    part |= {"prior": "gmm", "prior_crc32": 5}
+    of_older = part | {"aggregate": 3.0}
     for name, numbers in {
         "test_likelihood_prior-gmm_k1": part | {"rate": 1.0, "distortion": 8.0},
         "test_regularity_prior-gmm": part | {"coverage": 0.5, "round_trip": None},
         "test_likelihood_prior-gmm_k1_n3": part | {"rate": 7.0, "num_images": 3},
+        "test_aggregate_prior-gmm_k2": of_older | {"step": step - 1},
+        "test_aggregate_prior-gmm_k3": of_older | {"prior_crc32": 4},
         "train_likelihood_prior-gmm_k1": part | {"rate": 7.0, "split": "train"},
         "test_likelihood_k1": {"split": "test", "num_images": 9, "rate": 7.0},
     }.items():
@@ -74,6 +82,7 @@ def test_a_run_has_a_row_for_each_prior_that_it_was_evaluated_with(tmp_path):
     with_it = runs.rows[1]
     assert with_it["model.prior"] == "gmm" and with_it["rate"] == 1.0
     assert with_it["coverage"] == 0.5 and "round_trip" not in with_it
+    assert "aggregate" not in with_it and "prior_crc32" not in with_it
     assert runs.folders[1] == run / "priors" / "gmm"
     assert len(runs.workdirs) == len(runs.configs) == 2
     assert "model.prior" not in runs.shared

@@ -7,6 +7,7 @@ import pytest
 
 from tests.runs_helpers import small_config
 from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.examples import IMAGE
 from vae_jax.evaluation import data
 from vae_jax.runs.run_data import run_data
 
@@ -18,7 +19,7 @@ def data_of(train, test):
     images = np.random.default_rng(0).integers(0, 256, (NUM, 3, 4, 1), np.uint8)
     images[..., 0, 0] = (60 * CLASSES)[:, None]
     splits = [Split(images, labels) for labels in (train, test, test)]
-    return run_data(small_config(), Dataset("set", *splits))
+    return run_data(small_config(), Dataset("set", *splits), IMAGE)
 
 
 @pytest.fixture

@@ -62,21 +62,38 @@ def test_init_from_begins_with_the_parameters_of_the_other(
     straight, tmp_path, monkeypatch, ema_decay
 ):
     """They are what the first step sees, and the optimiser begins anew."""
+    fields = {"train.init_from": str(straight), "optimizer.ema_decay": ema_decay}
+    state = first_state(fields, tmp_path, monkeypatch)
+    wanted = opened.open_run(straight).params
+    for tree in (state.params.model, state.eval_params):
+        jax.tree.map(np.testing.assert_array_equal, tree, wanted)
+    assert int(state.step) == 0
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.opt_state))
+
+
+def test_init_from_takes_over_what_the_model_keeps_beside_them(tmp_path, monkeypatch):
+    fields = {"mlp.norm": "batch", "train.num_steps": 8}
+    single.train(small_config(**fields), tmp_path / "other")
+    fields["train.init_from"] = str(tmp_path / "other")
+    state = first_state(fields, tmp_path / "run", monkeypatch)
+    wanted = opened.open_run(tmp_path / "other").variables
+    jax.tree.map(np.testing.assert_array_equal, state.eval_variables, wanted)
+    averages = jax.tree.leaves(state.model_state)
+    assert averages and not all(np.isin(leaf, (0, 1)).all() for leaf in averages)
+
+
+def first_state(fields, workdir, monkeypatch):
+    """The state that the first step of a run is given."""
     seen = []
     monkeypatch.setattr(
         fit,
         "train_chunks",
         lambda run, batches, states, *_, **rest: seen.append(states) or (),
     )
-    fields = {"train.init_from": str(straight), "optimizer.ema_decay": ema_decay}
     with pytest.raises(ZeroDivisionError):  # no step was made
-        single.train(small_config(**fields), tmp_path)
+        single.train(small_config(**fields), workdir)
     (state,) = jax.tree.map(lambda leaf: leaf[0], seen)
-    wanted = opened.open_run(straight).params
-    for tree in (state.params.model, state.eval_params):
-        jax.tree.map(np.testing.assert_array_equal, tree, wanted)
-    assert int(state.step) == 0
-    assert not any(leaf.any() for leaf in jax.tree.leaves(state.opt_state))
+    return state
 
 
 def test_only_a_new_run_needs_the_run_it_begins_with(straight, tmp_path):

@@ -42,7 +42,9 @@ def check(config, shape=(28, 28, 1), members=1, num=200):
     """What a training asks before and after its images are loaded; their arrays."""
     memory.check_numbers(config)
     spec = dataclasses.replace(spec_of(*shape), num_classes=NUM_CLASSES)
-    arrays = needs.trace(config, spec, build.make_trainer(config, spec))
+    parts = build.make_parts(config, spec)
+    trainer = build.make_trainer(config, parts)
+    arrays = needs.trace(config, spec, parts["model"], trainer)
     memory.check_memory(config, images(shape, num), arrays, members)
     return arrays
 
@@ -65,7 +67,8 @@ def test_an_estimate_is_no_more_than_a_step_takes(batch_size):
     config = small_config(**sizes, **{"data.batch_size": batch_size})
     shape = (16, 16, 1)
     found = sum(map(needs.num_bytes, check(config, shape).values()))
-    step = jax.jit(build.make_trainer(config, spec_of(*shape)).step).lower(
+    parts = build.make_parts(config, spec_of(*shape))
+    step = jax.jit(build.make_trainer(config, parts).step).lower(
         abstract_saved(config, spec_of(*shape)).state,
         jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32),
         jax.random.key(0),

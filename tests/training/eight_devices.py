@@ -31,7 +31,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 1), np.uint8)
 
 def train(mesh, mode, streamed=False):
     """Metrics of the last of 30 steps, their program, and the states."""
-    trainer = build.make_trainer(CONFIG, spec_of(*IMAGES.shape[1:]))
+    parts = build.make_parts(CONFIG, spec_of(*IMAGES.shape[1:]))
+    trainer = build.make_trainer(CONFIG, parts)
     count = M if mode == "vmap" else 1
     keys = jax.random.split(build.run_key(CONFIG), count)
     hparams = traced.make_member_hparams([CONFIG] * count)

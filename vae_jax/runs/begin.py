@@ -5,27 +5,26 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from absl import logging
-from ml_collections import ConfigDict
 
 from vae_jax import build
-from vae_jax.data.examples import inputs, zeros_x
-from vae_jax.data.spec import DataSpec
+from vae_jax.data.examples import zeros_x
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.runs import opened, processes
-from vae_jax.runs.best import Saved, abstract_saved, all_stopped
+from vae_jax.runs.best import Saved, all_stopped
 from vae_jax.runs.course import Course
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
 from vae_jax.storage import manifest
 from vae_jax.training.ensemble import over_members
-from vae_jax.training.state import TrainState
+from vae_jax.training.state import TrainState, Variables
 from vae_jax.types import Examples, Key, Params
 
 
 def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course]:
     """The newest checkpoint of a program's members, or else new states of them.
 
-    New states have the parameters of the run that `config.train.init_from` names. A
+    New states begin with what the model of the run that `config.train.init_from` names
+    has learned: its parameters, and batch averages or a codebook beside them. A
     resumed training no longer needs that run.
 
     Args:
@@ -41,15 +40,15 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
         VAEJaxError: the parameters to begin with are not there or don't fit.
     """
     spec, train = program.dataset.spec, program.config.train
-    x = zeros_x(spec, inputs(program.prepared.model), 1)
+    x = zeros_x(spec, program.inputs, 1)
     # Jitted, it is not traced again: `needs.trace` was given the same function.
     init = jax.jit(program.prepared.trainer.init)
 
-    def begin(init_keys: Key, x: Examples, params: Params | None) -> Saved:
+    def begin(init_keys: Key, x: Examples, given: Params | Variables | None) -> Saved:
         def begin_one(key: Key) -> Saved:
             state = init(key, x)
-            if params is not None:
-                state = _with_params(state, params)
+            if given is not None:
+                state = _with_variables(state, given)
             return Saved.new(state, build.keeps_best(program.config))
 
         return over_members(begin_one, program.mode)(init_keys)
@@ -58,9 +57,10 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     restored = store.restore(jax.eval_shape(begin, init_keys, x, None))
     if restored is None:
         with processes.together():
-            params = _parameters_to_begin_with(program.config, spec)
-        sharding = program.layout.state
-        return 0, jax.jit(begin, out_shardings=sharding)(init_keys, x, params), Course()
+            wanted = jax.eval_shape(init, build.run_key(program.config), x)
+            given = _variables_to_begin_with(train.init_from, wanted)
+        begin_all = jax.jit(begin, out_shardings=program.layout.state)
+        return 0, begin_all(init_keys, x, given), Course()
     step, saved, meta = restored
     if step > train.num_steps:
         raise CheckpointError(
@@ -77,29 +77,40 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     return step, saved, course
 
 
-def _parameters_to_begin_with(config: ConfigDict, spec: DataSpec) -> Params | None:
-    """The parameters of the run that `config.train.init_from` names, or None.
+def _variables_to_begin_with(
+    workdir: str, wanted: TrainState
+) -> Params | Variables | None:
+    """What a model is evaluated with, of the run that `train.init_from` names.
+
+    Args:
+        workdir: that run's; empty: there is none.
+        wanted: shapes of a new state of one member.
 
     Raises:
-        ConfigError: that run's model has other parameters; names the first.
+        ConfigError: that run's model has other arrays; names the first.
         VAEJaxError: it can't be opened.
     """
-    if not config.train.init_from:
+    if not workdir:
         return None
-    run = opened.open_run(config.train.init_from)
-    wanted = abstract_saved(config, spec).state.eval_params
-    found, expected = manifest.describe(run.params), manifest.describe(wanted)
-    if misfit := manifest.misfit(found, expected):
+    found = opened.open_run(workdir).variables
+    if misfit := manifest.misfit(
+        manifest.describe(found), manifest.describe(wanted.eval_variables)
+    ):
         raise ConfigError(
-            f"train.init_from={config.train.init_from}: {misfit}; the two runs need the"
-            " same model and images of one shape"
+            f"train.init_from={workdir}: {misfit}; the two runs need the same model and"
+            " images of one shape"
         )
-    return run.params
+    return found
 
 
-def _with_params(state: TrainState, params: Params) -> TrainState:
+def _with_variables(state: TrainState, given: Params | Variables) -> TrainState:
     """A new state of one member that begins with these parameters of the model."""
+    kept = state.model_state
+    if isinstance(given, Variables):
+        given, kept = given.params, given.model_state
     # A copy: donating a state that holds one buffer twice is an error.
-    average = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
-    learned = dataclasses.replace(state.params, model=params)
-    return dataclasses.replace(state, params=learned, ema_params=average)
+    average = None if state.ema_params is None else jax.tree.map(jnp.copy, given)
+    learned = dataclasses.replace(state.params, model=given)
+    return dataclasses.replace(
+        state, params=learned, ema_params=average, model_state=kept
+    )

@@ -66,22 +66,33 @@ class Saved:
         return self.state.step if self.best is None else self.best.step
 
 
-def abstract_saved(
-    config: ConfigDict, spec: DataSpec, trainer: Trainer | None = None
-) -> Saved:
+def abstract_saved(config: ConfigDict, spec: DataSpec) -> Saved:
     """Shapes and dtypes of what a checkpoint of this config holds.
 
     Args:
         config: all fields of configs/default.py.
         spec: form of the data.
-        trainer: trainer made from this config; None makes one.
 
     Returns:
         A `Saved` of shapes.
     """
-    # `fit` asks for the same function, which is traced once.
-    init = jax.jit((trainer or build.make_trainer(config, spec)).init)
-    x = abstract_x(spec, inputs(build.make_model(config, spec)), 1)
+    parts = build.make_parts(config, spec)
+    x = abstract_x(spec, inputs(parts["model"]), 1)
+    return abstract_saved_by(build.make_trainer(config, parts), config, x)
+
+
+def abstract_saved_by(trainer: Trainer, config: ConfigDict, x: Examples) -> Saved:
+    """`abstract_saved` of a trainer that is there already.
+
+    Args:
+        trainer: trainer of this config.
+        config: all fields of configs/default.py.
+        x: shapes of one example.
+
+    Returns:
+        A `Saved` of shapes.
+    """
+    init = jax.jit(trainer.init)  # `begin` asks for the same function: traced once
 
     def begin(key: Key, x: Examples) -> Saved:
         return Saved.new(init(key, x), build.keeps_best(config))

@@ -26,7 +26,7 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
         `storage.code_files.columns` makes a table of them.
     """
     dataset = run.dataset(data_dir)
-    images = split_of(run.config, dataset, split)
+    images = split_of(run.config, dataset, run.inputs, split)
     mean, std = run.layer.means_and_stds(images)
     own = dataset.splits[split]
     known = {
@@ -60,7 +60,7 @@ def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray
         config.data.binarize = "none"
     known: dict[str, object] = {"factor_names": dataset.factor_names}
     for split, own in dataset.splits.items():
-        images = split_of(config, dataset, split)
+        images = split_of(config, dataset, run.inputs, split)
         known[f"x_{split}"] = run.layer.means_and_stds(images)[0]
         known[f"y_{split}"], known[f"factors_{split}"] = own.labels, own.factors
     return _there(known)

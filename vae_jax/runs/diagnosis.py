@@ -128,7 +128,7 @@ def _collapsed(config: Fields, results: Results) -> str | None:
     if active and not (active <= FEW_ACTIVE * dims and rate < LITTLE_RATE):
         return None
     if config["objective.name"] == "capacity":
-        less = f"a larger hparams.capacity than {config['hparams.capacity']:g}"
+        less = f"a larger hparams.capacity than {config['hparams.capacity']:g}, or "
     else:
         smaller = [
             f"hparams.{name} than {weight:g}"
@@ -141,10 +141,11 @@ def _collapsed(config: Fields, results: Results) -> str | None:
         )
         if config["objective.name"] == "elbo":
             less += " or hparams.free_nats above 0"
+        less = f"{less}, or " if smaller else ""  # else nothing presses on the code
     return (
         f"Posterior collapse: {active} of {dims} latent dimensions are used and the"
         f" rate is {rate:.2g} nats, so the decoder ignores the code and all draws look"
-        f" alike; try {less}, or more train.num_steps if there were few."
+        f" alike; try {less}more train.num_steps if there were few."
     )
 
 
@@ -218,12 +219,13 @@ def _skipped(config: Fields, records: Sequence[Json]) -> str | None:
     share = sum(record["train/skipped"] for record in found) / len(found)
     if share <= MANY_SKIPPED:
         return None
-    norm = config["optimizer.skip_norm"]
+    limit, last = config["optimizer.skip_norm"], found[-1].get("train/grad_norm")
+    at_end = "not finite" if last is None else f"{last:.4g}"
     return (
         f"Skipped steps: {share:.0%} of all changed nothing, because the norm of their"
-        f" gradient was above optimizer.skip_norm={norm:g} (at the end it was"
-        f" {found[-1]['train/grad_norm']:.4g}); set it to many times the usual norm,"
-        " and optimizer.clip_norm to shorten large gradients."
+        f" gradient was above optimizer.skip_norm={limit:g} or not finite (at the end"
+        f" it was {at_end}); set it to many times the usual norm, and"
+        " optimizer.clip_norm to shorten large gradients."
     )
 
 

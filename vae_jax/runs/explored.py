@@ -47,7 +47,7 @@ def explore_run(
     Raises:
         ConfigError: the codes are discrete, or `most_images` are too few.
     """
-    split = split_of(run.config, dataset, "test")
+    split = split_of(run.config, dataset, run.inputs, "test")
     layer = MovedLayer.of(run.trained, split.x(rows[:1]), run.workdir)
     found = layer.encode(split, rows)
     means, given = found["mean"], found.get("given")

@@ -83,30 +83,41 @@ def read_finished(
     differing = {
         field for field in fields if len({exact(c.get(field)) for c in configs}) > 1
     }
-    evaluated = [_with_fitted_priors(folder) for folder in folders]
+    results = [
+        {FAILED: failed_at} if failed_at is not None else read_results(folder)
+        for folder, failed_at in found
+    ]
+    evaluated = [
+        _with_fitted_priors(folder, own.get("step"))
+        for folder, own in zip(folders, results, strict=True)
+    ]
     if any(evaluated):
         differing.add(PRIOR)
     swept = [f for f in fields if f in differing and is_setting(f)]
     rows, row_folders = [], []
-    runs = zip(_names(folders), found, configs, evaluated, strict=True)
-    for name, (folder, failed_at), config, by_prior in runs:
+    runs = zip(_names(folders), folders, configs, results, evaluated, strict=True)
+    for name, folder, config, own, by_prior in runs:
         settings = {field: config.get(field) for field in swept}
         row = {"name": name, **settings, "seed": config.get("seed")}
-        failure = {FAILED: failed_at}
-        rows.append(row | (read_results(folder) if failed_at is None else failure))
+        rows.append(row | own)
         row_folders.append(folder)
-        for prior, results in by_prior.items():
-            rows.append({**row, "name": f"{name}, {prior}", PRIOR: prior, **results})
+        for prior, with_it in by_prior.items():
+            rows.append({**row, "name": f"{name}, {prior}", PRIOR: prior, **with_it})
             row_folders.append(folder / prior_files.FOLDER / prior)
     shared = {f: configs[0][f] for f in fields if f not in differing}
     return FinishedRuns(rows, row_folders, folders, configs, swept, shared, grids)
 
 
-def _with_fitted_priors(folder: pathlib.Path) -> dict[str, Json]:
+def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, Json]:
     """What a run was measured to be with fitted priors, on its whole test split.
 
     Of several evaluations with one prior, the newer one counts for the numbers that
-    both have.
+    both have. Those of other parameters of the run, or of a fit that another one has
+    replaced, do not count.
+
+    Args:
+        folder: of the run.
+        step: of the parameters in its results.json; None: it has none.
 
     Returns:
         By name of the prior.
@@ -119,9 +130,14 @@ def _with_fitted_priors(folder: pathlib.Path) -> dict[str, Json]:
     whole = read_json(folder / "data.json").get("num_test") if files else None
     for path in files:
         results = read_json(path)
-        if results.pop("split") == "test" and results.pop("num_images") == whole:
+        prior, crc32 = results.pop("prior"), results.pop("prior_crc32", None)
+        is_whole = results.pop("split") == "test" and results.pop("num_images") == whole
+        is_current = crc32 is not None and results["step"] == step
+        if not is_whole or not is_current:
+            continue
+        if crc32 == prior_files.checksum(folder, prior, results["step"]):
             known = {key: v for key, v in results.items() if v is not None}
-            found.setdefault(known.pop("prior"), {}).update(known)
+            found.setdefault(prior, {}).update(known)
     return found
 
 

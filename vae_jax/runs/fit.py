@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.batches import InMemoryBatches
-from vae_jax.data.examples import inputs, num_bytes, num_examples
+from vae_jax.data.examples import num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
 from vae_jax.evaluation.measures.likelihood import split_statistics, summarize_split
 from vae_jax.runs import processes, signals
@@ -60,7 +60,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
         if start == train.num_steps or course.has_stopped:
             return saved, course
         logging.info("%s", program)
-        examples = program.dataset.examples("train", inputs(program.prepared.model))
+        examples = program.dataset.examples("train", program.inputs)
         batches, max_chunk = make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds
         block = _block(start, program.config, max_chunk)

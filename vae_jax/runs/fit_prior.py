@@ -66,8 +66,8 @@ def fit_prior(
     for name, value in settings.items():
         check_count(name, value)
     dataset = run.dataset(data_dir)
-    train = split_of(run.config, dataset, "train")
-    validation = split_of(run.config, dataset, "validation")
+    train = split_of(run.config, dataset, run.inputs, "train")
+    validation = split_of(run.config, dataset, run.inputs, "validation")
     trained = Trained.of(run.model, run.variables)
     if trained.conditions_on is not None:
         raise ConfigError(

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import abstract_x, as_images, inputs, num_examples
+from vae_jax.data.examples import Inputs, abstract_x, as_images, inputs, num_examples
 from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
@@ -67,8 +68,17 @@ class Run:
         return dataclasses.replace(self, prior=name, fitted=fitted)
 
     @functools.cached_property
+    def _parts(self) -> Mapping[str, Any]:
+        return build.make_parts(self.config, self.spec)
+
+    @property
     def model(self) -> nn.Module:
-        return build.make_model(self.config, self.spec)
+        return self._parts["model"]
+
+    @property
+    def inputs(self) -> Inputs:
+        """Names of the parts of the data that the model is given."""
+        return inputs(self.model)
 
     @functools.cached_property
     def trained(self) -> Trained:
@@ -90,7 +100,7 @@ class Run:
     @functools.cached_property
     def trainer(self) -> Trainer:
         """The init, step and loss that it was trained with."""
-        return build.make_trainer(self.config, self.spec)
+        return build.make_trainer(self.config, self._parts)
 
     @functools.cached_property
     def _draw(self) -> Callable[[Examples, AnyArray], Examples]:
@@ -186,7 +196,7 @@ class Run:
     @functools.cached_property
     def layer(self) -> FirstLayer:
         """What is decoded, in rows: see `FirstLayer`."""
-        x = abstract_x(self.spec, inputs(self.model), 1)
+        x = abstract_x(self.spec, self.inputs, 1)
         return FirstLayer.of(self.trained, x)
 
     def points(self, images: Examples) -> np.ndarray:
@@ -266,7 +276,7 @@ class Run:
             config.data.dir = data_dir
             config.data.name = moved(name, data_dir)
         dataset = dataclasses.replace(build.make_dataset(config), name=name)
-        identity.check_same_data(self.workdir, dataset, inputs(self.model))
+        identity.check_same_data(self.workdir, dataset, self.inputs)
         return dataset
 
 

@@ -127,6 +127,26 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
     return jax.tree.unflatten(structure, [jnp.asarray(found[name]) for name in wanted])
 
 
+def checksum(workdir: pathlib.Path, kind: str, step: int) -> int | None:
+    """What tells a fit of a prior from every other one of its kind.
+
+    Args:
+        workdir: folder of the run.
+        kind: key of `fitted.BY_NAME`.
+        step: step of the run's parameters.
+
+    Returns:
+        CRC-32 of its arrays; None if no such prior is there, or it was fitted to the
+        parameters of another step.
+
+    Raises:
+        DataError: prior.json is damaged.
+    """
+    path = workdir / FOLDER / kind / "prior.json"
+    about = read_json(path) if path.is_file() else {}
+    return about.get("arrays_crc32") if about.get("step") == step else None
+
+
 def _like(record: Record) -> FittedPrior:
     """Shapes of the arrays of a prior, and its static part."""
     codes = jax.ShapeDtypeStruct((1, *record.shape), jnp.float32)

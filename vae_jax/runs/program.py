@@ -20,7 +20,7 @@ from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
 from vae_jax.storage.trackers import check_installed
-from vae_jax.suitability import check_condition
+from vae_jax.suitability import check_condition, check_data
 from vae_jax.training.ensemble import Mode
 from vae_jax.training.mesh import Layout
 from vae_jax.training.step import Trainer
@@ -32,6 +32,7 @@ class Prepared(NamedTuple):
 
     dataset: Dataset
     model: nn.Module  # see `models.base.Model`
+    inputs: Inputs  # names of the parts of the data that the model is given
     data: Data  # the data set as measures are given it
     trainer: Trainer  # of one member
     arrays: Arrays  # of one member's training, see `needs.trace`
@@ -64,8 +65,7 @@ class Program:
 
     @property
     def inputs(self) -> Inputs:
-        """Names of the parts of the data that the model is given."""
-        return inputs(self.prepared.model)
+        return self.prepared.inputs
 
     @property
     def is_single(self) -> bool:
@@ -92,7 +92,7 @@ class Program:
     @functools.cached_property
     def validation(self) -> Split:
         """The validation split as the model takes it, compiled for once."""
-        return split_of(self.config, self.dataset, "validation")
+        return split_of(self.config, self.dataset, self.inputs, "validation")
 
     def __str__(self) -> str:
         count = len(self.configs)
@@ -124,13 +124,15 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
         datasets[name] = build.make_dataset(config)
         announce(config, datasets[name])
     dataset = datasets[name]
-    build.check_support(config, dataset.levels)
     check_condition(config.model.condition, dataset)
-    trainer = build.make_trainer(config, dataset.spec)
+    parts = build.make_parts(config, dataset.spec)
+    check_data(config, parts, dataset)
+    model, trainer = parts["model"], build.make_trainer(config, parts)
     return Prepared(
         dataset=dataset,
-        model=build.make_model(config, dataset.spec),
-        data=run_data(config, dataset),
+        model=model,
+        inputs=inputs(model),
+        data=run_data(config, dataset, inputs(model)),
         trainer=trainer,
-        arrays=trace(config, dataset.spec, trainer),
+        arrays=trace(config, dataset.spec, model, trainer),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from vae_jax.evaluation import measures
 from vae_jax.evaluation.measures import Effort
 from vae_jax.files import writing
+from vae_jax.runs import prior_files
 from vae_jax.runs.finish import log_undefined
 from vae_jax.runs.memory import check_annealing, check_count
 from vae_jax.runs.opened import Run
@@ -40,7 +41,8 @@ def remeasure(
         on_start: called with the name of each measure when it begins.
 
     Returns:
-        The content of the file: the numbers, and what they were measured with.
+        The numbers, and what they were measured with. The file also says which fit of
+        a prior it was.
 
     Raises:
         ConfigError: there is no such measure, or it takes more memory than there is.
@@ -49,24 +51,25 @@ def remeasure(
     """
     chosen = measures.selected(names)
     check_count("--num_samples", effort.num_samples)
-    parts, about = [split, "+".join(chosen)], {}
+    parts = [split, "+".join(chosen)]
+    about: Json = {}
     if run.prior is not None:
         parts.append(f"prior-{run.prior}")
+        about["prior"] = run.prior
     if "likelihood" in chosen:
         parts.append(f"k{effort.num_samples}")
     if "annealing" in chosen:
         annealing = effort.annealing
         temperatures, chains = annealing.num_temperatures, annealing.num_chains
         check_annealing(run.spec, temperatures, chains)
-        about = {"num_temperatures": temperatures, "num_chains": chains}
+        about |= {"num_temperatures": temperatures, "num_chains": chains}
         parts.append(f"t{temperatures}_c{chains}")
-    data = run_data(run.config, run.dataset(data_dir), split, num_images)
+    data = run_data(run.config, run.dataset(data_dir), run.inputs, split, num_images)
     if num_images is not None:
         parts.append(f"n{len(data.heldout)}")
     results = {
         "step": run.step,
         "split": split,
-        **({} if run.prior is None else {"prior": run.prior}),
         "num_images": len(data.heldout),
         **about,
         **measures.measure(
@@ -82,5 +85,8 @@ def remeasure(
     folder = pathlib.Path(run.workdir) / "evaluation"
     with writing(f"--workdir={run.workdir}"):
         folder.mkdir(exist_ok=True)
-        write_json(folder / f"{'_'.join(parts)}.json", results)
+        fit: Json = {}
+        if run.prior is not None:
+            fit["prior_crc32"] = prior_files.checksum(run.workdir, run.prior, run.step)
+        write_json(folder / f"{'_'.join(parts)}.json", results | fit)
     return results

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import inputs, num_examples, take
+from vae_jax.data.examples import Inputs, num_examples, take
 from vae_jax.data.fixed_draw import fixed_draw
 from vae_jax.data.labels import Classes, why_not_classes
 from vae_jax.evaluation.data import MAX_TRAIN, Data, Split
@@ -18,6 +18,7 @@ from vae_jax.types import Examples, stream
 def run_data(
     config: ConfigDict,
     dataset: Dataset,
+    inputs: Inputs,
     heldout: str = "test",
     count: int | None = None,
 ) -> Data:
@@ -26,6 +27,7 @@ def run_data(
     Args:
         config: config of the run; only its data part is read.
         dataset: its images.
+        inputs: names of the parts of the data that the run's model is given.
         heldout: "train", "validation" or "test": the split that is measured on.
         count: at most so many of its examples, evenly spread over it; None: all.
 
@@ -34,8 +36,8 @@ def run_data(
         noise at every visit of an image.
     """
     classes = _classes(dataset) if heldout == "test" else None
-    train = split_of(config, dataset, "train")
-    measured = split_of(config, dataset, heldout)
+    train = split_of(config, dataset, inputs, "train")
+    measured = split_of(config, dataset, inputs, heldout)
     if classes is not None:
         train = dataclasses.replace(train, classes=classes.numbers["train"])
         measured = dataclasses.replace(measured, classes=classes.numbers["test"])
@@ -51,16 +53,16 @@ def run_data(
     )
 
 
-def split_of(config: ConfigDict, dataset: Dataset, name: str) -> Split:
+def split_of(config: ConfigDict, dataset: Dataset, inputs: Inputs, name: str) -> Split:
     """One split in the form that a run's model takes.
 
     Args:
         config: config of the run; only its data part is read.
         dataset: its images.
+        inputs: names of the parts of the data that the run's model is given.
         name: "train", "validation" or "test".
     """
-    model = build.make_model(config, dataset.spec)
-    examples = dataset.examples(name, inputs(model))
+    examples = dataset.examples(name, inputs)
     key = stream(build.data_key(config), f"evaluation {name}")
     preprocess = fixed_draw(build.make_preprocess(config), key)
 

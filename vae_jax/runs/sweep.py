@@ -156,7 +156,7 @@ def members(
         name = ",".join(f"{shorts[field]}={_plain(v)}" for field, v in named.items())
         found.append(Member(name, values, member))
     for part in programs(found, total):
-        build.check_members([entry.config for entry in part])
+        build.check(*(entry.config for entry in part))
     return found
 
 
