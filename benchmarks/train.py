@@ -47,7 +47,7 @@ from vae_jax.training.mesh import make_layout
 def real(config: ConfigDict) -> Callable[[], float]:
     """Steps per second of the real loop, by the times of its reports."""
     reader = needed("tensorboard.backend.event_processing.event_accumulator", "dev")
-    prepared = prepare(config, {})
+    prepared = prepare(config)
     layout = make_layout({"data": 1}, batch_size=config.data.batch_size)
 
     def measure() -> float:

@@ -84,11 +84,12 @@ def main() -> None:
 def check_flags() -> None:
     """Refuses counts below 1 and counts of measures that are not asked for."""
     from vae_jax.evaluation import measures
+    from vae_jax.ranges import COUNT, require
 
     asked = measures.selected(_MEASURES.value)
     for flag in (_NUM_IMAGES, *sum(_READ_BY.values(), [])):
-        if flag.value is not None and flag.value < 1:
-            raise ConfigError(f"--{flag.name}={flag.value}: must be at least 1")
+        if flag.value is not None:
+            require(COUNT, **{f"--{flag.name}": flag.value})
     for name, own in _READ_BY.items():
         for flag in own:
             if flag.present and name not in asked:

@@ -18,6 +18,7 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError
+from vae_jax.ranges import COUNT, NOT_NEGATIVE, SEED, require
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _NUM = flags.DEFINE_integer("num", 64, "Number of images to draw.")
@@ -40,12 +41,9 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
-    if _NUM.value < 1:
-        raise ConfigError(f"--num={_NUM.value}: must be at least 1")
-    if not 0 <= _TEMPERATURE.value < float("inf"):
-        raise ConfigError(f"--temperature={_TEMPERATURE.value}: must be 0 or more")
-    if not 0 <= _SEED.value < 2**32:
-        raise ConfigError(f"--seed={_SEED.value}: must be at least 0 and below 2**32")
+    require(COUNT, **{"--num": _NUM.value})
+    require(NOT_NEGATIVE, **{"--temperature": _TEMPERATURE.value})
+    require(SEED, **{"--seed": _SEED.value})
     import numpy as np
 
     from vae_jax.files import writing

@@ -333,6 +333,19 @@ def test_mixture_mean_follows_the_earlier_channels() -> None:
     assert (np.abs(draws.mean(axis=0) - inside.mean[0]) < 5 * error).all()
 
 
+def test_a_component_beyond_white_counts_as_white_in_the_mean() -> None:
+    beyond = mixture(2, N).replace(
+        mixture_logits=jnp.zeros((N, 1, 1, 2)),
+        loc=repeated([[[[0.2, 3.0], [-2.0, 0.4]]]]),
+        log_scale=jnp.full((N, 1, 1, 2, 2), -6.0),
+        coefficients=jnp.full((N, 1, 1, 2, 2, 2), 0.5),
+    )
+    np.testing.assert_allclose(beyond.mean[0, 0, 0], [0.6, 0.45], atol=1e-6)
+    draws = f64(mixture_sample(beyond, jax.random.key(0)))
+    error = draws.std(axis=0) / np.sqrt(N)
+    assert (np.abs(draws.mean(axis=0) - beyond.mean[0]) < 5 * error + 1e-3).all()
+
+
 # Finite values and gradients at the ends.
 
 

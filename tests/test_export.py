@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY, flags, small_config, spec_of
 from tests.test_bad_input import on_disk
+from vae_jax import priors
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.export import bundle, description, formats
@@ -248,14 +250,23 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     assert recipe in description.describe_data(run)["preprocessing"]
 
 
+class Moved(priors.StandardNormal):
+    """A prior of a user's own, which is normal but not the standard one."""
+
+    def __call__(self, batch_size):
+        return super().__call__(batch_size).replace(mean=jnp.ones((batch_size, 3)))
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"model.name": "hierarchical"}, "model.name=hierarchical.* one latent"),
         ({"model.posterior": "coupling_flow"}, "coupling_flow.* diagonal_normal"),
+        ({"model.prior": "moved"}, "model.prior=moved: .* only the standard normal"),
     ],
 )
-def test_models_that_are_refused(fields, message, tmp_path):
+def test_models_that_are_refused(fields, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(priors.BY_NAME, "moved", Moved)
     config, spec = small_config(**fields), spec_of(8, 8, 1)
     shapes = abstract_saved(config, spec).variables
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vae_jax.errors import StorageError
-from vae_jax.files import locked, replace_file, replacing
+from vae_jax.files import allow_open, locked, replace_file, replacing
 
 
 def names(folder):
@@ -66,3 +66,18 @@ def test_a_system_without_flock_is_told_and_goes_on(tmp_path, monkeypatch):
         file.write(b"content")
     assert isinstance(told[0], ImportError)
     assert (tmp_path / "a").read_bytes() == b"content"
+
+
+def test_more_files_may_be_open_than_a_system_begins_with():
+    resource = pytest.importorskip("resource", reason="a system without such a limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        allow_open(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (200, hard)
+        allow_open(250)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (250, hard)
+        allow_open(10**12)  # more than there may be
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 250
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.keys import root_key
+from vae_jax.distributions.tabular import NegativeBinomial
+from vae_jax.keys import plain, root_key
 from vae_jax.types import stream
 
 SHAPE = (5, 3, 2)
@@ -26,6 +27,8 @@ def of_a_layer(key):
         lambda key: jax.random.randint(key, SHAPE, 0, 7),
         lambda key: jax.random.categorical(key, jnp.zeros(SHAPE)),
         lambda key: jax.random.gamma(key, jnp.ones(SHAPE)),
+        lambda key: jax.random.poisson(plain(key), 3.0, SHAPE),
+        lambda key: NegativeBinomial(*jnp.ones((2, *SHAPE))).sample(key),
         lambda key: jax.random.permutation(key, 6),
         lambda key: jax.random.uniform(stream(key, "x"), SHAPE),
         lambda key: jax.random.normal(jax.random.split(key, (2, 3))[1, 2], ()),
@@ -50,4 +53,4 @@ def test_numbers_are_drawn_in_a_row():
 def test_another_generator_is_left_as_it_is():
     with jax.default_prng_impl("rbg"):
         key, own = jax.random.key(1), root_key(1)
-    assert own.dtype == key.dtype
+    assert own.dtype == plain(key).dtype == key.dtype

@@ -14,6 +14,7 @@ from tests.battery import DEFAULT, FAST_COMPILE, MODELS, H, W, config_of
 from vae_jax import build
 from vae_jax import likelihoods as lik
 from vae_jax.data.spec import ANY_DATA
+from vae_jax.errors import ConfigError, ContractError
 from vae_jax.types import Array
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -167,6 +168,21 @@ def test_mixture_of_one_channel_is_scipys_and_sums_to_one():
     masses = np.exp(np.float64(log_masses(likelihood, features)))
     assert masses.sum() == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(masses, expected, rtol=1e-3, atol=1e-7)
+
+
+def test_features_that_fit_no_number_of_channels_are_one_line():
+    features = jnp.zeros((2, 4, 4, 31))
+    with pytest.raises(ContractError, match="31.* 30 for one and 100 for three"):
+        lik.LogisticMixtureLikelihood().apply({}, features)
+
+
+@pytest.mark.parametrize("value", [3e-5, 3e4])
+def test_a_learned_scale_begins_within_its_bounds(value):
+    lik.NormalLikelihood("fixed", value)
+    with pytest.raises(
+        ConfigError, match=f"scale_value={value}: must be between e\\^-10"
+    ):
+        lik.NormalLikelihood("learned", value)
 
 
 def test_mixture_of_colours_by_hand():

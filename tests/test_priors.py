@@ -64,6 +64,20 @@ def test_multiplied_out_square_keeps_its_digits_at_full_size():
     assert np.abs(error).max() < 0.01
 
 
+@pytest.mark.parametrize("log_std", [-8.0, -9.9])
+def test_no_density_exceeds_that_at_the_mean_however_narrow(log_std):
+    """Rounding would else be worth tens of nats to a prior that is learned."""
+    mixture = NormalMixture(
+        jnp.log(jnp.full(2, 0.5)),
+        jax.random.normal(jax.random.key(0), (2, 16)),
+        jnp.full((2, 16), log_std),
+        1000,
+    )
+    largest = -0.5 * 16 * np.log(2 * np.pi) - 16 * log_std
+    drawn = mixture.log_prob(mixture.sample(jax.random.key(1)))
+    assert drawn.max() <= largest + 1e-3
+
+
 def test_log_prob_makes_nothing_of_the_size_of_all_differences(mixture):
     components, dim, rows = 500, 40, 1000
     large = NormalMixture(

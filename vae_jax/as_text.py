@@ -26,7 +26,8 @@ def few_digits(value: float | None, digits: int = 4) -> str:
     """
     if value is None:
         return MISSING
-    if abs(value) < 1e9 and (float(value).is_integer() or abs(value) >= 10**digits):
+    is_large = abs(value) >= 10**digits - 0.5  # or is, once it is rounded
+    if abs(value) < 1e9 and (float(value).is_integer() or is_large):
         return f"{value:,.0f}".replace("-", "−")
     mantissa, e, exponent = f"{value:.{digits}g}".replace("-", "−").partition("e")
     return mantissa + (f"e{exponent[0]}{exponent[1:].lstrip('0')}" if e else "")

@@ -13,7 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from vae_jax import compatibility, fields, networks, suitability
-from vae_jax.data.batches import Preprocess, groups_of, preprocessor
+from vae_jax.data.batches import Preprocess, preprocessor
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
@@ -40,6 +40,17 @@ from vae_jax.training.optimizers import SCHEDULES, normalize_each
 from vae_jax.training.state import scale_by_hparam
 from vae_jax.training.step import Trainer, vae_trainer
 
+# Fields of `config.data` that say which data set is loaded.
+LOADING_FIELDS = (
+    "name",
+    "dir",
+    "seed",
+    "validation_fraction",
+    "test_fraction",
+    "image_size",
+    "grayscale",
+    "num_labelled",
+)
 BINARIZE = ("none", "threshold", "dynamic")
 
 
@@ -180,10 +191,12 @@ def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
 
 
 def make_dataset(config: ConfigDict) -> Dataset:
-    """Loads the images, with as many labels and in such batches as the config says.
+    """Loads the images, with as many labels as `data.num_labelled` says.
+
+    Only `LOADING_FIELDS` of the config are read.
 
     Raises:
-        VAEJaxError: they can't be read, or are too few.
+        VAEJaxError: they can't be read.
     """
     data = config.data
     dataset = load_dataset(
@@ -195,17 +208,8 @@ def make_dataset(config: ConfigDict) -> Dataset:
         image_size=data.image_size or None,
         grayscale=data.grayscale,
     )
-    size = len(dataset.train.images)
-    if data.batch_size > size:
-        raise ConfigError(
-            f"data.batch_size={data.batch_size} is larger than the training split of"
-            f" {data.name} with {size} images"
-        )
     if data.num_labelled:
         dataset = with_few_labels(dataset, data.num_labelled, data.seed)
-    if data.labelled_batch_size:  # refused here, before anything is written
-        given = dataset.examples("train", ("image", "label"))
-        groups_of(given, data.batch_size, data.labelled_batch_size)
     return dataset
 
 

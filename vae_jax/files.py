@@ -132,3 +132,23 @@ def _is_at(file: IO[bytes], path: pathlib.Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def allow_open(count: int) -> None:
+    """Lets this process hold so many files open, as far as the system allows it.
+
+    Each member of a grid keeps its files open while all are trained, and systems begin
+    with as few as 256 for a process.
+
+    Args:
+        count: how many.
+    """
+    try:
+        import resource  # not on Windows, which has no such limit
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    without_end = resource.RLIM_INFINITY
+    wanted = count if hard == without_end else min(count, hard)
+    if soft != without_end and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -30,10 +30,21 @@ every dimension, which XLA compiles faster for a CPU.
 """
 
 
+def plain(key: Key) -> Key:
+    """The same key as one of JAX's own kinds, whatever is drawn with it.
+
+    `jax.random.poisson` takes no other, so x is drawn from a likelihood with this one.
+    """
+    if jax.random.key_impl(key) != IN_A_ROW:
+        return key
+    return jax.random.wrap_key_data(jax.random.key_data(key), impl="threefry2x32")
+
+
 def root_key(seed: int | AnyArray) -> Key:
     """`jax.random.key(seed)`; what is drawn with it, and keys made of it, are equal.
 
-    It differs in how long a program that draws takes to compile, see `IN_A_ROW`. With
+    It differs in how long a program that draws takes to compile, see `IN_A_ROW`, and
+    `jax.random.poisson` refuses it, see `plain`. With
     another generator than Threefry, as JAX_DEFAULT_PRNG_IMPL may name it, it does not
     differ at all.
 

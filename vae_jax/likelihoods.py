@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from vae_jax import distributions as dist
 from vae_jax.distributions import tabular
-from vae_jax.errors import choose
+from vae_jax.errors import ConfigError, ContractError, choose
 from vae_jax.ranges import COUNT, POSITIVE, require
 from vae_jax.types import Array
 
@@ -68,6 +68,12 @@ class _LocationScale(nn.Module):
     def __post_init__(self) -> None:
         choose(self.scales, "scale", self.scale)
         require(POSITIVE, scale_value=self.scale_value)
+        bound = dist.LOG_STD_BOUND
+        if self.scale == "learned" and abs(math.log(self.scale_value)) >= bound:
+            raise ConfigError(
+                f"scale_value={self.scale_value}: must be between e^-{bound:g} and"
+                f" e^{bound:g} with scale=learned, which stays within these bounds"
+            )
         super().__post_init__()
 
     def num_features(self, channels: int) -> int:
@@ -156,11 +162,14 @@ class LogisticMixtureLikelihood(nn.Module):
 
     def __call__(self, features: Array) -> dist.DiscretizedLogisticMixture:
         n = self.num_components
+        by_features = {self.num_features(c): c for c in range(1, 99)}
+        if (channels := by_features.get(features.shape[-1])) is None:
+            raise ContractError(
+                f"features of shape {features.shape} for a mixture of {n} logistics:"
+                " the last axis must have num_features(C) numbers for C channels,"
+                f" {self.num_features(1)} for one and {self.num_features(3)} for three"
+            )
         parts = features.reshape(*features.shape[:-1], -1, n)  # [B, H, W, 1+2C+..., N]
-        # Solve 1 + 2 C + C (C - 1) / 2 = parts for C.
-        channels = next(
-            c for c in range(1, 99) if self.num_features(c) == parts.shape[-2] * n
-        )
         loc = parts[..., 1 : 1 + channels, :] + 0.5
         log_scale = parts[..., 1 + channels : 1 + 2 * channels, :] - 2.0
         flat = jnp.tanh(parts[..., 1 + 2 * channels :, :])

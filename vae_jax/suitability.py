@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vae_jax import likelihoods
+from vae_jax.data.batches import groups_of
 from vae_jax.data.dataset import Dataset
+from vae_jax.data.examples import IMAGE
 from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
@@ -26,9 +28,13 @@ def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
     Raises:
         VAEJaxError: says what to set.
     """
-    model, levels = config.model, dataset.levels
+    data, model, levels = config.data, config.model, dataset.levels
+    given = ("image", "label") if data.labelled_batch_size else IMAGE
+    groups_of(
+        dataset.examples("train", given), data.batch_size, data.labelled_batch_size
+    )
     support = getattr(parts["likelihood"], "support", None)
-    check_values(model.likelihood, support, config.data, levels)
+    check_values(model.likelihood, support, data, levels)
     check_prior(model.prior, getattr(parts["prior"], "needs_pixels", False), levels)
     check_figures(config.eval.figures, dataset.spec)
 

@@ -1,6 +1,7 @@
 """Names for the types that appear in every signature."""
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ ModelState = PyTree  # what a model keeps beside its parameters, {} for most
 Codes = tuple[Array, ...]  # z of each latent layer, the one next to the data first
 Metrics = dict[str, Array]
 Hparams = dict[str, Array]  # traced numbers: kl_weight, learning_rate, ...
+Activation = Callable[[Array], Array]  # between the layers of a network
 
 
 def stream(key: Key, name: str) -> Key:

@@ -123,6 +123,9 @@ def test_too_few_images_for_a_batch_are_one_line():
     for size, num, message in (
         (60, 13, "a batch takes 13 labelled training images, and there are 12"),
         (96, 4, "a batch takes 92 unlabelled training images, and there are 84"),
+        (97, 0, "batch_size=97: must be above 0, and at most the 96 training images"),
+        (0, 0, "batch_size=0: must be above 0"),
+        (4, 4, "labelled_batch_size=4: must be above 0, and below data.batch_size=4"),
     ):
         with pytest.raises(ConfigError, match=message):
             groups_of(examples(), size, num)

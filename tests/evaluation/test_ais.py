@@ -306,7 +306,7 @@ def test_schedule_rises_from_0_to_1(schedule):
 
 def test_what_makes_no_sense_is_refused():
     for name in ("num_temperatures", "num_chains", "num_leapfrog"):
-        with pytest.raises(ConfigError, match=f"{name}=0: must be at least 1"):
+        with pytest.raises(ConfigError, match=f"{name}=0: must be a whole"):
             Annealing(**{name: 0})
     with pytest.raises(ConfigError, match="'cosine': must be one of sigmoid, linear"):
         Annealing(schedule="cosine")
@@ -332,7 +332,7 @@ def test_flags_of_evaluate():
         (
             "--measures=annealing",
             "--num_chains=0",
-        ): "--num_chains=0: must be at least 1",
+        ): "--num_chains=0: must be a whole number above 0",
         ("--num_temperatures=9",): "=9 has no effect without --measures=annealing",
     }.items():
         status, out, err = run_program("evaluate", "--workdir=no", *flags)

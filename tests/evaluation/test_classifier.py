@@ -29,6 +29,24 @@ def test_accuracy_on_blobs_that_do_not_overlap(classifier):
     assert classifier.accuracy > 0.999
 
 
+def test_rows_of_any_place_and_size_are_standardised():
+    def moved(seed, num):
+        x, labels = blobs(seed, num)
+        return x * jnp.array([[[[1.0], [1e-3]], [[1e3], [0.0]]]]) + 1e3, labels
+
+    fitted = fit_classifier(
+        *moved(0, 2000),
+        *moved(1, 1000),
+        jax.random.key(2),
+        num_classes=4,
+        standardize=True,
+        num_steps=300,
+    )
+    assert fitted.accuracy > 0.95
+    guesses = fitted.probabilities(moved(1, 1000)[0]).argmax(axis=1)
+    assert (guesses == moved(1, 1000)[1]).mean() == fitted.accuracy
+
+
 def test_accuracy_on_labels_that_mean_nothing_is_chance():
     x, _ = blobs(0, 2000)
     key = jax.random.key(2)

@@ -63,6 +63,18 @@ def test_draws_of_half_the_data_cover_half_of_it():
     assert compare(real, draws(2))["coverage"] == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("offset", [1000.0, 30_000.0])
+def test_where_the_data_lie_does_not_matter(offset):
+    """Rows of real numbers may lie anywhere, and are not centred."""
+    here, there = (
+        {**compare(real, draws(2) + shift), **mislead(real, draws(2) + shift)}
+        for shift in (0.0, offset)
+        for real in [real_images(draws(0) + shift, draws(1) + shift)]
+    )
+    for name, value in here.items():
+        assert there[name] == pytest.approx(float(value), abs=0.01), name
+
+
 def test_draws_far_away_cover_nothing():
     real, far = real_images(draws(0), draws(1)), draws(2) + 100
     numbers = {**compare(real, far), **mislead(real, far)}

@@ -19,6 +19,7 @@ from vae_jax.evaluation.disentanglement import (
     sap,
     standard_errors,
 )
+from vae_jax.evaluation.disentanglement.information import bins
 from vae_jax.evaluation.disentanglement.inputs import check, held_out
 from vae_jax.evaluation.disentanglement.together import METRICS
 
@@ -81,6 +82,22 @@ def test_an_outlier_spoils_bins_of_equal_width_and_no_others(dsprites):
     np.testing.assert_allclose(gaps, [0, 0.56, 0.73, 0.71, 0.72], atol=0.02)
     ours = mig(codes["one outlier"], factors)
     assert ours == pytest.approx(mig(codes["perfect"], factors), abs=0.002)
+
+
+@pytest.mark.parametrize("shares", [(0.97, 0.03), (0.03, 0.97), (0.96, 0.02, 0.02)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_perfect_codes_of_rare_values_reach_one(shares, sign):
+    rng = np.random.default_rng(0)
+    rare = rng.choice(len(shares), size=5000, p=shares)
+    factors = np.stack([rare, rng.integers(4, size=5000)], axis=1)
+    np.testing.assert_allclose(mig_by_factor(sign * factors, factors), 1, atol=0.01)
+    assert modularity(sign * factors, factors) > 0.99
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_bins_have_equally_many_values(sign):
+    z = sign * np.random.default_rng(0).normal(size=1000)
+    assert set(np.bincount(bins(z, 20, equal_width=False))) == {50}
 
 
 def test_mig_and_modularity_of_faulty_codes(dsprites):

@@ -1,5 +1,7 @@
 """`vae_jax.evaluate` outside and inside of JAX's transformations."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -66,10 +68,22 @@ def test_floats_outside_and_the_same_arrays_inside_jit_and_vmap():
         assert jitted[name] == pytest.approx(alone[0][name], rel=1e-4, abs=1e-5)
 
 
-def test_equal_modules_and_other_parameters_compile_nothing_again():
-    evaluate(params_of(0))
+class Listed(Small):
+    """The same with a field that has no hash, as the layers of `nn.Sequential`."""
+
+    sizes: list[int] = dataclasses.field(default_factory=lambda: [1, 2])
+
+
+@pytest.mark.parametrize("make", [Small, Listed])
+@pytest.mark.parametrize("hparams", [None, {"unread": 1.0}])
+def test_equal_modules_and_other_parameters_compile_nothing_again(make, hparams):
+    def evaluate_one(seed):
+        model, params = make(), params_of(seed)
+        vae_jax.evaluate(model, params, X, KEY, hparams=hparams, **SIZES)
+
+    evaluate_one(0)
     before = len(TRACES)
-    evaluate(params_of(1))
+    evaluate_one(1)
     assert len(TRACES) - before <= 1  # the shapes of the output, without a compilation
 
 

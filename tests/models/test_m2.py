@@ -14,10 +14,13 @@ import vae_jax
 from tests.battery import FAST_COMPILE
 from vae_jax.distributions import DiagonalNormal
 from vae_jax.errors import ConfigError
+from vae_jax.evaluation import ais
+from vae_jax.evaluation.annealing import Annealing
 from vae_jax.evaluation.likelihood import importance_statistics
 from vae_jax.models.m2 import M2, m2
 from vae_jax.objectives.semi_supervised import semi_supervised_loss
 from vae_jax.priors import StandardNormal
+from vae_jax.trained import Trained
 from vae_jax.training.functions import model_functions
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -183,3 +186,13 @@ def test_data_without_classes_are_refused_in_one_line():
             num_classes=None,
             labelled_batch_size=0,
         )
+
+
+def test_chains_of_annealing_cannot_move_a_class():
+    trained = Trained(model(np.zeros((B, C))), {})
+    for call in (
+        lambda: ais.annealed_likelihood(trained, X, KEY, Annealing(1)),
+        lambda: ais.bounds_on_simulated(trained, 2, KEY, Annealing(1)),
+    ):
+        with pytest.raises(ConfigError, match="not discrete ones"):
+            call()

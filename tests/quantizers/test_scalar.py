@@ -52,6 +52,13 @@ def test_every_level_is_reached_and_rounding_is_to_the_nearest(levels):
     np.testing.assert_array_equal(sides.mean, [[-1.0], [0.0]])
 
 
+@pytest.mark.parametrize("levels", [(1002,), (1025,), (1500, 3)], ids=str)
+def test_the_outer_levels_of_very_many_are_the_last(levels):
+    ends = quantize(jnp.array([[-50.0], [50.0]]) * jnp.ones((1, len(levels))), levels)
+    np.testing.assert_array_equal(ends.index, [0, math.prod(levels) - 1])
+    np.testing.assert_array_equal(ends.mean, ends.codebook[np.array([0, -1])])
+
+
 def test_the_gradient_is_that_of_the_bound():
     """(1 - tanh^2(v + shift)) half / (L // 2), in float64 by differences."""
     levels = (8, 5, 2)

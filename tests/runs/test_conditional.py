@@ -103,6 +103,11 @@ def test_the_program_draws_a_row_for_each_label(folder, tmp_path):
     assert status == 0 and "8 samples" in out
     with Image.open(tmp_path / "s.png") as picture:
         assert picture.width > picture.height  # two rows of four
+    status, _, error = run_program("sample", *flags, "--label=")
+    assert (status, error.strip()) == (
+        1,
+        "error: --label=: is empty; must be whole numbers",
+    )
     status, _, error = run_program("sample", *flags, "--label=3O")
     assert (status, error.strip()) == (1, "error: --label=3O: must be whole numbers")
 
@@ -152,6 +157,9 @@ def bad_images(run, tmp_path, **arrays):
 def test_what_a_run_cannot_do_is_one_line(run, plain, tmp_path):
     calls = {
         "label=12: must be one of 10, 20, 30": lambda: run.sample(2, label=12),
+        "label: is empty; must be one label or several": lambda: run.sample(
+            2, label=[]
+        ),
         "is not conditional, which model.condition=label": (
             lambda: plain.sample(2, label=10)
         ),
@@ -195,4 +203,4 @@ def test_data_without_labels_of_all_images_are_refused(tmp_path):
     for message, changes in cases.items():
         path = write(tmp_path / "set.npz", **changes)
         with pytest.raises(DataError, match=f"model.condition=label.*{message}"):
-            program.prepare(config_of(path), {})
+            program.prepare(config_of(path))

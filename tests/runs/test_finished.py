@@ -140,6 +140,22 @@ def test_commas_in_the_names_of_folders(tmp_path):
     assert finished.split_workdirs(",".join(map(str, paths))) == paths
 
 
+def test_commas_within_a_pattern_and_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ["kl_weight=4,seed=0", "kl_weight=4,seed=1", "kl_weight=1,seed=0"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    found = finished.split_workdirs("~/kl_weight=4,seed=*,~/kl_weight=1,seed=0")
+    assert found == [tmp_path / name for name in names]
+
+
+def test_the_command_imports_parts_of_ones_own():
+    own = DEFAULT | {"imports": ["my_parts", "others"], "seed": 3}
+    command = finished.train_command(own, DEFAULT, pathlib.Path("run"))
+    wanted = "--workdir=run --import=my_parts --import=others --config.seed=3"
+    assert command.endswith(wanted)
+
+
 def test_the_command_gives_the_config_back(tmp_path):
     config = flatten(json.loads(json.dumps(small_config().to_dict())))
     command = finished.train_command(config, DEFAULT, pathlib.Path("runs/a b"))

@@ -1,5 +1,6 @@
 """Labels from outside never become a size or an index of the classifier."""
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -27,7 +28,10 @@ def seen(monkeypatch):
     """What the classifier is given, in the place of its training."""
     calls = []
 
-    def fit_classifier(x, labels, heldout_x, heldout_labels, key, *, num_classes):
+    def fit_classifier(
+        x, labels, heldout_x, heldout_labels, key, *, num_classes, standardize
+    ):
+        assert not standardize  # images
         arrays = map(np.asarray, (x, labels, heldout_x, heldout_labels))
         calls.append((*arrays, num_classes))
         return "a classifier"
@@ -57,6 +61,17 @@ def test_images_without_a_label_are_left_out(seen):
     np.testing.assert_array_equal(heldout_labels, CLASSES[labelled])
     np.testing.assert_array_equal(x, whole.train.x(labelled))
     np.testing.assert_array_equal(heldout_x, whole.heldout.x(labelled))
+
+
+def test_without_a_label_among_the_images_measured_there_is_no_classifier(seen):
+    found = data_of(CLASSES, np.where(np.arange(NUM) == 0, 0, -1))
+    assert found.classifier
+    part = dataclasses.replace(found, heldout=found.heldout.some(NUM))
+    none = np.full(len(part.heldout), -1)
+    part = dataclasses.replace(
+        part, heldout=dataclasses.replace(part.heldout, classes=none)
+    )
+    assert part.classifier is None
 
 
 def test_a_label_of_one_split_only_is_a_class_too(seen):

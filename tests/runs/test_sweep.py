@@ -140,6 +140,11 @@ def test_names(sweeps, names):
     [
         ([f"{KL}=1"], 0, "--seeds=0: must be at least 1"),
         ([f"{KL}=1"], -1, "--seeds=-1: must be at least 1"),
+        (
+            ["data.name=npz:a/b.npz,npz:a_b.npz"],
+            1,
+            "2 members .* name=npz_a_b.npz,seed=0",
+        ),
         ([f"{KL}=1", f"{KL}=2"], 1, "swept twice"),
         ([f"{KL}=1,-2"], 1, "hparams.kl_weight=-2.0: must be"),
         ([f"{KL}=1,nan"], 1, "hparams.kl_weight=nan: must be"),

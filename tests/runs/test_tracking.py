@@ -166,7 +166,7 @@ def test_pictures_of_any_model():
     """Of its first parameters; the same at each call, with rows of eight images."""
     for name, fields in MODELS.items():
         config = small_config(**fields)
-        prepared = program.prepare(config, {})
+        prepared = program.prepare(config)
         split = prepared.data.heldout
         drawn = pictures.EvaluationPictures(prepared.data, split, jax.random.key(0))
         state = prepared.trainer.init(jax.random.key(1), split.x(np.arange(2)))

@@ -82,6 +82,13 @@ def test_a_metric_named_step(tmp_path):
         writer.scalars(1, {"step": 2.0})
 
 
+def test_a_step_that_is_no_number_is_one_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1e999}\n{"step": 2}\n')
+    with pytest.raises(DataError, match="line 1 is not a JSON object of numbers"):
+        read_metrics(path)
+
+
 def test_read_metrics_forgives_only_the_last_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2, "a"')

@@ -82,6 +82,8 @@ def test_all_ways_to_read_hparams_count():
         lambda h: {"kl_weight": sum(h.values())},
         lambda h: {"kl_weight": sum(h[name] for name in h)},
         lambda h: {"kl_weight": h["kl_weight"] * h.get("mine")},
+        lambda h: {"kl_weight": h["kl_weight"] * h.copy().pop("mine")},
+        lambda h: {"kl_weight": h["kl_weight"] * h.copy().setdefault("mine", 1.0)},
         lambda h: {"kl_weight": 2 * h["kl_weight"]} if "mine" in h else h,
         lambda h: jax.tree.map(jnp.sqrt, h),
         through_jit,

@@ -279,7 +279,7 @@ def test_rows_are_no_more_than_a_chunk_can_be():
 def test_loop_goes_on_where_it_stopped():
     straight = train(spans(0, STEPS, 4))
     assert [chunk.span.end for chunk in straight] == [4, 8, 10]
-    assert [chunk.is_last for chunk in straight] == [False, False, True]
+    assert [chunk.state is None for chunk in straight] == [True, True, False]
     half = train(spans(0, 5, 4))[-1].state
     assert half.step == 5
     resumed = train(spans(5, STEPS, 4), half)
@@ -306,12 +306,20 @@ def test_chunks_come_while_the_next_one_runs():
     def batches(start, length, padded):
         return None, None
 
-    to_come = spans(0, 7, 2, checkpoint_every=3)
-    for chunk in train_chunks(run, batches, 0, to_come, DATA_KEY, KEYS, {}):
-        kept = "" if chunk.state is None else f" of {chunk.state}"
-        events.append(f"see {chunk.span.end}{kept}")
+    def events_of(to_come):
+        events.clear()
+        for chunk in train_chunks(run, batches, 0, to_come, DATA_KEY, KEYS, {}):
+            kept = "" if chunk.state is None else f" of {chunk.state}"
+            events.append(f"see {chunk.span.end}{kept}")
+        return events
+
     first = ["run 0+2", "run 2+1", "see 2", "run 3+1", "see 3 of 3", "run 4+2", "see 4"]
-    assert events == [*first, "run 6+1", "see 6 of 6", "see 7 of 7"]
+    last = ["run 6+1", "see 6 of 6", "see 7 of 7"]
+    assert events_of(spans(0, 7, 2, checkpoint_every=3)) == [*first, *last]
+    # Whether another chunk comes is known after the evaluation, and not before.
+    first = ["run 0+2", "run 2+1", "see 2", "see 3 of 3", "run 3+1", "run 4+2", "see 4"]
+    last = ["see 6 of 6", "run 6+1", "see 7 of 7"]
+    assert events_of(spans(0, 7, 2, eval_every=3, decides=True)) == [*first, *last]
 
 
 def test_a_chunk_has_the_state_of_its_step():
@@ -324,8 +332,8 @@ def test_a_chunk_has_the_state_of_its_step():
 def test_spans_that_stop_early_end_the_training_there():
     """As a signal does: the last chunk has its state, whether it was due or not."""
     (first, last) = train(itertools.islice(spans(0, STEPS, 4), 2))
-    assert (first.state, first.is_last) == (None, False)
-    assert (last.span.end, last.is_last) == (8, True)
+    assert first.state is None and last.state is not None
+    assert last.span.end == 8
     assert last.state.step == 8
     assert train(itertools.islice(spans(0, STEPS, 4), 0)) == []
 
@@ -382,7 +390,7 @@ def test_slow_steps_change_no_bit_of_what_is_reported():
 def test_sums_of_a_training_that_is_stopped_between_reports_go_on():
     whole = train(spans(0, STEPS, STEPS))[-1]
     (part,) = train(itertools.islice(spans(0, STEPS, STEPS, pace=Thirds()), 1))
-    assert part.is_last and part.unreported.first == 0
+    assert part.unreported.first == 0
     given = DATA_KEY, KEYS[:1], make_numbers(), part.unreported
     rest = spans(3, STEPS, STEPS)
     (chunk,) = train_chunks(RUN, BATCHES, part.state, rest, *given)

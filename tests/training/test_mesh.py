@@ -136,7 +136,18 @@ def test_parse_mesh():
 
 
 @pytest.mark.parametrize(
-    "text", ["8", "data", "data=0", "data=-1", "data=x", "rows=2", "data=2,data=2", ","]
+    "text",
+    [
+        "8",
+        "data",
+        "data=0",
+        "data=-1",
+        "data=x",
+        "data=²",
+        "rows=2",
+        "data=2,data=2",
+        ",",
+    ],
 )
 def test_bad_mesh_is_one_line(text):
     with pytest.raises(ConfigError, match=f"^--mesh={text}: expected member=N"):

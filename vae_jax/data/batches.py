@@ -115,7 +115,18 @@ def groups_of(examples: ex.Examples, batch_size: int, num_labelled: int) -> list
         ConfigError: there are too few labelled rows, or too few others.
     """
     if not num_labelled:
-        return [Group(np.arange(ex.num_examples(examples)), batch_size)]
+        rows = np.arange(ex.num_examples(examples))
+        if not 0 < batch_size <= len(rows):
+            raise ConfigError(
+                f"data.batch_size={batch_size}: must be above 0, and at most the"
+                f" {len(rows)} training images"
+            )
+        return [Group(rows, batch_size)]
+    if not 0 < num_labelled < batch_size:
+        raise ConfigError(
+            f"data.labelled_batch_size={num_labelled}: must be above 0, and below"
+            f" data.batch_size={batch_size}"
+        )
     is_labelled = np.asarray(examples["label"]) >= 0
     groups = [
         Group(np.flatnonzero(is_labelled), num_labelled),

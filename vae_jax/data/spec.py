@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from vae_jax.errors import DataError
+from vae_jax.ranges import is_count
 
 Levels = Literal["binary", "8bit", "float", "real"]
 DRAWN_CHANNELS = (1, 3)  # of an image that can be shown: grey or RGB
@@ -92,12 +93,8 @@ def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value > 0
-
-
 def _are_counts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_count, value))
+    return isinstance(value, list) and bool(value) and all(map(is_count, value))
 
 
 # Of each field: whether a value from a JSON file is good, and what it must be.
@@ -110,9 +107,9 @@ _FIELDS = {
         lambda value: isinstance(value, str) and value in get_args(Levels),
         f"one of {', '.join(get_args(Levels))}",
     ),
-    "num_train": (_is_count, "a whole number above 0"),
+    "num_train": (is_count, "a whole number above 0"),
     "num_classes": (
-        lambda value: value is None or _is_count(value),
+        lambda value: value is None or is_count(value),
         "a whole number above 0, or null",
     ),
     "factor_sizes": (

@@ -122,7 +122,7 @@ def max_chunk(
         budget_bytes: memory for examples on one device, bytes.
 
     Returns:
-        The largest number of steps, at least 2, see `loop.SHORTEST`; 0 if not even
+        The largest number of steps, at least 2, see `spans.SHORTEST`; 0 if not even
         four batches fit.
     """
     steps = int(budget_bytes // (2 * example_bytes * (batch_size // shards)))

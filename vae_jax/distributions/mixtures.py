@@ -40,22 +40,37 @@ class NormalMixture(BaseDistribution):
     def log_prob(self, x: Array) -> Array:
         """Nats, [B].
 
-        (x - mean)^2 / std^2 is multiplied out into one matrix product, so that nothing
-        of the size [B, C, D] is made: with 500 components, 20 times faster. What
-        cancels costs about 1e-7 of x^2 / std^2, summed over dimensions: 0.01 nats at
-        most while std > 0.05, for |x| < 5 and 40 dimensions.
+        With 500 components `weighted_squares` makes it 20 times faster. What cancels
+        there costs 0.04 nats at most while std > 0.05, for |x| < 5 and 40 dimensions,
+        and more for narrower ones; no density exceeds that at a component's mean.
         """
         center = self.component_mean.mean(axis=0, keepdims=True)  # less to cancel
-        mean, x = self.component_mean - center, x - center
         precision = jnp.exp(-2.0 * self.component_log_std)
-        factors = jnp.concatenate([precision, -2.0 * mean * precision], axis=1)
-        powers = jnp.concatenate([x**2, x], axis=1)  # [B, 2D]
-        # Full float32: the shorter products of GPUs would cost whole nats here.
-        square = jnp.matmul(powers, factors.T, precision="highest")  # [B, C]
+        square = weighted_squares(x - center, self.component_mean - center, precision)
         log_norm = (
             self.log_weights
-            - 0.5 * (mean**2 * precision).sum(axis=1)
             - self.component_log_std.sum(axis=1)
-            - 0.5 * mean.shape[1] * LOG_2PI
+            - 0.5 * precision.shape[1] * LOG_2PI
         )
         return jax.nn.logsumexp(log_norm[None, :] - 0.5 * square, axis=1)
+
+
+def weighted_squares(x: Array, mean: Array, precision: Array) -> Array:
+    """sum_d precision_d (x_d - mean_d)^2 of rows to centres, 0 or more.
+
+    It is multiplied out into one matrix product, so that nothing of the size [B, C, D]
+    is made. What cancels costs about 1e-7 of precision x^2, summed over dimensions.
+
+    Args:
+        x: rows, [B, D].
+        mean: centres, [C, D].
+        precision: one over the variance around each, [C, D].
+
+    Returns:
+        [B, C].
+    """
+    factors = jnp.concatenate([precision, -2.0 * mean * precision], axis=1)
+    powers = jnp.concatenate([x**2, x], axis=1)  # [B, 2D]
+    # Full float32: the shorter products of GPUs would cost whole nats here.
+    product = jnp.matmul(powers, factors.T, precision="highest")
+    return jnp.maximum(product + (mean**2 * precision).sum(axis=1)[None, :], 0.0)

@@ -39,6 +39,11 @@ class DiagonalNormal(BaseDistribution):
     def variance(self) -> Array:
         return jnp.exp(2.0 * self.log_std)
 
+    @property
+    def is_standard(self) -> Array:
+        """Whether each row is N(0, I), bool [B]."""
+        return ~flatten_event((self.mean != 0) | (self.log_std != 0)).any(axis=1)
+
     def sample(self, key: Key, temperature: float = 1.0) -> Array:
         """Reparameterised draw, mean + temperature * std * eps with eps ~ N(0, I)."""
         eps = jax.random.normal(key, self.mean.shape, self.mean.dtype)

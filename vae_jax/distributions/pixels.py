@@ -205,15 +205,16 @@ class DiscretizedLogisticMixture(BaseDistribution):
 
     @property
     def mean(self) -> Array:
+        """That of narrow components: each counts with its location, within [0, 1]."""
         # Locations are linear in the earlier channels, so means follow one another.
         means: list[Array] = []
         for c in range(self.loc.shape[-2]):
             mean = self.loc[..., c, :]
             for d, earlier in enumerate(means):
                 mean = mean + self.coefficients[..., c, d, :] * earlier
-            means.append(mean)
+            means.append(jnp.clip(mean, 0.0, 1.0))
         weights = jax.nn.softmax(self.mixture_logits)[..., None, :]
-        return jnp.clip((weights * jnp.stack(means, axis=-2)).sum(axis=-1), 0.0, 1.0)
+        return (weights * jnp.stack(means, axis=-2)).sum(axis=-1)
 
     def sample(self, key: Key) -> Array:
         component_key, noise_key = jax.random.split(key)

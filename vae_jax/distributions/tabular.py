@@ -19,6 +19,7 @@ from vae_jax.distributions.base import (
     flatten_event,
     sum_event,
 )
+from vae_jax.keys import plain
 from vae_jax.types import Array, Key, PyTree, stream
 
 # From here on three terms of Stirling's series have all the digits of float32.
@@ -80,7 +81,7 @@ class NegativeBinomial(BaseDistribution):
         gamma_key, poisson_key = jax.random.split(key)
         concentration = jnp.exp(self.log_concentration)
         gamma = jax.random.gamma(gamma_key, concentration) / concentration
-        draws = jax.random.poisson(poisson_key, gamma * self.mean)
+        draws = jax.random.poisson(plain(poisson_key), gamma * self.mean)
         return draws.astype(self.log_mean.dtype)
 
     def log_prob(self, x: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from vae_jax.distributions import LOG_2PI, DiagonalNormal
+from vae_jax.distributions.mixtures import weighted_squares
 from vae_jax.evaluation.chunks import map_chunks
 from vae_jax.types import Array, Key
 
@@ -165,15 +166,10 @@ def mixture_log_density(
     mean = codes.mean - center  # smaller numbers: less cancels in the square below
     precision = codes.std**-2
     log_norm = jnp.log(codes.std).sum(axis=1) + 0.5 * mean.shape[1] * LOG_2PI  # [N]
-    weights = jnp.concatenate([precision, -2 * mean * precision], axis=1)  # [N, 2D]
-    offset = (mean**2 * precision).sum(axis=1)  # [N]
 
     def one_chunk(chunk: tuple[Array, Array]) -> Array:
         z, own_row = chunk
-        # (z - mean)^2 / std^2, multiplied out, is one matrix product.
-        powers = jnp.concatenate([z**2, z], axis=1)
-        square = jnp.matmul(powers, weights.T, precision="highest") + offset[None, :]
-        log_q = -0.5 * jnp.maximum(square, 0.0) - log_norm[None, :]
+        log_q = -0.5 * weighted_squares(z, mean, precision) - log_norm[None, :]
         own = jnp.arange(mean.shape[0])[None, :] == own_row[:, None]
         return jax.nn.logsumexp(jnp.where(own, -jnp.inf, log_q), axis=1)
 

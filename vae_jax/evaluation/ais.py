@@ -9,7 +9,6 @@ al. 2015), so that the true value lies between two numbers.
 Nothing asks for q(z | x): a plain autoencoder with a prior has this NLL, too.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data.examples import num_examples, take
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Distribution, Quantized
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.annealing import (
     NUM_PILOTS,
@@ -27,6 +26,9 @@ from vae_jax.evaluation.annealing import (
     forward_chains,
 )
 from vae_jax.evaluation.chunks import Progress, map_rows
+from vae_jax.evaluation.moments import standard_error
+from vae_jax.keys import plain
+from vae_jax.ranges import COUNT, require
 from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Examples, Given, Key
 
@@ -61,10 +63,10 @@ def annealed_likelihood(
         `acceptance` [N], mean over chains and transitions.
 
     Raises:
-        ConfigError: p(x | z) is no density (`normalized = False`), or batch_size is
-            below 1.
+        ConfigError: the codes are discrete, p(x | z) is no density (`normalized =
+            False`), or batch_size is no whole number above 0.
     """
-    _check_density(trained, trained.given(x))
+    _check(trained, trained.given(x))
 
     def batch(rows: np.ndarray) -> dict[str, Array]:
         return _forward(trained, take(x, rows), _keys(key, rows), annealing)
@@ -103,10 +105,10 @@ def bounds_on_simulated(
         `x` [N, ...], the images.
 
     Raises:
-        ConfigError: p(x | z) is no density (`normalized = False`), or num_images or
-            batch_size is below 1.
+        ConfigError: the codes are discrete, p(x | z) is no density (`normalized =
+            False`), or num_images or batch_size is no whole number above 0.
     """
-    _check_density(trained, given)
+    _check(trained, given)
 
     def batch(rows: np.ndarray) -> dict[str, Array]:
         return _both_ways(trained, take(given, rows), _keys(key, rows), annealing)
@@ -134,21 +136,16 @@ def summarize(
     def mean(values: np.ndarray) -> float:
         return float(np.mean(values, dtype=np.float64))
 
-    def error(values: np.ndarray) -> float | None:
-        if len(values) == 1:
-            return None
-        return float(values.std(ddof=1, dtype=np.float64) / math.sqrt(len(values)))
-
     gap = simulated["upper"] - simulated["lower"]
     return {
         "nll": -mean(real["log_px"]),
-        "nll_standard_error": error(real["log_px"]),
+        "nll_standard_error": standard_error(real["log_px"]),
         "effective_sample_size": mean(real["ess"]),
         "acceptance": mean(real["acceptance"]),
         "simulated_lower_bound": mean(simulated["lower"]),
         "simulated_upper_bound": mean(simulated["upper"]),
         "simulated_gap": mean(gap),
-        "simulated_gap_standard_error": error(gap),
+        "simulated_gap_standard_error": standard_error(gap),
     }
 
 
@@ -173,7 +170,7 @@ def _both_ways(
         z_key, x_key, forward_key, backward_key = jax.random.split(key, 4)
         one_given = None if given is None else given[None]
         codes = trained.prior(1, one_given).sample(z_key)
-        x = take(trained.decode(codes, one_given).sample(x_key), 0)
+        x = take(trained.decode(codes, one_given).sample(plain(x_key)), 0)
         if given is not None:
             x = {**x, trained.conditions_on: given}
         forward = forward_chains(trained, x, forward_key, annealing)
@@ -208,13 +205,23 @@ def _keys(key: Key, rows: np.ndarray) -> Key:
 
 
 def why_not(trained: Trained, given: Given = None) -> str | None:
-    """Why log p(x) is not defined: the likelihood changes with x. None if it is.
+    """Why there is no annealing: discrete codes, or a likelihood that changes with x.
 
     Args:
         trained: a model with its parameters.
         given: what a conditional model is given, [N].
+
+    Returns:
+        A phrase; None if nothing stands against it.
     """
     num = 1 if given is None else len(given)
+
+    def top(trained: Trained, given: Given) -> Distribution | None:
+        return getattr(trained._call("joint_prior", num, given), "top", None)
+
+    codes = jax.eval_shape(top, trained, given)
+    if getattr(codes, "support", None) == Quantized.support:
+        return "needs codes that a chain can move little by little, not discrete ones"
 
     def sample(trained: Trained, given: Given) -> Distribution:
         return trained.sample(jax.random.key(0), num, given)
@@ -229,7 +236,7 @@ def why_not(trained: Trained, given: Given = None) -> str | None:
     )
 
 
-def _check_density(trained: Trained, given: Given) -> None:
+def _check(trained: Trained, given: Given) -> None:
     if reason := why_not(trained, given):
         raise ConfigError(reason)
 
@@ -244,7 +251,5 @@ def _in_batches(
     if batch_size is None:
         batch_size = ROWS_PER_CHUNK // (annealing.num_chains + NUM_PILOTS)
         batch_size = max(1, batch_size)
-    for name, value in (("num_images", total), ("batch_size", batch_size)):
-        if value < 1:
-            raise ConfigError(f"{name}={value}: must be at least 1")
+    require(COUNT, num_images=total, batch_size=batch_size)
     return map_rows(batch, total, batch_size, progress)

@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.errors import ConfigError
+from vae_jax.errors import choose
 from vae_jax.evaluation import hmc, joined
+from vae_jax.ranges import COUNT, require
 from vae_jax.trained import Trained
 from vae_jax.types import Array, Codes, Examples, Key
 
@@ -54,12 +55,8 @@ class Annealing:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         for name in ("num_temperatures", "num_chains", "num_leapfrog"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.schedule not in ("sigmoid", "linear"):
-            raise ConfigError(
-                f"schedule={self.schedule!r}: must be one of sigmoid, linear"
-            )
+            require(COUNT, **{name: getattr(self, name)})
+        choose(("sigmoid", "linear"), "schedule", self.schedule)
 
     def betas(self) -> np.ndarray:
         """beta_0 = 0, ..., beta_T = 1: [T + 1]."""

@@ -1,5 +1,6 @@
 """A small classifier, trained on the spot to judge samples with."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -33,6 +34,8 @@ class Classifier:
 
     params: Params
     accuracy: Array  # on the held-out rows, []
+    shift: Array | float  # [1, ...] or 0: a row x is given to the network as
+    scale: Array | float  # (x - shift) / scale
     num_classes: int = struct.field(pytree_node=False)
     hidden_dims: tuple[int, ...] = struct.field(pytree_node=False)
 
@@ -41,6 +44,7 @@ class Classifier:
         network = _Network(self.num_classes, self.hidden_dims)
 
         def one_chunk(rows: Array) -> Array:
+            rows = (rows - self.shift) / self.scale
             logits: Any = network.apply({"params": self.params}, rows)
             return jax.nn.softmax(logits)
 
@@ -48,7 +52,14 @@ class Classifier:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("num_classes", "hidden_dims", "num_steps", "batch_size")
+    jax.jit,
+    static_argnames=(
+        "num_classes",
+        "standardize",
+        "hidden_dims",
+        "num_steps",
+        "batch_size",
+    ),
 )
 def fit_classifier(
     x: Array,
@@ -58,6 +69,7 @@ def fit_classifier(
     key: Key,
     *,
     num_classes: int,
+    standardize: bool = False,
     hidden_dims: tuple[int, ...] = (128,),
     num_steps: int = 1000,
     batch_size: int = 256,
@@ -68,12 +80,14 @@ def fit_classifier(
     replacement.
 
     Args:
-        x: training rows, [N, ...]; numbers of about unit size.
+        x: training rows, [N, ...]; numbers of about unit size, or else `standardize`.
         labels: 0, ..., num_classes - 1, int, [N].
         heldout_x: rows that `accuracy` is measured on, [M, ...].
         heldout_labels: their labels, [M].
         key: random key for the weights and the order.
         num_classes: how many labels there are.
+        standardize: whether the network is given numbers less their mean over the
+            training rows, as multiples of their standard deviation.
         hidden_dims: widths of the hidden layers.
         num_steps: updates.
         batch_size: rows per update.
@@ -82,6 +96,12 @@ def fit_classifier(
         The classifier with its held-out accuracy.
     """
     init_key, row_key = jax.random.split(key)
+    shift: Array | float = 0.0
+    scale: Array | float = 1.0
+    if standardize:
+        std = x.std(axis=0, keepdims=True)
+        shift, scale = x.mean(axis=0, keepdims=True), jnp.where(std > 0, std, 1.0)
+        x = (x - shift) / scale
     network = _Network(num_classes, hidden_dims)
     params = network.init(init_key, x[:1])["params"]
     tx = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, num_steps))
@@ -102,10 +122,11 @@ def fit_classifier(
 
     keys = jax.random.split(row_key, num_steps)
     (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), keys)
-    untested = Classifier(params, jnp.full((), jnp.nan), num_classes, hidden_dims)
+    unknown = jnp.full((), jnp.nan)
+    untested = Classifier(params, unknown, shift, scale, num_classes, hidden_dims)
     guesses = untested.probabilities(heldout_x).argmax(axis=1)
     accuracy = (guesses == heldout_labels).mean()
-    return Classifier(params, accuracy, num_classes, hidden_dims)
+    return dataclasses.replace(untested, accuracy=accuracy)
 
 
 @jax.jit

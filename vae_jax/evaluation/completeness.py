@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from vae_jax.distributions import flatten_event
 from vae_jax.evaluation.chunks import even_rows, map_chunks
+from vae_jax.keys import plain
 from vae_jax.types import Array, Key
 
 NEIGHBOURS = 5  # k of Naeem et al. 2020
@@ -23,10 +24,15 @@ ROWS_PER_CHUNK = 250
 class RealImages:
     """Held-out images and what comparing draws with them needs; from `real_images`."""
 
-    pixels: Array  # [n, P]
+    pixels: Array  # [n, P], less `shift`, as `center`
     squared_radii: Array  # [n], to the fifth nearest of the others
     center: Array  # [1, P], mean of training images
     components: Array  # [P, F], their principal components
+    shift: Array  # [1, P], whole numbers, near that mean: less cancels in distances
+
+    def shifted(self, fake: Array) -> Array:
+        """Draws [n, ...] as rows, less what the real images are less."""
+        return flatten_event(fake) - self.shift
 
 
 @jax.jit
@@ -35,7 +41,7 @@ def draw(decode: Partial, z: Array, key: Key) -> Array:
 
     def one_chunk(chunk: tuple[Array, Array]) -> Array:
         codes, keys = chunk
-        return decode(codes).sample(keys[0])
+        return decode(codes).sample(plain(keys[0]))
 
     keys = jax.random.split(key, z.shape[0])
     return map_chunks(one_chunk, (z, keys), ROWS_PER_CHUNK)
@@ -53,7 +59,6 @@ def real_images(heldout: Array, train: Array) -> RealImages:
     Returns:
         The held-out images and what is computed of them once.
     """
-    pixels = flatten_event(heldout)
     train = flatten_event(train)
     train = train[even_rows(len(train), PCA_ROWS)]
     center = train.mean(axis=0, keepdims=True)
@@ -62,7 +67,10 @@ def real_images(heldout: Array, train: Array) -> RealImages:
     products = jnp.matmul(centered, centered.T, precision="highest")
     _, vectors = jnp.linalg.eigh(products)  # eigenvalues ascend
     components, _ = jnp.linalg.qr(centered.T @ vectors[:, -FEATURES:])
-    return RealImages(pixels, _squared_radii(pixels), center, components)
+    # Whole, so that distances of binary images stay whole numbers.
+    shift = jnp.round(center)
+    pixels = flatten_event(heldout) - shift
+    return RealImages(pixels, _squared_radii(pixels), center - shift, components, shift)
 
 
 @jax.jit
@@ -80,9 +88,8 @@ def compare(real: RealImages, fake: Array) -> dict[str, Array]:
         `coverage`, the share of balls with a draw inside (Naeem et al. 2020, section
         3.2), and `frechet_pca` (see `frechet_pca`).
     """
-    fake = flatten_event(fake)
     return {
-        "coverage": _inside(real, fake).any(axis=1).mean(),
+        "coverage": _inside(real, real.shifted(fake)).any(axis=1).mean(),
         "frechet_pca": frechet_pca(real, fake),
     }
 
@@ -100,7 +107,7 @@ def mislead(real: RealImages, fake: Array) -> dict[str, Array]:
         any ball (Naeem et al. 2020, sections 3.2 and 2.2), and `recall`, the share of
         real images in a ball around a draw.
     """
-    fake = flatten_event(fake)
+    fake = real.shifted(fake)
     inside = _inside(real, fake)
     distances = _squared_distances(real.pixels, fake)
     in_fake_ball = distances <= _squared_radii(fake)[None, :]
@@ -125,7 +132,7 @@ def frechet_pca(real: RealImages, fake: Array) -> Array:
 
     Args:
         real: held-out images.
-        fake: draws, [n, P].
+        fake: draws, [n, ...].
 
     Returns:
         The distance, 0 or more; 1 for draws that all equal the mean of the real images.
@@ -138,7 +145,7 @@ def frechet_pca(real: RealImages, fake: Array) -> Array:
         return mean, jnp.matmul(features.T, features, precision="highest") / len(x)
 
     mean_r, cov_r = moments(real.pixels)
-    mean_f, cov_f = moments(fake)
+    mean_f, cov_f = moments(real.shifted(fake))
     values, vectors = jnp.linalg.eigh(cov_r)
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]
     # root^T C_f root is symmetric and has the eigenvalues of C_r C_f.
@@ -178,7 +185,8 @@ def round_trip(moments: Partial, z: Array, x: Array) -> dict[str, Array]:
 def _squared_distances(a: Array, b: Array) -> Array:
     """Squared Euclidean distances, [n, P] and [m, P] -> [n, m]."""
     product = jnp.matmul(a, b.T, precision="highest")
-    return (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * product
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :]
+    return jnp.maximum(squares - 2 * product, 0.0)
 
 
 def _squared_radii(x: Array) -> Array:

@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 
 from vae_jax.distributions import flatten_event
 from vae_jax.evaluation.chunks import map_chunks
+from vae_jax.keys import plain
 from vae_jax.types import Array, Key
 
 NUM_NODES = 16  # of the Gauss-Legendre rule along each line
@@ -87,7 +88,7 @@ def sensitivity(decode: Partial, z: Array, units: Array, key: Key) -> Array:
 
     def one_chunk(chunk: tuple[Array, Array]) -> Array:
         codes, keys = chunk
-        x = decode(codes).sample(keys[0])
+        x = decode(codes).sample(plain(keys[0]))
         score = jax.grad(lambda c: decode(c).log_prob(x).sum())(codes)
         in_units = jnp.matmul(score, units, precision="highest")
         return 0.5 * (in_units**2).mean(axis=1)

@@ -104,19 +104,27 @@ class Data:
     def _fit(
         self, labelled: np.ndarray | None, most: int, **sizes: Any
     ) -> Classifier | None:
-        """A classifier of the labels of these training images; None without labels."""
+        """A classifier of the labels of these training images; None without labels.
+
+        There must be some in training, and among the images that it is tested on.
+        """
         train, heldout = self.train.classes, self.heldout.classes
         if not self.num_classes or heldout is None or train is None or labelled is None:
             return None
         rows = labelled[even_rows(len(labelled), most)]
         heldout_rows = np.flatnonzero(heldout >= 0)
+        if not len(heldout_rows):
+            return None
         assert self.classifier_key is not None
+        images = self.train.images(rows)
+        is_unit = bool((images >= 0).all() and (images <= 1).all())
         return fit_classifier(
-            self.train.images(rows),
+            images,
             train[rows],
             self.heldout.images(heldout_rows),
             heldout[heldout_rows],
             self.classifier_key,
             num_classes=self.num_classes,
+            standardize=not is_unit,  # rows of real numbers may lie anywhere
             **sizes,
         )

@@ -25,6 +25,7 @@ from vae_jax.evaluation.aggregate import (
     mixture_log_density,
 )
 from vae_jax.evaluation.chunks import even_rows
+from vae_jax.evaluation.moments import standard_error
 from vae_jax.objectives.total_correlation import batch_total_correlation
 from vae_jax.types import Array, Key, stream
 
@@ -99,7 +100,7 @@ def decompose_rate(
         "mutual_information_high": rate - kl["marginal_kl_low"],
         "mutual_information_cap": math.log(num_codes),
         "total_correlation_high": max(above, float(shared.mean())),
-        "total_correlation_standard_error": _standard_error(shared),
+        "total_correlation_standard_error": standard_error(shared),
         "batch_total_correlation": claimed_by_batches(codes, stream(key, "batches")),
     }
 
@@ -164,10 +165,3 @@ def _between(
     low = float((log[f"{of}_without_own"] - log[to]).mean())
     # A divergence is not negative.
     return {name: value, f"{name}_low": min(max(low, 0.0), value)}
-
-
-def _standard_error(values: np.ndarray) -> float | None:
-    """Of the mean over draws."""
-    if len(values) < 2:
-        return None
-    return float(values.std(ddof=1) / math.sqrt(len(values)))

@@ -1,18 +1,19 @@
 """From a model and data of any form to the numbers that describe it."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from vae_jax.errors import DataError
 from vae_jax.evaluation.latents import summarize
-from vae_jax.evaluation.likelihood import Apply, evaluate_examples
+from vae_jax.evaluation.likelihood import evaluate_examples
 from vae_jax.outputs import VAEOutput
 from vae_jax.training.checks import check_output, check_support
 from vae_jax.training.functions import model_functions
+from vae_jax.training.state import Variables
 from vae_jax.types import AnyArray, Examples, Hparams, Key, Params
 
 
@@ -63,15 +64,13 @@ def evaluate(
     leaves = jax.tree.leaves(x)
     if not leaves or not len(leaves[0]):
         raise DataError("x: there are no examples in it to evaluate")
-    apply = model_functions(model).apply
-    if hparams is not None:
-        apply, params = _with_hparams(model), (params, hparams)
-    output = jax.eval_shape(apply, params, x, key)
+    bound = _Bound(model, params, hparams)
+    output = jax.eval_shape(_apply, bound, x, key)
     check_output(output, x)
     check_support(output.likelihood, x)
     statistics = evaluate_examples(
-        apply,
-        params,
+        _apply,
+        bound,
         lambda rows: jax.tree.map(lambda leaf: _rows_of(leaf, rows), x),
         len(leaves[0]),
         key,
@@ -93,12 +92,15 @@ def _rows_of(leaf: AnyArray, rows: AnyArray) -> AnyArray:
     return (jnp.asarray(leaf) if isinstance(rows, jax.core.Tracer) else leaf)[rows]
 
 
-@functools.lru_cache(maxsize=128)
-def _with_hparams(model: Any) -> Apply:
-    """(params and hparams, x, key) -> VAEOutput; one function for equal modules."""
+@struct.dataclass
+class _Bound:
+    """A model with its variables: what is compiled for it serves equal ones, too."""
 
-    def apply(params: tuple[Params, Hparams], x: Examples, key: Key) -> VAEOutput:
-        params, hparams = params
-        return model_functions(model, hparams).apply(params, x, key)
+    model: Any = struct.field(pytree_node=False)
+    variables: Params | Variables
+    hparams: Hparams | None
 
-    return apply
+
+def _apply(bound: _Bound, x: Examples, key: Key) -> VAEOutput:
+    functions = model_functions(bound.model, bound.hparams)
+    return functions.apply(bound.variables, x, key)

@@ -61,6 +61,11 @@ class FirstLayer:
             takes_images=not isinstance(x, Mapping),
         )
 
+    @classmethod
+    def of_split(cls, trained: Trained, split: Split) -> "FirstLayer":
+        """The layer of a model for the examples of a split; computes nothing."""
+        return cls.of(trained, split.x(np.zeros(1, int)))
+
     @property
     def is_joined(self) -> bool:
         """Whether a row holds more than one code: several layers', or a label."""

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import Progress, row_chunks
 from vae_jax.evaluation.moments import Moments
 from vae_jax.outputs import VAEOutput, flat_moments
+from vae_jax.ranges import COUNT, require
 from vae_jax.training.checks import check_output
 from vae_jax.types import AnyArray, Array, Examples, Key, Params, PyTree
 
@@ -71,12 +71,10 @@ def importance_statistics(
         leaves out the first two.
 
     Raises:
-        ConfigError: num_samples or sample_chunk is below 1.
+        ConfigError: num_samples or sample_chunk is no whole number above 0.
         ContractError: the output does not fit x, see `training.checks.check_output`.
     """
-    for name, value in (("num_samples", num_samples), ("sample_chunk", sample_chunk)):
-        if value < 1:
-            raise ConfigError(f"{name}={value}: must be at least 1")
+    require(COUNT, num_samples=num_samples, sample_chunk=sample_chunk)
     chunk = min(sample_chunk, num_samples)
 
     def one_sample(z_key: Key) -> tuple[Statistics, Array | None]:
@@ -148,14 +146,14 @@ def evaluate_examples(
         `Moments`. NumPy arrays, in double precision, unless traced.
 
     Raises:
-        ConfigError: num_samples, batch_size or sample_chunk is below 1.
+        ConfigError: num_samples, batch_size or sample_chunk is no whole number above
+            0.
     """
     example = draw(np.zeros(1, np.int32))
     if batch_size is None:
         at_once = max(1, min(sample_chunk, num_samples))
         batch_size = max(1, _rows_at_once(example) // at_once)
-    if batch_size < 1:
-        raise ConfigError(f"batch_size={batch_size}: must be at least 1")
+    require(COUNT, batch_size=batch_size)
 
     def batch(
         i: ArrayLike, rows: AnyArray, used: AnyArray

@@ -1,5 +1,6 @@
 """Moments of a latent layer over a data set, gathered batch by batch."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -67,3 +68,11 @@ class Moments:
     def variance_of_means(self) -> AnyArray:
         """Of the posterior means over the examples, [D]."""
         return self.scatter / self.count
+
+
+def standard_error(values: np.ndarray) -> float | None:
+    """That of the mean of independent numbers [N]; None of a single one."""
+    if len(values) < 2:
+        return None
+    spread = np.std(values, ddof=1, dtype=np.float64)
+    return float(spread / math.sqrt(len(values)))

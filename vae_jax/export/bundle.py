@@ -81,7 +81,8 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
         for name, content in files.items():
             (out / name).write_bytes(content)
         if prior:
-            np.savez(out / PRIOR, allow_pickle=False, **prior)
+            arrays: dict[str, Any] = prior
+            np.savez(out / PRIOR, **arrays)
         write_json(out / DESCRIPTION, description)
     return [*files, *([PRIOR] if prior else []), DESCRIPTION]
 
@@ -145,13 +146,17 @@ def prior_arrays(run: Run) -> dict[str, np.ndarray]:
 
     A mixture's parameters, [C] and [C, D], or the codebook [C, d] of discrete codes.
     """
-    prior = latents(run)[0].prior
-    if not isinstance(prior, NormalMixture | UniformCodes):
-        return {}
     layered = run.trained.prior(1)
     assert isinstance(layered, LayeredPrior)
     top: Any = layered.top
-    if isinstance(prior, UniformCodes):
+    if isinstance(top, DiagonalNormal):
+        if not top.is_standard.all():
+            raise ConfigError(
+                f"model.prior={run.config.model.prior}: of normal priors only the"
+                " standard normal can be exported"
+            )
+        return {}
+    if isinstance(top, UniformCodes):
         return {"codebook": jax.device_get(top.codebook)}
     return jax.device_get(
         {

@@ -16,6 +16,7 @@ from vae_jax.flat import flatten
 from vae_jax.quantities import Quantity, sections
 from vae_jax.runs import identity
 from vae_jax.runs.finish import quantities
+from vae_jax.runs.finished import train_flags
 from vae_jax.runs.opened import Run
 from vae_jax.storage.manifest import Json
 
@@ -132,13 +133,8 @@ def command(config: Config, defaults: Fields) -> str:
         Shell text, a line for each flag. Fields that don't change the run are left out,
         and paths of data sets are those of another machine.
     """
-    flags = [f"--import={name}" for name in config["imports"]]
-    for field, value in flatten(config).items():
-        value = tuple(value) if isinstance(value, list) else value
-        usual = defaults.get(field)
-        usual = tuple(usual) if isinstance(usual, list) else usual
-        if value != usual and field != "imports" and not identity.is_free(field):
-            flags.append(shlex.quote(f"--config.{field}={value}"))
+    own = {f: v for f, v in flatten(config).items() if not identity.is_free(f)}
+    flags = map(shlex.quote, train_flags(own, defaults))
     lines = ["python -m experiments.train --config=configs/default.py", *flags]
     return " \\\n    ".join([*lines, "--workdir=RUN"])
 

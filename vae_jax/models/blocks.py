@@ -6,10 +6,10 @@ from flax.typing import Initializer
 
 from vae_jax.distributions import DiagonalNormal, bound_log_std
 from vae_jax.models.stack import Stack
-from vae_jax.networks.bottleneck import Activation, Bottleneck, conv3x3
+from vae_jax.networks.bottleneck import Bottleneck, conv3x3
 from vae_jax.networks.convolution import space_to_depth
 from vae_jax.networks.dense import DenseOfMaps
-from vae_jax.types import Array
+from vae_jax.types import Activation, Array
 
 
 class BottomUp(nn.Module):

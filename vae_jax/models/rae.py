@@ -1,11 +1,11 @@
 """The regularised autoencoder: a smooth decoder in the place of noise in the code."""
 
+import dataclasses
 from typing import Any, ClassVar
 
 import jax
 
 from vae_jax.distributions.base import flatten_event
-from vae_jax.models.base import call_part
 from vae_jax.models.vae import VAE
 from vae_jax.outputs import VAEOutput
 from vae_jax.types import Array, Examples, Key, stream
@@ -27,9 +27,7 @@ class RAE(VAE):
 
     def __call__(self, x: Examples, key: Key, train: bool = False) -> VAEOutput:
         """Encodes, decodes and measures the decoder, see `VAE.__call__`."""
-        latents = self.encode(x, key, train)
-        z = latents[0].z
-        likelihood = call_part(self.decoder, z, train=train)
+        output = super().__call__(x, key, train)
         # As a pure function, and so as in evaluation: without dropout, with running
         # averages. The second forward pass is the first one for the compiler.
         unbound: Any = self.decoder.unbind()
@@ -38,12 +36,8 @@ class RAE(VAE):
         def mean_of(z: Array) -> Array:
             return decoder.apply(variables, z).mean
 
-        mean, pull_back = jax.vjp(mean_of, z)
+        mean, pull_back = jax.vjp(mean_of, output.latents[0].z)
         signs = jax.random.rademacher(stream(key, "signs"), mean.shape, mean.dtype)
         (by_z,) = pull_back(signs)
         penalty = (flatten_event(by_z) ** 2).sum(axis=1)
-        return VAEOutput(
-            likelihood=likelihood,
-            latents=latents,
-            extras={"gradient_penalty": penalty},
-        )
+        return dataclasses.replace(output, extras={"gradient_penalty": penalty})

@@ -14,11 +14,11 @@ from vae_jax.errors import ContractError
 from vae_jax.models.base import check_above, refuse_given
 from vae_jax.models.blocks import BottomUp, TopDownBlock, normal, upsampled
 from vae_jax.models.stack import parse_blocks
-from vae_jax.networks.bottleneck import Activation, conv3x3
+from vae_jax.networks.bottleneck import conv3x3
 from vae_jax.networks.convolution import depth_to_space
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import COUNT, POSITIVE, require
-from vae_jax.types import Array, Codes, Given, Key
+from vae_jax.types import Activation, Array, Codes, Given, Key
 
 MakePosterior = Callable[[Array], DiagonalNormal]  # features of x -> q(z | x, above)
 # (number of the layer from the top, p(z | above), q(z | x, above)) -> its code

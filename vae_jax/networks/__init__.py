@@ -13,8 +13,9 @@ from jax.typing import DTypeLike
 
 from vae_jax.networks.conv import ConvDecoder, ConvEncoder
 from vae_jax.networks.gated import GatedMLPDecoder, GatedMLPEncoder
-from vae_jax.networks.mlp import Activation, MLPDecoder, MLPEncoder
+from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
 from vae_jax.networks.residual import ResidualDecoder, ResidualEncoder
+from vae_jax.types import Activation
 
 
 class Network(NamedTuple):

@@ -1,17 +1,15 @@
 """Convolutions through few channels: the blocks of deep convolutional models."""
 
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.typing import Initializer
 
-from vae_jax.networks.convolution import convolve
+from vae_jax.networks.convolution import Conv
 from vae_jax.networks.dense import DenseOfMaps
-from vae_jax.types import Array
+from vae_jax.types import Activation, Array
 
-Activation = Callable[[Array], Array]
 SMALL = 2  # pixels: a 3x3 window over no more of them sees mostly the padding
 
 
@@ -42,4 +40,4 @@ class Bottleneck(nn.Module):
 
 def conv3x3(features: int, dtype: jnp.dtype | None = None) -> nn.Conv:
     """A 3x3 convolution that keeps height and width."""
-    return nn.Conv(features, (3, 3), dtype=dtype, conv_general_dilated=convolve)
+    return Conv(features, (3, 3), dtype=dtype)

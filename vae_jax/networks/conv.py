@@ -1,15 +1,14 @@
 """Strided convolutions, for images of any height, width and number of channels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vae_jax.networks.convolution import convolve, depth_to_space
+from vae_jax.networks.convolution import Conv, depth_to_space
 from vae_jax.ranges import COUNT, require, require_widths
-from vae_jax.types import Array
+from vae_jax.types import Activation, Array
 
-Activation = Callable[[Array], Array]
 MAX_HALVINGS = 30  # each layer halves the image
 
 
@@ -34,12 +33,11 @@ class ConvEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:  # [B, H, W, C] -> [B, F]
         h = x
         for width in self.channels:
-            conv = nn.Conv(
+            conv = Conv(
                 features=width,
                 kernel_size=(4, 4),
                 strides=(2, 2),
                 dtype=self.dtype,
-                conv_general_dilated=convolve,
             )
             h = self.activation(conv(h))
         h = h.reshape(h.shape[0], -1)
@@ -60,12 +58,11 @@ class UpConv(nn.Module):
 
     @nn.compact
     def __call__(self, h: Array) -> Array:  # [B, H, W, C] -> [B, 2 H, 2 W, F]
-        conv = nn.Conv(
+        conv = Conv(
             features=4 * self.features,
             kernel_size=(2, 2),
             padding=((1, 1), (1, 1)),  # the blocks overlap the edge by a pixel
             dtype=self.dtype,
-            conv_general_dilated=convolve,
         )
         return depth_to_space(conv(h), (2, 2))[:, 1:-1, 1:-1]
 

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
@@ -32,8 +33,8 @@ def convolve(
     `is_product_on_cuda`. The parameters and, up to rounding, the values are the same on
     every platform.
 
-    Meant for `flax.linen.Conv(..., conv_general_dilated=convolve)`, whose argument the
-    signature follows.
+    What `Conv` computes with; the signature is that of the argument of
+    `flax.linen.Conv`.
 
     Args:
         x: [B, H, W, C].
@@ -65,6 +66,10 @@ def convolve(
     products = functools.partial(as_products, strides=strides, padding=padding)
     cuda = products if is_product_on_cuda(kernel, strides) else compiled
     return lax.platform_dependent(x, kernel, cpu=products, cuda=cuda, default=compiled)
+
+
+Conv = functools.partial(nn.Conv, conv_general_dilated=convolve)
+"""`flax.linen.Conv`, by products of matrices where these are faster."""
 
 
 def is_product_on_cuda(kernel: Array, strides: Sequence[int]) -> bool:

@@ -1,16 +1,14 @@
 """Multilayer perceptrons: image -> features, code -> image features."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from vae_jax.errors import choose
 from vae_jax.ranges import require_widths
-from vae_jax.types import Array
-
-Activation = Callable[[Array], Array]
+from vae_jax.types import Activation, Array
 
 NORMS = ("none", "layer", "batch")
 """What may stand between a dense layer and its activation: nothing; `layer`, over the

@@ -1,18 +1,17 @@
 """Residual convolutional networks, for images of 28 to 128 pixels a side or so."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from vae_jax.errors import ConfigError
 from vae_jax.networks.conv import MAX_HALVINGS, UpConv
-from vae_jax.networks.convolution import convolve
+from vae_jax.networks.convolution import Conv
 from vae_jax.ranges import COUNT, COUNT_OR_0, require, require_widths
-from vae_jax.types import Array
+from vae_jax.types import Activation, Array
 
-Activation = Callable[[Array], Array]
 GROUPS = 8  # of channels that are normalised together, at most
 LEAST = 4  # channels in a group: one number alone would be normalised to 0
 
@@ -33,12 +32,11 @@ class ResidualBlock(nn.Module):
         start = h
         for init in (nn.initializers.lecun_normal(), nn.initializers.zeros):
             h = self.activation(normalize(h, self.dtype))
-            conv = nn.Conv(
+            conv = Conv(
                 features=h.shape[-1],
                 kernel_size=(3, 3),
                 kernel_init=init,
                 dtype=self.dtype,
-                conv_general_dilated=convolve,
             )
             h = conv(h)
         return start + h
@@ -89,12 +87,11 @@ class ResidualEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:  # [B, H, W, C] -> [B, F] or [B, h, w, F]
         h = x
         for width, count in zip(self.channels, self.num_blocks, strict=True):
-            conv = nn.Conv(
+            conv = Conv(
                 features=width,
                 kernel_size=(4, 4),
                 strides=(2, 2),
                 dtype=self.dtype,
-                conv_general_dilated=convolve,
             )
             h = conv(h)
             for _ in range(count):

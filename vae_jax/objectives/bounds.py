@@ -153,7 +153,9 @@ def stl_loss(output: VAEOutput, x: Examples, hparams: Hparams) -> tuple[Array, M
 
     The density log q(z | x) keeps its gradient through z, but not through the
     parameters of q. What is left out has mean zero, so the gradient stays unbiased, and
-    it becomes exactly zero, sample by sample, where q is the exact posterior. For the
+    of a model with one latent layer it becomes exactly zero, sample by sample, where q
+    is the exact posterior (of several layers, q(z2 | z1) is held as a whole, and with
+    it how it depends on z1: unbiased, but not free of noise). For the
     mean of log-weights only: with the IWAE bound this estimator is biased (Tucker et
     al. 2019, arXiv:1810.04152, section 3), and `dreg` is the one that is not.
     Source: Roeder et al. 2017, arXiv:1703.09194, section 3.

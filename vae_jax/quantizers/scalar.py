@@ -26,7 +26,7 @@ class FSQPosterior(nn.Module):
     With L levels, half = (L - 1) (1 + eps) / 2 and offset = 1/2 for even L, else 0,
 
         bounded = tanh(v + atanh(offset / half)) half - offset
-        code = round(bounded) / (L // 2),
+        code = round(bounded) / (L // 2), at most the last level,
 
     the levels are -(L // 2), ..., (L - 1) // 2 over L // 2, and v = 0 is on a level. Of
     two levels there is none in the middle: the shift by atanh is left out, so that
@@ -75,6 +75,8 @@ def quantize(vectors: Array, levels: Sequence[int]) -> Quantized:
 
     bounded = jnp.tanh(vectors + last_axis(shift)) * last_axis(half) - last_axis(offset)
     digits = jnp.round(bounded).astype(jnp.int32) + last_axis(count // 2, np.int32)
+    # Of more than a thousand levels, eps reaches half a level beyond the last.
+    digits = jnp.clip(digits, 0, last_axis(count - 1, np.int32))
     index = (digits * last_axis(_place_values(levels), np.int32)).sum(axis=-1)
     return Quantized.straight_through(
         before=bounded / last_axis(count // 2),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from vae_jax.distributions.quantized import Quantized, index_of
 from vae_jax.quantizers.sites import require_few_codes, vectors_at_sites
 from vae_jax.ranges import COUNT, COUNT_OR_0, FRACTION, require
-from vae_jax.types import Array, Key
+from vae_jax.types import Array
 
 SMOOTHING = 1e-5  # of the counts, so that an unused code is no division by 0
 
@@ -106,9 +106,11 @@ class VQPosterior(nn.Module):
         step = self.variable("codebook", "step", lambda: jnp.zeros((), jnp.int32))
         counts = self.variable("codebook", "counts", jnp.ones, self.num_codes)
         shape = (self.num_codes, self.code_dim)
-        sums = self.variable(
-            "codebook", "sums", lambda: _normal(self.make_rng("params"), shape)
-        )
+
+        def start() -> Array:
+            return jax.random.normal(self.make_rng("params"), shape)
+
+        sums = self.variable("codebook", "sums", start)
         codebook = Codebook(counts.value, sums.value)
         if not train or self.is_initializing():
             return _nearest(before, codebook.vectors)
@@ -131,7 +133,3 @@ class VQPosterior(nn.Module):
 def _nearest(before: Array, codebook: Array) -> Quantized:
     index = index_of(jax.lax.stop_gradient(before), codebook)
     return Quantized.straight_through(before, index, codebook)
-
-
-def _normal(key: Key, shape: tuple[int, int]) -> Array:
-    return jax.random.normal(key, shape)

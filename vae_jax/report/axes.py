@@ -85,7 +85,7 @@ def numeric(
         if len(positive) == len(values):
             if max(positive) > LOG_RATIO * min(positive):
                 return _bent(values, start, stop, math.log10)
-        elif any(value != 0 for value in values):
+        else:
             smallest = min(positive)
             return _bent(
                 values, start, stop, lambda value: math.asinh(value / smallest)

@@ -5,25 +5,20 @@ between them, their multilinear mixture. So any decoder will do, whatever its ne
 and its size, a step costs the page nothing, and the size of the file is bounded.
 """
 
-import base64
 import dataclasses
-import io
-import json
 import math
 import pathlib
 from collections.abc import Sequence
 
-import jinja2
 import numpy as np
 from matplotlib import colormaps, colors
 from PIL import Image
 
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import replace_file, writing
-from vae_jax.report import style
+from vae_jax.report import html, style
 from vae_jax.report.images import check_images
 
-TEMPLATE = pathlib.Path(__file__).parent / "template"
 MOST_BYTES = 4_000_000  # of the file
 QUALITIES = (70, 50, 30, 10)  # of WebP, the first that keeps the file small enough
 MOST_CLASSES = 40  # that a legend lists
@@ -96,35 +91,24 @@ def write_explorer(
         ConfigError: the page would be larger than `MOST_BYTES`.
         StorageError: the file can't be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE),
-        autoescape=True,  # names and titles are the user's
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("explorer.html.jinja")
+    template = html.template("explorer.html.jinja")
     for quality in QUALITIES:
         content = {
             "heldout": _heldout(heldout, quality),
             "runs": [_run(run, quality) for run in runs],
         }
-        html = template.render(title=title, content=_json(content)).encode()
-        if len(html) <= MOST_BYTES:
+        shown = html.script_json(content)
+        page = template.render(title=title, content=shown).encode()
+        if len(page) <= MOST_BYTES:
             break
     else:
         raise ConfigError(
-            f"{path}: {len(runs)} runs make a page of {len(html) / 1e6:.1f} MB, and"
+            f"{path}: {len(runs)} runs make a page of {len(page) / 1e6:.1f} MB, and"
             f" {MOST_BYTES / 1e6:g} MB is the most: choose fewer runs"
         )
     with writing(path):
-        replace_file(path, html)
-    return len(html)
-
-
-def _json(content: object) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element."""
-    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+        replace_file(path, page)
+    return len(page)
 
 
 def _heldout(heldout: HeldOut, quality: int) -> dict[str, object]:
@@ -223,10 +207,8 @@ def _atlas(images: np.ndarray, quality: int) -> dict[str, object]:
     sheet = cells.reshape(rows, columns, tall, wide, channels).swapaxes(1, 2)
     sheet = sheet.reshape(rows * tall, columns * wide, channels)
     sheet = np.broadcast_to(sheet, (*sheet.shape[:2], 3))
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(sheet)).save(buffer, "webp", quality=quality)
     return {
-        "uri": "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        "uri": html.data_uri(Image.fromarray(np.ascontiguousarray(sheet)), quality),
         "columns": columns,
         "cell": [wide, tall],
         "size": [width, height],

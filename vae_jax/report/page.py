@@ -5,7 +5,6 @@ import pathlib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
-import jinja2
 from markupsafe import Markup
 
 from vae_jax.as_text import exact
@@ -17,6 +16,7 @@ from vae_jax.report import (
     charts,
     compare,
     correlations,
+    html,
     page_pictures,
     page_tables,
     plane,
@@ -26,7 +26,6 @@ from vae_jax.report.arrangement import Layout, arrange, spread, thinned
 from vae_jax.report.compare import FAILED, Row, Setting
 from vae_jax.report.conclusion import best_setting, conclude
 
-TEMPLATE = pathlib.Path(__file__).parent / "template"
 # What a page holds at most of what grows with the number of runs.
 MAX_VALUES = 10  # of a field
 MAX_LINES = 20  # commands, and runs that failed
@@ -107,8 +106,7 @@ def write_report(
             " sections."
         )
     top, cut_off = _best_first(groups)
-    page = _environment().get_template("report.html.jinja")
-    html = page.render(
+    text = html.template("report.html.jinja").render(
         title=title,
         conclusion=conclude(names, found, swept),
         facts=_facts(rows, groups, swept),
@@ -131,7 +129,7 @@ def write_report(
         commands=_shortened(commands, "more commands, one for each run"),
     )
     with writing(out):
-        replace_file(out / "report.html", html.encode())
+        replace_file(out / "report.html", text.encode())
     return out / "report.html"
 
 
@@ -163,16 +161,6 @@ def _shortened(lines: Sequence[str], more: str) -> list[str]:
     """The first of many lines, and a last one that counts the others."""
     rest = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], *([f"... {rest:,} {more}"] if rest > 0 else [])]
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE),
-        autoescape=True,  # names, titles and configs are the user's
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _draw_charts(

@@ -1,7 +1,5 @@
 """The pictures of a report: of each kind a strip, with one of every setting."""
 
-import base64
-import io
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,6 +8,7 @@ from PIL import Image
 
 from vae_jax.errors import DataError
 from vae_jax.report.compare import FAILED, Setting
+from vae_jax.report.html import data_uri
 
 # Figures of a run that the report shows, in this order: file -> title of the strip.
 KINDS = {
@@ -80,12 +79,10 @@ def failures(groups: Sequence[Setting]) -> list[str]:
 
 def _data_uri(path: pathlib.Path) -> str:
     """A smaller copy of an image, which may lose details, as text."""
-    buffer = io.BytesIO()
     try:
         with Image.open(path) as file:
             image = file.convert("RGB")
     except OSError as error:
         raise DataError(f"{path} is damaged: {error}") from error
     image.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS, reducing_gap=2)
-    image.save(buffer, "webp", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(image, quality=80)

@@ -1,7 +1,6 @@
 """The tables of a report: cells that know what they show and what they sort by."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from vae_jax.as_text import exact, few_digits, with_error
 from vae_jax.quantities import Quantity, Section
 from vae_jax.report import compare
 from vae_jax.report.compare import FAILED, Row, Setting, is_number
+from vae_jax.report.html import script_json
 
 # The numbers of the first table, where there are such.
 HEADLINE = ("elbo", "coverage", "rate", "distortion", "nll", "active_units")
@@ -129,17 +129,11 @@ def run_table(
         ]
         for row in rows
     ]
-    return Table(heads, body, _json(values))
+    return Table(heads, body, script_json(values))
 
 
 def _shorter(value: object) -> object:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-def _json(values: object) -> str:
-    """JSON that a `script` element may hold: names are the user's."""
-    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c")
 
 
 def _config_cell(value: Any) -> Cell:

@@ -3,9 +3,8 @@
 import pathlib
 from collections.abc import Sequence
 
-from vae_jax.as_text import MISSING, few_digits, with_error
 from vae_jax.report import terminal
-from vae_jax.report.compare import Row, Setting, finite, setting_names, settings
+from vae_jax.report.compare import Row, Setting, amount, finite, setting_names, settings
 
 SHOWN = 20  # settings, evenly chosen if there are more
 COLUMNS = {  # the distortion is minus the sum of the first two
@@ -33,7 +32,7 @@ def print_summary(
     terminal.print_table(
         ("setting", "runs", *COLUMNS.values()),
         [
-            (names[i], _count(groups[i]), *(_mean(groups[i], key) for key in COLUMNS))
+            (names[i], _count(groups[i]), *(amount(groups[i], key) for key in COLUMNS))
             for i in some
         ],
     )
@@ -47,10 +46,3 @@ def _count(group: Setting) -> str:
     """How many runs a setting has, and how many of them did not fail."""
     done, all_of_them = len(group.finished), len(group.rows)
     return str(done) if done == all_of_them else f"{done} of {all_of_them}"
-
-
-def _mean(group: Setting, key: str) -> str:
-    mean, error = group.mean(key), group.standard_error(key)
-    if mean is None:
-        return MISSING
-    return few_digits(mean) if error is None else " ± ".join(with_error(mean, error))

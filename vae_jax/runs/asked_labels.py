@@ -24,8 +24,20 @@ def in_turn(known: Sequence[int], label: Labels, num: int) -> np.ndarray:
     Raises:
         ConfigError: there is no such label.
     """
-    asked = known if label is None else np.atleast_1d(label).tolist()
+    asked = known if label is None else as_list(label)
     return np.resize(class_numbers(known, asked, "label"), num)
+
+
+def as_list(label: int | Sequence[int]) -> list[int]:
+    """A label, or several, as a list.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    labels = np.atleast_1d(label).tolist()
+    if not labels:
+        raise ConfigError("label: is empty; must be one label or several")
+    return labels
 
 
 def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
@@ -36,7 +48,7 @@ def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
         name: what one of them is called in the message.
 
     Raises:
-        ConfigError: one is no whole number.
+        ConfigError: one is no whole number, or there is none.
     """
     found = []
     for text in texts:
@@ -44,6 +56,8 @@ def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
             found.append(int(text))
         except ValueError as error:
             raise ConfigError(f"{name}={text}: must be whole numbers") from error
+    if not found:
+        raise ConfigError(f"{name}=: is empty; must be whole numbers")
     return found
 
 

@@ -15,8 +15,9 @@ from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.joined import split
+from vae_jax.keys import plain
 from vae_jax.report.latent_space import PATHS
-from vae_jax.runs.asked_labels import Labels
+from vae_jax.runs.asked_labels import Labels, as_list
 from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import AnyArray, Array, Codes, Examples, Given, Key
 
@@ -59,7 +60,7 @@ def _decoded(
     parts = {f"z{i}" if i > 1 else "z": z for i, z in enumerate(codes, start=1)}
     parts["mean"] = likelihood.mean
     if likelihood.normalized:
-        parts["draw"] = likelihood.sample(x_key)
+        parts["draw"] = likelihood.sample(plain(x_key))
     return parts
 
 
@@ -132,7 +133,7 @@ def means(
         codes: [N, D].
         label: what a conditional model is to decode, as `Run.given` takes it.
     """
-    labels = None if label is None else np.resize(label, len(codes))
+    labels = None if label is None else np.resize(as_list(label), len(codes))
 
     def of_rows(rows: np.ndarray) -> Array:
         own = None if labels is None else labels[rows].tolist()

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 from absl import logging
@@ -26,7 +26,9 @@ from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import write_json
 from vae_jax.trained import Trained
-from vae_jax.training.mesh import member
+from vae_jax.training.mesh import fetch, member
+from vae_jax.training.state import Variables
+from vae_jax.types import Params
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -77,9 +79,13 @@ def finish_members(program: Program, saved: Saved, course: Course) -> list[Json]
     """
     share = Course(seconds=course.seconds / len(program.folders))
     good = [m for m in range(len(program.folders)) if m not in course.failed]
-    own = {m: member(saved, m) for m in good}
-    for m in good:
-        _keep(program, m, own[m], share)
+    if not program.is_single:
+        for m in good:
+            _keep(program, m, member(saved, m), share)
+    steps, made = fetch(saved.step), fetch(saved.state.step)
+    own = {
+        m: Ended(member(saved.variables, m), int(steps[m]), int(made[m])) for m in good
+    }
     silent = not processes.is_first()
     bar = ProgressBar("evaluate", len(good), unit="member", silent=silent)
     shares = dict.fromkeys(good, 0.0)
@@ -112,8 +118,16 @@ def _parts(config: ConfigDict) -> list[str]:
     return [*measures.selected(config.eval.measures), *drawn]
 
 
+class Ended(NamedTuple):
+    """What the training of one member has come to."""
+
+    variables: Params | Variables  # to evaluate and to use, on one device
+    step: int  # the number of updates after which they were so
+    trained_steps: int  # and that of all updates
+
+
 def finish(
-    program: Program, m: int, saved: Saved, seconds: float, parts: Parts
+    program: Program, m: int, ended: Ended, seconds: float, parts: Parts
 ) -> Json:
     """Measures a member, draws its figures and writes its results.json last.
 
@@ -122,7 +136,7 @@ def finish(
     Args:
         program: the members.
         m: which of them.
-        saved: what its last checkpoint holds, on one device.
+        ended: what its training has come to.
         seconds: how long its training took.
         parts: is told what is being done: each measure, then `FIGURES`.
 
@@ -131,11 +145,11 @@ def finish(
     """
     config, workdir = program.configs[m], program.folders[m]
     prepared, key = program.prepared, build.run_key(config)
-    trained = Trained.of(prepared.model, saved.variables)
-    num_steps = int(saved.state.step)
+    trained = Trained.of(prepared.model, ended.variables)
+    keeps_best = build.keeps_best(config)
     results = {
-        "step": int(saved.step),
-        **({} if saved.best is None else {"trained_steps": num_steps}),
+        "step": ended.step,
+        **({"trained_steps": ended.trained_steps} if keeps_best else {}),
         **measures.measure(
             config.eval.measures,
             trained,
@@ -147,7 +161,7 @@ def finish(
         ),
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.params)),
         "train_seconds": seconds,
-        "images_per_second": num_steps * config.data.batch_size / seconds,
+        "images_per_second": ended.trained_steps * config.data.batch_size / seconds,
     }
     if not processes.is_first():
         return results
@@ -178,7 +192,7 @@ def quantities() -> list[Quantity]:
 
 
 def _keep(program: Program, m: int, saved: Saved, share: Course) -> None:
-    """Saves a member in its own folder, where a single run has been saved already."""
+    """Saves a member of a grid in its own folder, as a single run is saved."""
     folder, step = program.folders[m] / "checkpoints", int(saved.state.step)
     with Checkpoints(folder, max_to_keep=1, run=program.digests[m]) as checkpoints:
         if step not in checkpoints.all_steps():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import glob
-import os
 import pathlib
 import shlex
 from collections import Counter
@@ -12,6 +11,7 @@ from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fields import Fields
 from vae_jax.flat import flatten
+from vae_jax.paths import local_path
 from vae_jax.report.compare import FAILED, Row
 from vae_jax.runs import gathered, members, prior_files
 from vae_jax.runs.identity import FREE_FIELDS, read_results
@@ -148,7 +148,7 @@ def split_workdirs(text: str) -> list[pathlib.Path]:
 
     Args:
         text: paths with commas between them; a pattern such as "runs/*" stands for the
-            folders that match it.
+            folders that match it, and `~` for the home folder.
 
     Returns:
         The paths, including those that don't exist.
@@ -156,14 +156,22 @@ def split_workdirs(text: str) -> list[pathlib.Path]:
     parts = text.split(",")
     found: list[pathlib.Path] = []
     while parts:
-        joined = [",".join(parts[: n + 1]) for n in range(len(parts))]
-        used = next((n for n, path in enumerate(joined) if os.path.isdir(path)), 0)
-        path = joined[used]
-        matching = [] if os.path.isdir(path) else sorted(glob.glob(path))
-        places = list(filter(os.path.isdir, matching)) or [path]
-        found += map(pathlib.Path, places)
+        joined = [local_path(",".join(parts[: n + 1])) for n in range(len(parts))]
+        meant = map(_folders_at, joined)
+        used, places = next(
+            ((n, places) for n, places in enumerate(meant) if places), (0, joined[:1])
+        )
+        found += places
         parts = parts[used + 1 :]
     return found
+
+
+def _folders_at(path: pathlib.Path) -> list[pathlib.Path]:
+    """The folder of that name, or those that match it as a pattern."""
+    if path.is_dir():
+        return [path]
+    matching = map(pathlib.Path, sorted(glob.glob(str(path))))
+    return [folder for folder in matching if folder.is_dir()]
 
 
 def train_command(config: Fields, default: Fields, workdir: pathlib.Path) -> str:
@@ -179,11 +187,27 @@ def train_command(config: Fields, default: Fields, workdir: pathlib.Path) -> str
     """
     command = ["python", "-m", "experiments.train", "--config=configs/default.py"]
     command.append(f"--workdir={workdir}")
+    return shlex.join([*command, *train_flags(config, default)])
+
+
+def train_flags(config: Fields, default: Fields) -> list[str]:
+    """The flags that make a config of configs/default.py.
+
+    Args:
+        config: its fields, flat.
+        default: the content of configs/default.py, flat.
+
+    Returns:
+        --import=NAME for each module with parts of a user's own, which begins to be
+        imported there, and --config.FIELD=VALUE for each field that differs.
+    """
+    flags = [f"--import={name}" for name in config.get("imports", ())]
     for field, value in config.items():
         value = tuple(value) if isinstance(value, list) else value
-        if field not in default or value != default[field]:
-            command.append(f"--config.{field}={value}")
-    return shlex.join(command)
+        is_usual = field in default and value == default[field]
+        if field != "imports" and not is_usual:
+            flags.append(f"--config.{field}={value}")
+    return flags
 
 
 def _runs_of(

@@ -14,9 +14,10 @@ from vae_jax.data.batches import InMemoryBatches
 from vae_jax.data.examples import num_bytes, num_examples
 from vae_jax.errors import ConfigError, NonFiniteLossError
 from vae_jax.evaluation.measures.likelihood import split_statistics, summarize_split
+from vae_jax.files import allow_open
 from vae_jax.runs import processes, signals
 from vae_jax.runs.begin import restore_or_begin
-from vae_jax.runs.best import Saved, all_stopped, updated
+from vae_jax.runs.best import Best, Saved, all_stopped, updated
 from vae_jax.runs.course import Course
 from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
@@ -30,6 +31,7 @@ from vae_jax.training.spans import Pace, Span, block_length, spans
 from vae_jax.training.state import Variables
 from vae_jax.types import Examples, Params, stream
 
+OPEN_FILES, OPEN_PER_MEMBER = 256, 4  # metrics.jsonl, and those of the trackers
 IN_TRAINING = (*WATCHED, "active_units", "posterior_variance")
 
 
@@ -49,6 +51,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
         Interrupted: a signal asked to stop; a checkpoint is saved.
     """
     train, layout = program.config.train, program.layout
+    allow_open(OPEN_FILES + OPEN_PER_MEMBER * len(program.folders))
     entered = time.monotonic()
     with contextlib.ExitStack() as stack:
         # Outermost, so that signals are held until the last save is on disk.
@@ -77,6 +80,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             checkpoint_every=train.checkpoint_every,
             max_chunk=max_chunk,
             pace=pace,
+            decides=train.patience > 0,
         )
         chunks = train_chunks(
             compile_chunk(
@@ -94,7 +98,18 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             hparams=place(program.hparams, layout.state),
             unreported=course.unreported and course.unreported.placed(layout.state),
         )
-        step, best = start, saved.best
+
+        def save(chunk: Chunk, best: Best | None) -> Saved:
+            assert chunk.state is not None
+            course.seconds = time.monotonic() - began
+            course.unreported = chunk.unreported
+            # The metrics first: those of a step that can be restored are on disk.
+            reports.flush()
+            content = Saved(chunk.state, best)
+            store.save(chunk.span.end, content, course.meta)
+            return content
+
+        step, best, chunk = start, saved.best, None
         for chunk in chunks:
             if chunk.span.start == start:
                 logging.info(
@@ -114,13 +129,10 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
                     elbo = place(elbos, layout.state)
                     best = updated(best, chunk.state, elbo, train.patience)
                     course.has_stopped = all_stopped(best, train.patience)
-            if chunk.span.saves or chunk.is_last:
-                course.seconds = time.monotonic() - began
-                course.unreported = chunk.unreported
-                # The metrics first: those of a step that can be restored are on disk.
-                reports.flush()
-                saved = Saved(chunk.state, best)
-                store.save(step, saved, course.meta)
+            if chunk.span.saves:
+                saved = save(chunk, best)
+        if chunk and not chunk.span.saves:
+            saved = save(chunk, best)
         if course.signal:
             where = f" at step {step} of {train.num_steps}"
             raise signals.Interrupted(course.signal, where)

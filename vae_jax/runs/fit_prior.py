@@ -88,6 +88,7 @@ def fit_prior(
     prior = jax.block_until_ready(
         entry.fit(draws, stream(key, "fit"), progress=progress, **settings)
     )
+    seconds = time.monotonic() - start
     record = prior_files.Record(
         kind=kind,
         settings=settings,
@@ -99,7 +100,7 @@ def fit_prior(
         num_codes=len(draws.train),
         train_nats=_nats(prior, draws.train),
         validation_nats=_nats(prior, draws.validation),
-        seconds=time.monotonic() - start,
+        seconds=seconds,
     )
     return prior_files.save(run.workdir, prior, record), record
 

@@ -120,7 +120,7 @@ def gather(given: Sequence[pathlib.Path]) -> Gathered:
 
 
 def _folders(parent: pathlib.Path, manifest: shards.Manifest) -> list[pathlib.Path]:
-    return [parent / f"{i}-of-{manifest.count}" for i in range(manifest.count)]
+    return [parent / shards.name(i, manifest.count) for i in range(manifest.count)]
 
 
 def _check_same_data(runs: Sequence[pathlib.Path]) -> None:

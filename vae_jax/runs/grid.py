@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from ml_collections import ConfigDict
 
-from vae_jax.data.dataset import Dataset
 from vae_jax.errors import NonFiniteLossError
 from vae_jax.paths import local_path
 from vae_jax.runs import members, processes, shards, sweep
 from vae_jax.runs.identity import Standing
 from vae_jax.runs.memory import check_memory
 from vae_jax.runs.needs import num_bytes
-from vae_jax.runs.program import Prepared, Program, prepare
+from vae_jax.runs.program import Datasets, Prepared, Program, prepare
 from vae_jax.runs.train_program import finished, locked, train_program
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import write_json
@@ -91,6 +90,8 @@ def train_grid(
                 standings = members.compare(workdir, grid, mode)
             with processes.together():
                 if processes.is_first():
+                    if all(standing.is_new for standing in standings):
+                        members.set_report_aside(workdir)
                     write_json(workdir / "grid.json", members.describe(grid, mode))
             known = dict(zip(folders, standings, strict=True))
             found = _train_programs(programs, known, is_whole=shard is None)
@@ -148,7 +149,7 @@ def _make_programs(
     Raises:
         ConfigError: one of them does not fit into memory; nothing is trained yet.
     """
-    datasets: dict[str, Dataset] = {}
+    datasets = Datasets()
     groups = [
         (group, prepare(group[0].config, datasets))
         for group in sweep.programs(grid, len(grid))

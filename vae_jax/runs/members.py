@@ -56,6 +56,16 @@ def compare(
     ]
 
 
+def set_report_aside(workdir: pathlib.Path) -> None:
+    """Renames results.csv of a grid, of which nothing is left, before another begins.
+
+    It says which members have failed, and those of the new grid may have their names.
+    """
+    report = workdir / "results.csv"
+    if report.is_file():
+        report.replace(workdir / "results.previous.csv")
+
+
 def failed(workdir: pathlib.Path) -> dict[str, int]:
     """The members of a grid whose loss was not finite, with the step; from its report.
 

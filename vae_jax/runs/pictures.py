@@ -38,7 +38,7 @@ def latent_space(
     Returns:
         The arrays that `figures.draw_all` draws.
     """
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     draws_key = stream(key, "figures")
     means: list[np.ndarray] = []
     sums: list[np.ndarray] | None = None
@@ -139,7 +139,7 @@ def _mean_and_kls(
     mean, _ = flat_moments(mapped.posterior)
     is_standard = jnp.asarray(isinstance(mapped.prior, DiagonalNormal))
     if isinstance(mapped.prior, DiagonalNormal):
-        is_standard = ~(mapped.prior.mean.any() | mapped.prior.log_std.any())
+        is_standard = mapped.prior.is_standard.all()
     if not all(latent.has_density for latent in latents):
         return mean, None, is_standard
     return mean, tuple(latent.kl() for latent in latents), is_standard

@@ -101,12 +101,34 @@ class Program:
         return f"{names}{in_turn} on {self.layout}"
 
 
-def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
+class Datasets:
+    """The data sets of a grid, each of which is loaded and announced once."""
+
+    def __init__(self) -> None:
+        """Begins without any."""
+        self._loaded: dict[str, Dataset] = {}
+        self._announced: set[str] = set()
+
+    def of(self, config: ConfigDict) -> Dataset:
+        """The data of a config, which several configs may share."""
+        asked = repr([config.data[field] for field in build.LOADING_FIELDS])
+        if not self._loaded:
+            announce_unused_gpu()
+        if asked not in self._loaded:
+            self._loaded[asked] = build.make_dataset(config)
+        whole = repr(sorted(config.data.to_dict().items()))
+        if whole not in self._announced:
+            announce(config, self._loaded[asked])
+            self._announced.add(whole)
+        return self._loaded[asked]
+
+
+def prepare(config: ConfigDict, datasets: Datasets | None = None) -> Prepared:
     """Loads the data and builds what trains and evaluates a model on them.
 
     Args:
         config: a config that `build.check` has passed.
-        datasets: those loaded before, by their part of the config; gets this one.
+        datasets: those loaded before; gets this one.
 
     Returns:
         A value shared by all configs that differ in traced numbers and seed only.
@@ -117,13 +139,7 @@ def prepare(config: ConfigDict, datasets: dict[str, Dataset]) -> Prepared:
     """
     check_numbers(config)
     check_installed(config.train.trackers)
-    name = repr(sorted(config.data.to_dict().items()))
-    if not datasets:
-        announce_unused_gpu()
-    if name not in datasets:
-        datasets[name] = build.make_dataset(config)
-        announce(config, datasets[name])
-    dataset = datasets[name]
+    dataset = (datasets or Datasets()).of(config)
     check_condition(config.model.condition, dataset)
     parts = build.make_parts(config, dataset.spec)
     check_data(config, parts, dataset)

@@ -130,7 +130,12 @@ _ENDS = ("MIN", "MAX")
 
 def folder(workdir: pathlib.Path, shard: Shard) -> pathlib.Path:
     """Where a shard of the grid in workdir lies."""
-    return workdir / SHARDS.parent / f"{shard.index}-of-{shard.count}"
+    return workdir / SHARDS.parent / name(shard.index, shard.count)
+
+
+def name(index: int, count: int) -> str:
+    """The name of a shard's folder."""
+    return f"{index}-of-{count}"
 
 
 def enter(

@@ -53,7 +53,7 @@ def train(
         logging.info("%s is finished; nothing to do", workdir)
         return done[0]
     with processes.together():
-        prepared = prepare(config, {})
+        prepared = prepare(config)
         check_memory(config, prepared.dataset, prepared.arrays)
     program = Program(
         [config], [workdir], workdir, prepared, mode="exact", layout=layout

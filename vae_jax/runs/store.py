@@ -10,7 +10,7 @@ from vae_jax.runs.best import Saved
 from vae_jax.runs.program import Program
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.manifest import Json
-from vae_jax.training.mesh import member
+from vae_jax.training.mesh import fetch
 
 
 class Store:
@@ -68,8 +68,9 @@ class Store:
 
     def save(self, step: int, saved: Saved, meta: Mapping[str, object]) -> None:
         """Writes a step in the background, see `Checkpoints.save`."""
-        state = member(saved, 0) if self._program.is_single else saved
-        self._checkpoints.save(step, state, meta)
+        if self._program.is_single:
+            saved = jax.tree.map(lambda leaf: fetch(leaf)[0], saved)
+        self._checkpoints.save(step, saved, meta)
 
     def newest(self) -> int | None:
         """The newest step once all saves are safe on disk; None without any."""

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, no_field
 from vae_jax.fields import SEED_FIELD, Fields, is_traced
 from vae_jax.flat import flatten
+from vae_jax.report.compare import short_names
 
 MAX_MEMBERS = 10_000  # each has a folder with a checkpoint, and 4 kB of memory
 Fixed = tuple[tuple[str, object], ...]  # values of fields that choose the program
@@ -144,7 +146,7 @@ def members(
         )
     if SEED_FIELD not in whole[0]:
         axes.setdefault(SEED_FIELD, [config.seed + i for i in range(seeds)])
-    shorts = _shorts([*whole[0], *axes])
+    shorts = short_names([*whole[0], *axes])
     found, first = [], dict[Fixed, ConfigDict]()
     for number, *combination in itertools.product(range(len(whole)), *axes.values()):
         swept = dict(zip(axes, combination, strict=True))
@@ -155,6 +157,12 @@ def members(
         named = own[number] | swept
         name = ",".join(f"{shorts[field]}={_plain(v)}" for field, v in named.items())
         found.append(Member(name, values, member))
+    for name, count in Counter(member.name for member in found).items():
+        if count > 1:
+            raise ConfigError(
+                f"--sweep, --case: {count} members would have the same folder, {name},"
+                " in whose name / and : are _: use other names for the files"
+            )
     for part in programs(found, total):
         build.check(*(entry.config for entry in part))
     return found
@@ -211,15 +219,6 @@ def _cases(
                 f"--case={text}: is the same as --case={texts[whole.index(case)]}"
             )
     return own, whole
-
-
-def _shorts(fields: Sequence[str]) -> dict[str, str]:
-    """Field -> its last part, or the whole where two fields share that."""
-    last = [field.rpartition(".")[2] for field in fields]
-    return {
-        field: field if last.count(part) > 1 else part
-        for field, part in zip(fields, last, strict=True)
-    }
 
 
 def _plain(value: object) -> str:

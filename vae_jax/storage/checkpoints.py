@@ -279,6 +279,8 @@ def _all_agree(good: bool) -> bool:
 
 
 def _to_host(leaf: ArrayLike) -> np.ndarray | jax.Array:
+    if isinstance(leaf, np.ndarray):
+        return leaf
     array = jnp.asarray(leaf)
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)  # Orbax copies NumPy arrays before `save` returns

@@ -5,14 +5,12 @@ that names neither the argument nor what to write.
 """
 
 import inspect
-import operator
 from collections.abc import Callable
 
 import flax.linen as nn
 
-from vae_jax.errors import ConfigError, ContractError
+from vae_jax.errors import ContractError
 from vae_jax.objectives.base import Objective
-from vae_jax.ranges import POSITIVE, require
 
 _ORDER = "the order is vae_trainer(model, objective, tx)"
 
@@ -118,50 +116,6 @@ def check_schedule(schedule: object) -> None:
             f"schedule is {name}, a shape that gives a factor: {wanted}"
             f" schedules.scale('kl_weight', {getattr(schedule, '__name__', 'shape')})"
         )
-
-
-def check_num_samples(num_samples: int) -> None:
-    """Raises unless K is a whole number, at least 1.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    try:
-        is_valid = operator.index(num_samples) >= 1 and num_samples is not True
-    except TypeError:
-        is_valid = False
-    if not is_valid:
-        raise ConfigError(
-            f"num_samples={num_samples!r}: must be a whole number, at least 1"
-        )
-
-
-def check_ema_decay(ema_decay: float | None) -> None:
-    """Raises unless a decay is None or in [0, 1).
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if ema_decay is None:
-        return
-    try:
-        is_valid = bool(0 <= ema_decay < 1)
-    except TypeError:
-        is_valid = False
-    if not is_valid:
-        raise ConfigError(
-            f"ema_decay={ema_decay!r}: must be at least 0 and below 1, or None"
-        )
-
-
-def check_skip_norm(skip_norm: float | None) -> None:
-    """Raises unless a largest norm is None or a number above 0.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if skip_norm is not None:
-        require(POSITIVE, skip_norm=skip_norm)
 
 
 def _is_transformation(thing: object) -> bool:

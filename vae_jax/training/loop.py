@@ -57,7 +57,6 @@ class Chunk(NamedTuple):
     first: int  # number of updates made before the steps of `sums`
     sums: ChunkSums  # on the device, perhaps not there yet
     state: TrainState | None = None  # at its end, where something is due; may be kept
-    is_last: bool = False
 
     @property
     def unreported(self) -> Unreported | None:
@@ -86,8 +85,9 @@ def train_chunks(
 ) -> Iterator[Chunk]:
     """Trains one span after the other.
 
-    A chunk is yielded while the device already works on the next one. Where its span
-    evaluates or saves, its state is therefore a copy.
+    A chunk is yielded while the device already works on the next one, unless it decides
+    whether there is a next one. Where its span evaluates or saves, its state is
+    therefore a copy.
 
     Args:
         run: from `compile_chunk`.
@@ -116,8 +116,11 @@ def train_chunks(
             yield chunk
         chunk = Chunk(span, first, sums)
         unreported = chunk.unreported
+        if span.decides:
+            yield chunk._replace(state=_copy(states))
+            chunk = None
     if chunk:
-        yield chunk._replace(state=states, is_last=True)
+        yield chunk._replace(state=states)
 
 
 @jax.jit

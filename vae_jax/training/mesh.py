@@ -70,7 +70,7 @@ def parse_mesh(text: str) -> dict[str, int] | None:
     shape: dict[str, int] = {}
     for word in text.split(","):
         name, _, size = word.strip().partition("=")
-        if name not in AXES or name in shape or not size.isdigit() or int(size) < 1:
+        if name not in AXES or name in shape or not size.isdecimal() or int(size) < 1:
             raise ConfigError(
                 f"--mesh={text}: expected member=N, data=N or member=N,data=N with"
                 f" whole numbers above 0, found {word!r}"

@@ -60,6 +60,7 @@ class Span(NamedTuple):
     reports: bool
     evaluates: bool
     saves: bool
+    decides: bool = False  # what is evaluated decides whether another span comes
 
 
 def spans(
@@ -71,6 +72,7 @@ def spans(
     checkpoint_every: int = 0,
     max_chunk: int | None = None,
     pace: Pace | None = None,
+    decides: bool = False,
 ) -> Iterator[Span]:
     """Cuts a training into spans, lazily.
 
@@ -82,6 +84,7 @@ def spans(
         checkpoint_every: a save after each multiple of it; 0: only at the end.
         max_chunk: fewer steps per span where memory is short.
         pace: fewer steps per span where they are slow.
+        decides: whether training may end after each evaluation.
 
     Yields:
         Spans without gaps from `start` to `num_steps`. One ends at each multiple of
@@ -96,13 +99,15 @@ def spans(
         most = min(longest, pace.steps) if pace else longest
         end = min(due, start + most)
         is_end = end == num_steps
+        evaluates = bool(eval_every) and (is_end or end % eval_every == 0)
         yield Span(
             start,
             end,
             padded,
             reports=end == due,
-            evaluates=bool(eval_every) and (is_end or end % eval_every == 0),
+            evaluates=evaluates,
             saves=is_end or (bool(checkpoint_every) and end % checkpoint_every == 0),
+            decides=evaluates and decides,
         )
         start = end
 

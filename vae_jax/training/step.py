@@ -10,6 +10,7 @@ import optax
 from vae_jax.objectives.base import Loss, Objective, as_objective
 from vae_jax.objectives.schedules import Schedule, unchanged
 from vae_jax.outputs import SplitOutput
+from vae_jax.ranges import COUNT, FRACTION, POSITIVE, require
 from vae_jax.training import arguments
 from vae_jax.training.checks import (
     check_batch_size,
@@ -121,9 +122,11 @@ def vae_trainer(
     arguments.check_objective_argument(objective)
     arguments.check_transformation(tx)
     arguments.check_schedule(schedule)
-    arguments.check_num_samples(num_samples)
-    arguments.check_ema_decay(ema_decay)
-    arguments.check_skip_norm(skip_norm)
+    require(COUNT, num_samples=num_samples)
+    if ema_decay is not None:
+        require(FRACTION, ema_decay=ema_decay)
+    if skip_norm is not None:
+        require(POSITIVE, skip_norm=skip_norm)
     objective = as_objective(objective)
     functions = stateful_model(model)
     if objective.splits_encoder and not functions.splits_encoder:

@@ -162,9 +162,10 @@ def entropies(rows: Rows) -> np.ndarray:
 def bins(z: np.ndarray, num_bins: int, equal_width: bool) -> np.ndarray:
     """The number of the bin of each value, [N], from 0.
 
-    Equal values share a bin, so there may be fewer bins than asked for. Bins with
-    equally many values do not change when all values are sent through an increasing
-    function.
+    Equal values share a bin, so there may be fewer bins than asked for; where there are
+    no more values than bins, each has its own. Bins with equally many values do not
+    change when all values are sent through an increasing function, and are the same
+    from the other end.
 
     Args:
         z: values, [N].
@@ -177,9 +178,11 @@ def bins(z: np.ndarray, num_bins: int, equal_width: bool) -> np.ndarray:
             return np.zeros(len(z), np.int64)
         share = (z - low) / (high - low)
         return np.minimum((share * num_bins).astype(np.int64), num_bins - 1)
-    shares = np.arange(1, num_bins) / num_bins
-    edges = np.unique(np.quantile(z, shares, method="inverted_cdf"))
-    return np.searchsorted(edges, z, side="right")
+    values, own, counts = np.unique(z, return_inverse=True, return_counts=True)
+    if len(values) <= num_bins:
+        return own
+    middle = np.cumsum(counts) - counts / 2  # of the ranks that share a value
+    return np.floor(middle / len(z) * num_bins).astype(np.int64)[own]
 
 
 def _entropy(counts: np.ndarray) -> float:

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions.quantized import Quantized, code_perplexity
-from vae_jax.evaluation.chunks import row_chunks
+from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
 from vae_jax.quantities import SHARE, Group, Quantity, one
 from vae_jax.trained import Trained, first_posterior
-from vae_jax.types import AnyArray, Array, Examples, Key
+from vae_jax.types import Array, Key
 
 CODEBOOK = Group(
     "The codebook",
@@ -66,25 +66,19 @@ def code_counts(trained: Trained, split: Split) -> np.ndarray:
         trained: a model with discrete codes, with its parameters.
         split: the examples.
     """
-    chunks = [
-        _counts(trained, split.x(rows), np.arange(len(rows)) < new)
-        for rows, new in row_chunks(len(split), CODES_PER_CHUNK)
-    ]
-    return np.stack(chunks).sum(axis=0, dtype=np.int64)
 
+    def index(rows: np.ndarray) -> Array:
+        posterior: Any = first_posterior(trained, split.x(rows))
+        return posterior.index
 
-@jax.jit
-def _counts(trained: Trained, x: Examples, used: AnyArray) -> Array:
-    """Of the rows that are used, [C] int32."""
-    posterior: Any = first_posterior(trained, x)
-    index = posterior.index.reshape(len(used), -1)
-    weight = jnp.broadcast_to(used[:, None], index.shape).astype(jnp.int32)
-    return jnp.zeros(len(posterior.codebook), jnp.int32).at[index].add(weight)
+    used = map_rows(index, len(split), CODES_PER_CHUNK)
+    one: Any = jax.eval_shape(first_posterior, trained, split.x(np.zeros(1, int)))
+    return np.bincount(used.reshape(-1), minlength=len(one.codebook))
 
 
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs a posterior of discrete codes next to the data."""
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     if issubclass(layer.posterior, Quantized):
         return None
     return f"needs discrete codes, not those of {layer.posterior.__name__}"

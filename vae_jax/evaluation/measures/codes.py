@@ -1,7 +1,6 @@
 """The codes of all training examples: their noise, and how they fill the prior."""
 
 import jax.numpy as jnp
-import numpy as np
 
 from vae_jax.evaluation import aggregate, decomposition
 from vae_jax.evaluation.data import Data
@@ -159,7 +158,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """
     del effort
     key = stream(key, "regularity")
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     codes = train_codes(layer, data.train, key)
     heldout_z = layer.draws(data.heldout.some(MAX_HELDOUT), stream(key, "heldout"))
     numbers = measure_codes(
@@ -204,7 +203,7 @@ def why_not(trained: Trained, data: Data) -> str | None:
 
     With a label, it is the codes of each label by themselves that are to fill a prior.
     """
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     if layer.is_conditional:
         what = trained.conditions_on
         return f"needs a decoder of the code alone, and this one is given the {what}"

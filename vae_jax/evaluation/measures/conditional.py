@@ -57,7 +57,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     assert classifier is not None
     num = max(NUM_DRAWS, classifier.num_classes)
     given = jnp.arange(num) % classifier.num_classes
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     z = layer.prior(num, given).sample(stream(key, "z"))
     x = completeness.draw(layer.decode, z, stream(key, "x"))
     guesses = classifier.probabilities(x).argmax(axis=1)
@@ -73,12 +73,12 @@ def why_not(trained: Trained, data: Data) -> str | None:
     """It needs a model that is given a label, draws of it, and a classifier."""
     if trained.conditions_on is None:
         return "needs a model that is given a label (model.condition=label)"
-    if not data.num_classes:
-        return "needs labels of training and test images that a classifier can know"
-    x = data.heldout.x(np.zeros(1, int))
-    layer = FirstLayer.of(trained, x)
-    if not jax.eval_shape(layer.decode, layer.points(x)).normalized:
+    layer = FirstLayer.of_split(trained, data.heldout)
+    points = layer.points(data.heldout.x(np.zeros(1, int)))
+    if not jax.eval_shape(layer.decode, points).normalized:
         return "needs a likelihood that can be drawn from"
+    if data.better_classifier is None:  # last, as it is trained here
+        return "needs labels of training and test images that a classifier can know"
     return None
 
 

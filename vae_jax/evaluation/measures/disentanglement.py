@@ -185,7 +185,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """All numbers of at most 10,000 held-out examples, evenly spread over the split."""
     del effort
     split = data.heldout.some(MAX_HELDOUT)
-    layer = FirstLayer.of(trained, split.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, split)
     factors, known = usable_factors(split)
     if split.factors is None:
         logging.getLogger(__name__).info(
@@ -227,7 +227,7 @@ def usable_factors(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs factors or labels, and a code that is a vector of numbers."""
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     if len(layer.shapes) > 1:
         return "needs a decoder of one layer's code, and this one needs all layers'"
     if not layer.is_continuous:

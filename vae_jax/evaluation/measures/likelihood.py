@@ -123,41 +123,15 @@ QUANTITIES = (
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """`latents.summarize` of the held-out examples; every layer counts."""
-    return measure_split(
-        trained,
-        data.heldout,
-        stream(key, "evaluation"),
-        num_samples=effort.num_samples,
-        dequantized=data.dequantized,
-        progress=effort.progress,
-    )
-
-
-def measure_split(
-    trained: Trained,
-    split: Split,
-    key: Key,
-    *,
-    num_samples: int,
-    dequantized: bool = False,
-    progress: Progress | None = None,
-) -> Numbers:
-    """ELBO, NLL and the like of one split, averaged over its examples.
-
-    Args:
-        trained: a model with its parameters.
-        split: the examples.
-        key: random key for the draws.
-        num_samples: K of the importance-weighted bound.
-        dequantized: see `latents.summarize`.
-        progress: called with (examples done, all) after each batch.
-
-    Returns:
-        See `summarize_split`.
-    """
-    statistics = split_statistics(trained, split, key, num_samples, progress)
+    split, num_samples = data.heldout, effort.num_samples
+    key = stream(key, "evaluation")
+    statistics = split_statistics(trained, split, key, num_samples, effort.progress)
     return summarize_split(
-        trained, split, statistics, num_samples=num_samples, dequantized=dequantized
+        trained,
+        split,
+        statistics,
+        num_samples=num_samples,
+        dequantized=data.dequantized,
     )
 
 

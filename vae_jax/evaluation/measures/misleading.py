@@ -1,7 +1,6 @@
 """Numbers of the literature that rank models wrongly, for who wants to compare them."""
 
 import jax
-import numpy as np
 
 from vae_jax.evaluation import completeness
 from vae_jax.evaluation.data import Data
@@ -48,7 +47,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     del effort
     key = stream(key, "regularity")
     numbers: dict[str, Array | float | None] = dict.fromkeys(keys_of(QUANTITIES))
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     train, heldout = regularity.images_to_compare(data)
     given = layer.given_as_in(data.train, len(heldout))
     z = layer.prior(len(heldout), given).sample(stream(key, "z"))

@@ -172,7 +172,7 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """
     del effort
     key = stream(key, "regularity")
-    layer = FirstLayer.of(trained, data.heldout.x(np.zeros(1, int)))
+    layer = FirstLayer.of_split(trained, data.heldout)
     codes = train_codes(layer, data.train, key)
     numbers: dict[str, Array | float | None] = dict.fromkeys(keys_of(QUANTITIES))
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
