@@ -6,14 +6,12 @@ exchanged. Here four devices are simulated on the CPU; with real ones, leave out
 `jax_num_cpu_devices`. Training on four devices must equal training on one.
 
 `train_mapped` does the same inside `jax.shard_map`, where each device runs the step on
-its own rows and what is exchanged has to be said: gradients are averaged by a link of
-the optimiser chain. The noise of each device is its own, so it is compared on a plain
-autoencoder, which has none.
+its own rows and exchanges what `axis_name` says: gradients and metrics are averaged.
+The noise of each device is its own, so it is compared on a plain autoencoder, which has
+none.
 
     python -m examples.sharded
 """
-
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -87,21 +85,15 @@ def train_mapped(num_devices: int) -> np.ndarray:
     """Losses of the autoencoder, each device with its rows, in `shard_map`."""
     mesh = make_mesh(num_devices)
     whole, cut = PartitionSpec(), PartitionSpec("data")
-    averaged = optax.stateless(lambda grads, params: jax.lax.pmean(grads, "data"))
     trainer = vae_jax.vae_trainer(
         make_model(DeterministicPosterior),
         vae_jax.elbo_loss,
-        optax.chain(averaged, optax.adam(1e-3)),
+        optax.adam(1e-3),
+        axis_name="data",
     )
-
-    def local_step(state: Any, x: Any, key: Any, hparams: Any) -> Any:
-        key = jax.random.fold_in(key, jax.lax.axis_index("data"))
-        state, metrics = trainer.step(state, x, key, hparams)
-        return state, jax.lax.pmean(metrics, "data")
-
     step = jax.jit(
         jax.shard_map(
-            local_step,
+            trainer.step,
             mesh=mesh,
             in_specs=(whole, cut, whole, whole),
             out_specs=(whole, whole),

@@ -458,3 +458,37 @@ def test_all_keep_the_contract() -> None:
         assert distribution.support in {"real", "unit", "binary", "8bit"}
         mean = jax.eval_shape(lambda d=distribution: d.mean)
         assert mean.shape == image.shape
+
+
+def test_numbers_of_16_bits_are_summed_in_32() -> None:
+    """Else a sum over an image would keep its first two digits only."""
+    keys = jax.random.split(jax.random.key(0), 5)
+    first, second, third, fourth = (
+        jax.random.normal(key, (3, 784)).astype(jnp.bfloat16) for key in keys[:4]
+    )
+    x = jax.random.bernoulli(keys[4], 0.5, (3, 784)).astype(jnp.bfloat16)
+    cases = [
+        (dist.Bernoulli, (first,), x),
+        (dist.ContinuousBernoulli, (first,), x),
+        (dist.DiagonalNormal, (first, 0.1 * second), third),
+        (dist.Laplace, (first, 0.1 * second), third),
+    ]
+    for make, fields, value in cases:
+        found = make(*fields).log_prob(value)
+        assert found.dtype == jnp.float32
+        whole = [field.astype(jnp.float32) for field in (*fields, value)]
+        wanted = make(*whole[:-1]).log_prob(whole[-1])
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    q, p = (
+        dist.DiagonalNormal(mean, 0.1 * log_std)
+        for mean, log_std in ((first, second), (third, fourth))
+    )
+    whole = [
+        dist.DiagonalNormal(d.mean.astype(jnp.float32), d.log_std.astype(jnp.float32))
+        for d in (q, p)
+    ]
+    np.testing.assert_allclose(
+        dist.kl_divergence(q, p).sum(axis=1),
+        dist.kl_divergence(*whole).sum(axis=1),
+        rtol=1e-6,
+    )

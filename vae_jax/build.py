@@ -3,6 +3,7 @@
 Everything else takes plain typed arguments. `configs/default.py` lists the fields.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from vae_jax.data.dataset import Dataset
 from vae_jax.data.examples import inputs
 from vae_jax.data.image_files import check_image_size
 from vae_jax.data.labelled import with_few_labels
-from vae_jax.data.sources import find, load_dataset
+from vae_jax.data.sources import find, load_dataset, moved
 from vae_jax.data.spec import ANY_DATA, DataSpec
 from vae_jax.errors import ConfigError, choose
 from vae_jax.evaluation import measures
@@ -190,24 +191,28 @@ def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
     return preprocessor(config.data.binarize, config.data.dequantize, render)
 
 
-def make_dataset(config: ConfigDict) -> Dataset:
+def make_dataset(config: ConfigDict, data_dir: str | None = None) -> Dataset:
     """Loads the images, with as many labels as `data.num_labelled` says.
 
-    Only `LOADING_FIELDS` of the config are read.
+    Args:
+        config: of it `LOADING_FIELDS` are read.
+        data_dir: where the data lie now, if not where the config says: see
+            `sources.moved`.
 
     Raises:
         VAEJaxError: they can't be read.
     """
     data = config.data
     dataset = load_dataset(
-        data.name,
-        data_dir=data.dir or None,
+        moved(data.name, data_dir) if data_dir else data.name,
+        data_dir=data_dir or data.dir or None,
         seed=data.seed,
         validation_fraction=data.validation_fraction,
         test_fraction=data.test_fraction,
         image_size=data.image_size or None,
         grayscale=data.grayscale,
     )
+    dataset = dataclasses.replace(dataset, name=data.name)
     if data.num_labelled:
         dataset = with_few_labels(dataset, data.num_labelled, data.seed)
     return dataset

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vae_jax.data import examples, npz
+from vae_jax.data import arrays, examples
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.examples import in_parts
 
@@ -34,14 +34,14 @@ def test_the_last_part_counts_too():
     images[-1, -1, -1] = 7
     assert levels(images) == "8bit"
     floats = images.astype(np.float32) / 255
-    stored = npz._to_bytes_or_float32({"train": floats})["train"]
+    stored = arrays.to_bytes_or_float32({"train": floats})["train"]
     np.testing.assert_array_equal(stored, images)
     assert stored.dtype == np.uint8
     floats[-1, -1, -1] += 0.001
-    assert npz._to_bytes_or_float32({"train": floats})["train"].dtype == np.float32
+    assert arrays.to_bytes_or_float32({"train": floats})["train"].dtype == np.float32
 
 
-@pytest.mark.parametrize("look", [levels, npz._is_8bit])
+@pytest.mark.parametrize("look", [levels, arrays._is_8bit])
 def test_looking_at_images_takes_little_memory(look):
     dtype = np.uint8 if look is levels else np.float32
     images = np.zeros((5000, 28, 28, 1), dtype)

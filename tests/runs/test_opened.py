@@ -199,6 +199,23 @@ def test_ways_between_codes_that_there_are_not(runs):
 
 def test_images_that_do_not_suit_the_model(runs, tmp_path):
     run = opened.open_run(runs / "run_npz")
+    images = run.dataset().test.images[:4]
+    given = {
+        "values from 0 to": images.astype(np.float32),  # not divided by 255
+        "dtype int64; it must be uint8": images.astype(np.int64),
+        "values from -1 to": images / 127.5 - 1,
+        "values from nan to nan": np.full(images.shape, np.nan),
+        "images 5x6x1, but the model is of images 6x5x1": images.swapaxes(1, 2),
+        "it must be .N, H, W. or": images[0, :, :, 0],
+    }
+    for message, wrong in given.items():
+        for call in (run.encode, run.reconstruct, run.points):
+            with pytest.raises(DataError, match=f"images .*{message}|{message}"):
+                call(wrong)
+    # As they are stored, and as a network sees them.
+    np.testing.assert_array_equal(
+        run.encode(images).mean, run.encode(images / 255).mean
+    )
     np.savez(tmp_path / "wide.npz", x=np.zeros((3, 6, 7, 1), np.uint8))
     with pytest.raises(DataError, match=r"images 6x7x1, but .* on images 6x5x1"):
         own_images.read_images(run, tmp_path / "wide.npz")

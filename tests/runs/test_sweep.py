@@ -92,7 +92,7 @@ def test_a_grid_in_the_order_of_the_flags():
 def test_what_members_share_is_checked_once_for_each_program(monkeypatch):
     """Else a grid of 10,000 members takes half a minute before it begins."""
     checked, check = [], build.check
-    monkeypatch.setattr(build, "check", lambda c: (checked.append(c), check(c)))
+    monkeypatch.setattr(build, "check", lambda c, *o: (checked.append(c), check(c, *o)))
     sweeps = ["model.latent_dim=2,3", f"{KL}=1,2,3"]
     grid = members(small_config(), sweeps, 4)
     assert checked == [part[0].config for part in programs(grid, len(grid))]

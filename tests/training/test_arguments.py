@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import vae_jax
-from tests.training.small import KEY, TX, B, D, Model, X, jit, make, step_of
+from tests.training.small import HPARAMS, KEY, TX, B, D, Model, X, jit, make, step_of
 from vae_jax import bounds, schedules
 from vae_jax.errors import ConfigError, ContractError
 
@@ -145,3 +145,45 @@ def test_metrics_may_not_be_called_loss():
 
     with pytest.raises(ContractError, match="metrics have the name 'loss'"):
         step_of(objective)
+
+
+def test_examples_that_are_none():
+    trainer = make()
+    for x, message in (
+        (X[:0], r"x has the shape \(0, 5\): it holds no examples"),
+        (X.tolist(), "x, a list, holds no arrays"),
+        ({}, "x, a dict, holds no arrays"),
+    ):
+        with pytest.raises(ContractError, match=message):
+            trainer.init(KEY, x)
+    state = trainer.init(KEY, X)
+    with pytest.raises(ContractError, match="it holds no examples"):
+        trainer.step(state, X[:0], KEY, HPARAMS)
+
+
+def test_what_an_ensemble_takes_for_each_member():
+    trainer, keys = make(), jax.random.split(KEY, 3)
+    many = vae_jax.ensemble(trainer)
+    states = jax.eval_shape(many.init, keys, X)
+    hparams = vae_jax.make_hparams(kl_weight=[1.0] * 3)
+    step = functools.partial(jax.eval_shape, many.step, states, X)
+    step(keys, hparams)
+    with pytest.raises(ContractError, match=r"'kl_weight'\] is one number.* \* M"):
+        step(keys, HPARAMS)
+    with pytest.raises(ContractError, match="keys is a single key"):
+        step(KEY, hparams)
+    with pytest.raises(ContractError, match=r"of \(3,\) keys: .*vae_jax.ensemble"):
+        jax.eval_shape(trainer.step, states, X, keys, hparams)
+
+
+def test_parameters_that_are_not_those_of_the_model():
+    trainer = make()
+    state = trainer.init(KEY, X)
+    with pytest.raises(ContractError, match="is of type dict: give state.params"):
+        trainer.loss(state.eval_variables, X, KEY, HPARAMS)
+    for given, name in ((state, "TrainState"), (state.params, "Learned")):
+        with pytest.raises(ContractError, match=f"a {name}: give state.eval_variab"):
+            vae_jax.evaluate(Model(), given, X, KEY)
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), state.eval_variables)
+    with pytest.raises(ContractError, match="not those of this model.* jax.vmap maps"):
+        vae_jax.evaluate(Model(), stacked, X, KEY)

@@ -11,6 +11,7 @@ import pytest
 
 import vae_jax
 from tests.battery import FAST_COMPILE
+from vae_jax.distributions import Bernoulli, DiagonalNormal
 from vae_jax.training.functions import model_functions
 from vae_jax.training.state import Learned, scale_by_hparam
 
@@ -211,3 +212,36 @@ def test_scan_equals_steps_in_turn(x):
         np.testing.assert_allclose(now["loss"], metrics["loss"][i], rtol=1e-5)
     for a, b in zip(leaves(state), leaves(scanned), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_the_average_of_parameters_of_16_bits_has_32(x):
+    class Half(nn.Module):
+        @nn.compact
+        def __call__(self, x, key):
+            dense = functools.partial(nn.Dense, param_dtype=jnp.bfloat16)
+            rows = x.reshape(len(x), -1)
+            q = DiagonalNormal(dense(2)(rows), dense(2)(rows))
+            z = q.sample(key)
+            latent = vae_jax.Latent(z, q, DiagonalNormal.standard_like(z))
+            logits = dense(rows.shape[1])(z).reshape(x.shape)
+            return vae_jax.VAEOutput(Bernoulli(logits), (latent,))
+
+    trainer = vae_jax.vae_trainer(
+        Half(), vae_jax.elbo_loss, optax.sgd(0.1), ema_decay=0.9
+    )
+    state = trainer.init(KEY, x)
+
+    def body(state, _):
+        return trainer.step(state, x, KEY, hparams())
+
+    end, _ = jax.eval_shape(lambda s: jax.lax.scan(body, s, length=3), state)
+    same = jax.tree.map(lambda a, b: a.dtype == b.dtype, end, state)
+    assert all(jax.tree.leaves(same))
+    assert {leaf.dtype for leaf in jax.tree.leaves(end.ema_params)} == {jnp.float32}
+
+
+def test_a_schedule_needs_no_promotion_of_types():
+    schedule = vae_jax.schedules.scale("kl_weight", vae_jax.schedules.linear)
+    given = vae_jax.make_hparams(kl_weight=2.0, warmup_steps=10)
+    with jax.numpy_dtype_promotion("strict"):
+        assert schedule(jnp.int32(5), given)["kl_weight"] == 1.0

@@ -60,20 +60,6 @@ def with_image(examples: Examples, image: Any) -> Examples:
     return {**examples, "image": image} if isinstance(examples, Mapping) else image
 
 
-def as_images(examples: Examples, spec: DataSpec) -> Examples:
-    """Examples whose images are [N, H, W, C], which rows [N, D] become.
-
-    Args:
-        examples: images [N, H, W, C], or [N, D] where the data are rows, with the
-            other parts of examples as they are.
-        spec: the form of the data.
-    """
-    if not spec.is_rows:
-        return examples
-    rows = image_of(examples)
-    return with_image(examples, rows.reshape(len(rows), *spec.image_shape))
-
-
 def take(examples: Examples, rows: AnyArray | slice | int) -> Examples:
     """The examples in these rows."""
     return jax.tree.map(lambda leaf: leaf[rows], examples)

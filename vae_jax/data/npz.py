@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_jax.data.dataset import SPLITS, Split, binary_to_8bit
-from vae_jax.data.examples import in_parts
+from vae_jax.data.arrays import are_rows, check, stored, to_bytes_or_float32
+from vae_jax.data.dataset import SPLITS, Split
 from vae_jax.data.factors import check_factors
 from vae_jax.data.source import Loaded, Options, Source
 from vae_jax.errors import DataError
@@ -53,12 +53,12 @@ def read_splits(path: str) -> Loaded:
         raise DataError(
             f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
         )
-    is_rows = _are_rows(arrays["x_train"])
+    is_rows = are_rows(arrays["x_train"])
     images = {}
     for split in SPLITS:
         if f"x_{split}" in arrays:
             name, array = f"{where}: x_{split}", arrays[f"x_{split}"]
-            images[split] = _check(name, array, is_rows)
+            images[split] = check(name, array, is_rows)
             continue
         for part in ("y", "factors"):
             if f"{part}_{split}" in arrays:
@@ -79,7 +79,7 @@ def read_splits(path: str) -> Loaded:
             _check_labels(where, f"y_{split}", arrays, len(x)),
             factors=arrays.get(f"factors_{split}"),
         )
-        for split, x in (images if is_rows else _to_bytes_or_float32(images)).items()
+        for split, x in (images if is_rows else to_bytes_or_float32(images)).items()
     }
     names = _check_names(where, arrays.get(_NAMES))
     return Loaded(splits, factor_names=names, is_rows=is_rows)
@@ -106,10 +106,7 @@ def read_arrays(file: pathlib.Path, is_rows: bool = False) -> np.ndarray:
                 f" {', '.join(names) or 'none at all'}"
             )
         array = np.asarray(archive[names[0]])
-    images = {"train": _check(f"{file}: {names[0]}", array, is_rows)}
-    if not is_rows:
-        images = binary_to_8bit(_to_bytes_or_float32(images))
-    return images["train"]
+    return stored(f"{file}: {names[0]}", array, is_rows)
 
 
 class Known(NamedTuple):
@@ -162,93 +159,6 @@ def open_npz(file: pathlib.Path, where: str) -> Iterator["np.lib.npyio.NpzFile"]
         raise
     except Exception as error:  # a damaged zip raises a dozen types
         raise DataError(f"{where}: can't be read ({error})") from error
-
-
-def _are_rows(array: np.ndarray) -> bool:
-    """Whether an array is rows of real numbers, [N, D]."""
-    return array.ndim == 2 and array.dtype.kind == "f"
-
-
-def _check(where: str, array: np.ndarray, is_rows: bool) -> np.ndarray:
-    return _check_rows(where, array) if is_rows else _check_images(where, array)
-
-
-def _check_rows(where: str, rows: np.ndarray) -> np.ndarray:
-    """Rows of real numbers as float32 images, [N, D] -> [N, 1, D, 1]."""
-    if not _are_rows(rows):
-        raise DataError(
-            f"{where} is {rows.dtype} of shape {rows.shape}; rows of real numbers are"
-            " floats [N, D]"
-        )
-    if not rows.size:
-        raise DataError(f"{where} is empty: shape {rows.shape}")
-    with np.errstate(over="ignore"):  # becomes infinite, and is refused
-        rows = rows.astype(np.float32)
-    if not np.isfinite(rows).all():
-        raise DataError(f"{where} holds values that are not finite as float32")
-    return rows[:, None, :, None]
-
-
-def _check_images(where: str, images: np.ndarray) -> np.ndarray:
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
-        channels_first = images.ndim == 4 and 1 <= images.shape[1] <= 4
-        hint = (
-            "; for PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)"
-            if channels_first
-            else "; rows of real numbers are floats [N, D]"
-            if images.ndim == 2
-            else ""
-        )
-        raise DataError(
-            f"{where} has shape {images.shape}; it must be [N, H, W] or [N, H, W, C]"
-            f" with C from 1 to 4{hint}"
-        )
-    if not images.size:
-        raise DataError(f"{where} is empty: shape {images.shape}")
-    if images.dtype == np.bool_:
-        return images.astype(np.uint8)
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise DataError(
-            f"{where} has dtype {images.dtype}; it must be uint8, bool, or float in"
-            " [0, 1]"
-        )
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 1):  # false for NaN too
-        raise DataError(
-            f"{where} has values from {low:g} to {high:g}; floats must lie in [0, 1]"
-            " (or store uint8)"
-        )
-    return images
-
-
-def _to_bytes_or_float32(images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """uint8 stays; floats become uint8 if they are k/255 in every split."""
-    if images["train"].dtype == np.uint8:
-        return images
-    images = {split: x.astype(np.float32) for split, x in images.items()}
-    if all(_is_8bit(x) for x in images.values()):
-        return {split: _to_bytes(x) for split, x in images.items()}
-    return images
-
-
-def _is_8bit(images: np.ndarray) -> bool:
-    """Multiples of 1/255, up to the rounding of float32."""
-
-    def fits(part: np.ndarray) -> bool:
-        scaled = part * np.float32(255)
-        return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
-
-    return all(map(fits, in_parts(images)))
-
-
-def _to_bytes(images: np.ndarray) -> np.ndarray:
-    """k/255 as k."""
-    parts = [np.rint(part * 255).astype(np.uint8) for part in in_parts(images)]
-    return np.concatenate(parts)
 
 
 def _check_labels(

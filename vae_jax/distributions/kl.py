@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.base import Distribution, in_float32
 from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.errors import ContractError
 from vae_jax.types import Array
@@ -96,6 +96,7 @@ def normal_kl(q: DiagonalNormal, p: DiagonalNormal) -> Array:
     Returns:
         KL divergence in nats, [B, ...].
     """
-    difference = (q.mean - p.mean) * jnp.exp(-p.log_std)
-    log_ratio = q.log_std - p.log_std
+    mean, log_std = in_float32(q.mean), in_float32(q.log_std)
+    difference = (mean - p.mean) * jnp.exp(-in_float32(p.log_std))
+    log_ratio = log_std - p.log_std
     return 0.5 * (difference**2 + jnp.expm1(2 * log_ratio) - 2 * log_ratio)

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from vae_jax.errors import DataError
+from vae_jax.errors import ContractError, DataError
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.likelihood import evaluate_examples
 from vae_jax.outputs import VAEOutput
 from vae_jax.training.checks import check_output, check_support
 from vae_jax.training.functions import model_functions
-from vae_jax.training.state import Variables
+from vae_jax.training.state import Learned, TrainState, Variables
 from vae_jax.types import AnyArray, Examples, Hparams, Key, Params
 
 
@@ -58,12 +58,17 @@ def evaluate(
 
     Raises:
         ConfigError: num_samples, batch_size or sample_chunk is below 1.
-        ContractError: the model's output does not fit x.
+        ContractError: the model's output does not fit x, or params are none of a model.
         DataError: x is empty, or holds values outside the likelihood's support.
     """
     leaves = jax.tree.leaves(x)
     if not leaves or not len(leaves[0]):
         raise DataError("x: there are no examples in it to evaluate")
+    if isinstance(params, TrainState | Learned):
+        raise ContractError(
+            f"params is a {type(params).__name__}: give state.eval_variables of a"
+            " TrainState, the model's parameters together with its state"
+        )
     bound = _Bound(model, params, hparams)
     output = jax.eval_shape(_apply, bound, x, key)
     check_output(output, x)

@@ -8,7 +8,7 @@ A new one is a file like these, a line in `BY_NAME`, and a test.
 """
 
 from vae_jax.fitted import autoregressive, flow, mixture, two_stage
-from vae_jax.fitted.base import Fit
+from vae_jax.fitted.base import Draws, Fit
 
 BY_NAME: dict[str, Fit] = {
     "gaussian": Fit(mixture.fit_gaussian, mixture.like),
@@ -21,3 +21,5 @@ BY_NAME: dict[str, Fit] = {
         support=autoregressive.Autoregressive.support,
     ),
 }
+
+__all__ = ["BY_NAME", "Draws", "Fit"]

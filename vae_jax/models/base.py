@@ -118,9 +118,14 @@ class LayeredPrior:
 
 
 def _draw(distribution: Any, key: Key, temperature: float) -> Array:
-    """A draw; a prior without a temperature supports 1 only."""
+    """A draw; a prior whose `sample` takes no temperature supports 1 only."""
     if isinstance(temperature, float | int) and temperature == 1.0:
         return distribution.sample(key)
+    if len(inspect.signature(distribution.sample).parameters) < 2:
+        raise ContractError(
+            f"temperature={temperature}: {type(distribution).__name__}.sample takes no"
+            " temperature: leave it at 1, or give it an argument `temperature`"
+        )
     return distribution.sample(key, temperature)
 
 

@@ -75,7 +75,7 @@ def unchanged(step: Array, hparams: Hparams) -> Hparams:
 
 
 def _progress(step: Array, warmup_steps: Array) -> Array:
-    return step / jnp.maximum(warmup_steps, 1.0)
+    return jnp.asarray(step, jnp.float32) / jnp.maximum(warmup_steps, 1.0)
 
 
 BY_NAME: dict[str, Shape] = {

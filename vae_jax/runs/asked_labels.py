@@ -28,6 +28,19 @@ def in_turn(known: Sequence[int], label: Labels, num: int) -> np.ndarray:
     return np.resize(class_numbers(known, asked, "label"), num)
 
 
+def refuse_label(label: Labels, workdir: object) -> None:
+    """Raises if a run that is given no labels is asked for some.
+
+    Raises:
+        ConfigError: names the run.
+    """
+    if label is not None:
+        raise ConfigError(
+            f"label={label}: {workdir} is not conditional, which model.condition=label"
+            " would make it"
+        )
+
+
 def as_list(label: int | Sequence[int]) -> list[int]:
     """A label, or several, as a list.
 

@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -12,20 +11,20 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
-from vae_jax import build
+from vae_jax import build, traced
+from vae_jax.data.arrays import as_stored
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import Inputs, abstract_x, as_images, inputs, num_examples
+from vae_jax.data.examples import Inputs, abstract_x, inputs, num_examples
 from vae_jax.data.fixed_draw import fixed_draw
-from vae_jax.data.sources import moved
 from vae_jax.data.spec import DataSpec
 from vae_jax.distributions import Distribution, Posterior
 from vae_jax.distributions.fitted import FittedPrior
-from vae_jax.errors import CheckpointError, ConfigError
+from vae_jax.errors import CheckpointError
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.keys import root_key
 from vae_jax.paths import PathLike, local_path
 from vae_jax.runs import decoded, identity, prior_files
-from vae_jax.runs.asked_labels import Labels, in_turn
+from vae_jax.runs.asked_labels import Labels, in_turn, refuse_label
 from vae_jax.runs.best import abstract_saved
 from vae_jax.storage.checkpoints import Checkpoints
 from vae_jax.storage.manifest import Json
@@ -38,7 +37,7 @@ from vae_jax.trained import (
 )
 from vae_jax.training.state import Variables
 from vae_jax.training.step import Trainer
-from vae_jax.types import AnyArray, Codes, Examples, Key, Params, stream
+from vae_jax.types import AnyArray, Codes, Examples, Hparams, Key, Params, stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +67,8 @@ class Run:
         return dataclasses.replace(self, prior=name, fitted=fitted)
 
     @functools.cached_property
-    def _parts(self) -> Mapping[str, Any]:
-        return build.make_parts(self.config, self.spec)
-
-    @property
     def model(self) -> nn.Module:
-        return self._parts["model"]
+        return build.make_parts(self.config, self.spec)["model"]
 
     @property
     def inputs(self) -> Inputs:
@@ -100,7 +95,13 @@ class Run:
     @functools.cached_property
     def trainer(self) -> Trainer:
         """The init, step and loss that it was trained with."""
-        return build.make_trainer(self.config, self._parts)
+        parts = build.make_parts(self.config, self.spec)
+        return build.make_trainer(self.config, parts)
+
+    @property
+    def hparams(self) -> Hparams:
+        """The traced numbers that its step takes."""
+        return traced.make_hparams_of(self.config)
 
     @functools.cached_property
     def _draw(self) -> Callable[[Examples, AnyArray], Examples]:
@@ -112,15 +113,18 @@ class Run:
         """Images as the model sees them.
 
         Args:
-            images: [N, H, W, C], uint8, or float32 in [0, 1]; rows of real numbers may
-                be [N, D]. Or, for a model that is given more than images, a dict of
-                arrays with them as "image", and as "label" the numbers of their
-                classes, in the order of `labels`.
+            images: [N, H, W, C], uint8, or floats in [0, 1]; or rows of real numbers
+                [N, D]: see `data.arrays.as_stored`. Or, for a model that is given more
+                than images, a dict of arrays with them as "image", and as "label" the
+                numbers of their classes, in the order of `labels`.
 
         Returns:
             x, with the same draw of binarisation or noise at each call.
+
+        Raises:
+            DataError: another shape than that of the run's images, or other values.
         """
-        pixels = as_images(images, self.spec)
+        pixels = as_stored(images, self.spec)
         return self._draw(pixels, np.arange(num_examples(pixels)))
 
     def encode(self, images: Examples) -> Posterior:
@@ -148,11 +152,7 @@ class Run:
         return image_likelihood(decode(self.trained, codes, given))
 
     def sample(
-        self,
-        num: int,
-        seed: int = 0,
-        temperature: float = 1.0,
-        label: Labels = None,
+        self, num: int, seed: int = 0, temperature: float = 1.0, label: Labels = None
     ) -> np.ndarray:
         """Means of p(x | z) for draws of the prior, [num, H, W, C].
 
@@ -184,13 +184,12 @@ class Run:
         """
         given = self.given(num, label)
         drawn = decoded.draws(self.trained, key, num, temperature, given)
-        return (
-            drawn if given is None else drawn | {"label": np.array(self.labels)[given]}
-        )
+        known = {} if given is None else {"label": np.array(self.labels)[given]}
+        return drawn | known
 
     def reconstruct(self, images: Examples) -> dict[str, np.ndarray]:
         """Images as in `preprocess`, encoded and decoded: see `decoded.reconstruct`."""
-        x = as_images(images, self.spec)
+        x = as_stored(images, self.spec)
         return decoded.reconstruct(self.layer, self._draw, x)
 
     @functools.cached_property
@@ -241,11 +240,7 @@ class Run:
             ConfigError: there is no such label, or the model is not conditional.
         """
         if self.trained.conditions_on is None:
-            if label is not None:
-                raise ConfigError(
-                    f"label={label}: {self.workdir} is not conditional, which"
-                    " model.condition=label would make it"
-                )
+            refuse_label(label, self.workdir)
             return None
         return in_turn(self.labels, label, num)
 
@@ -270,12 +265,7 @@ class Run:
         Raises:
             DataError: they are not there, or not the same.
         """
-        config = self.config.copy_and_resolve_references()
-        name = config.data.name
-        if data_dir:
-            config.data.dir = data_dir
-            config.data.name = moved(name, data_dir)
-        dataset = dataclasses.replace(build.make_dataset(config), name=name)
+        dataset = build.make_dataset(self.config, data_dir)
         identity.check_same_data(self.workdir, dataset, self.inputs)
         return dataset
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments of `vae_trainer`.
+"""Checks of the arguments of `vae_trainer`, and of what its functions are given.
 
 A mistake here would otherwise end, much later, in an error of Flax, optax or Python
 that names neither the argument nor what to write.
@@ -8,9 +8,13 @@ import inspect
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from vae_jax.errors import ContractError
 from vae_jax.objectives.base import Objective
+from vae_jax.training.state import Learned
+from vae_jax.types import Examples, Hparams, Key
 
 _ORDER = "the order is vae_trainer(model, objective, tx)"
 
@@ -115,6 +119,90 @@ def check_schedule(schedule: object) -> None:
         raise ContractError(
             f"schedule is {name}, a shape that gives a factor: {wanted}"
             f" schedules.scale('kl_weight', {getattr(schedule, '__name__', 'shape')})"
+        )
+
+
+def check_learned(params: object) -> None:
+    """Raises unless the parameters are those of a trainer's state.
+
+    Raises:
+        ContractError: says what to give.
+    """
+    if not isinstance(params, Learned):
+        raise ContractError(
+            f"params is of type {type(params).__name__}: give state.params, a Learned,"
+            " and of a model with a state also model_state=state.model_state"
+        )
+
+
+def check_one_key(key: Key) -> None:
+    """Raises if there are several keys, as an ensemble has.
+
+    Raises:
+        ContractError: says what to do.
+    """
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim:
+        raise ContractError(
+            f"key is an array of {key.shape} keys: the step of one training takes one;"
+            " vae_jax.ensemble(trainer) takes one for each member"
+        )
+
+
+def check_members(keys: Key, hparams: Hparams) -> None:
+    """Raises unless an ensemble is given a key and hyperparameters of each member.
+
+    Raises:
+        ContractError: names what has no axis of members.
+    """
+    if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and not keys.ndim:
+        raise ContractError(
+            "keys is a single key: an ensemble takes one for each member, as in"
+            " jax.random.split(key, M)"
+        )
+    for name, value in hparams.items():
+        if not jnp.ndim(value):
+            raise ContractError(
+                f"hparams[{name!r}] is one number: an ensemble takes one for each"
+                f" member, as in make_hparams({name}=[1.0] * M)"
+            )
+
+
+def check_examples(x: Examples) -> None:
+    """Raises unless x is a pytree of arrays [B, ...], B above 0.
+
+    Raises:
+        ContractError: there is no array, or one without examples.
+    """
+    shapes = {
+        jax.tree_util.keystr(path): leaf.shape
+        for path, leaf in jax.tree.leaves_with_path(x)
+        if hasattr(leaf, "shape")
+    }
+    if not shapes:
+        raise ContractError(
+            f"x, a {type(x).__name__}, holds no arrays: it must be an array [B, ...] of"
+            " NumPy or JAX, or a pytree of such"
+        )
+    for name, shape in shapes.items():
+        if shape[:1] == (0,):
+            raise ContractError(f"x{name} has the shape {shape}: it holds no examples")
+
+
+def check_batch_size(least: int, x: Examples) -> None:
+    """Raises if a batch is too small for an objective that compares its examples.
+
+    Args:
+        least: `Objective.min_batch_size`.
+        x: a batch, any pytree of arrays [B, ...].
+
+    Raises:
+        ContractError: says how many examples there are.
+    """
+    size = min(leaf.shape[0] for leaf in jax.tree.leaves(x)) if least > 1 else least
+    if size < least:
+        raise ContractError(
+            f"the objective compares the examples of a batch and needs {least} or more,"
+            f" and x has {size}"
         )
 
 

@@ -84,24 +84,6 @@ def check_output(output: object, x: Examples) -> None:
     _check_likelihood(_draw_of(output.likelihood), x, "x")
 
 
-def check_batch_size(least: int, x: Examples) -> None:
-    """Raises if a batch is too small for an objective that compares its examples.
-
-    Args:
-        least: `Objective.min_batch_size`.
-        x: a batch, any pytree of arrays [B, ...].
-
-    Raises:
-        ContractError: says how many examples there are.
-    """
-    size = min(leaf.shape[0] for leaf in jax.tree.leaves(x)) if least > 1 else least
-    if size < least:
-        raise ContractError(
-            f"the objective compares the examples of a batch and needs {least} or more,"
-            f" and x has {size}"
-        )
-
-
 def check_objective(result: object) -> tuple[Array, Metrics]:
     """Raises unless an objective returned `(loss, metrics)`, and passes it on.
 
@@ -247,7 +229,8 @@ def _check_likelihood(drawn: PyTree, x: Examples, name: str) -> None:
         raise ContractError(
             f"{name} has the shape {jnp.shape(x)}, but the decoder's likelihood is of"
             f" {drawn.shape}: give the decoder output_shape={jnp.shape(x)[1:]} times"
-            " the features that the likelihood needs, or reshape the data"
+            " the features that the likelihood needs, or reshape the data, whose first"
+            " axis is the batch"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 
 import jax
 
+from vae_jax.training.arguments import check_members
 from vae_jax.training.state import Learned, TrainState
 from vae_jax.training.step import Trainer
 from vae_jax.types import Array, Examples, Hparams, Key, Metrics, ModelState
@@ -55,6 +56,7 @@ def ensemble(trainer: Trainer) -> Trainer:
     def step(
         states: TrainState, x: Examples, keys: Key, hparams: Hparams
     ) -> tuple[TrainState, Metrics]:
+        check_members(keys, hparams)
         return jax.vmap(trainer.step, in_axes=(0, None, 0, 0))(states, x, keys, hparams)
 
     def loss(
@@ -64,6 +66,7 @@ def ensemble(trainer: Trainer) -> Trainer:
         hparams: Hparams,
         model_state: ModelState = None,
     ) -> tuple[Array, Metrics]:
+        check_members(key, hparams)
         over_members = jax.vmap(trainer.loss, in_axes=(0, None, 0, 0, 0))
         return over_members(params, x, key, hparams, model_state)
 

@@ -274,6 +274,17 @@ def _advice(error: flax_errors.FlaxError, train: bool) -> str | None:
         flax_errors.ScopeCollectionNotFound,
         flax_errors.ScopeVariableNotFoundError,
     )
+    if isinstance(error, flax_errors.ScopeParamShapeError):
+        return (
+            f"the parameters are not those of this model: {text.partition('. (')[0]};"
+            " those of all members of an ensemble have one more axis, over which"
+            " jax.vmap maps"
+        )
+    if (rng or isinstance(error, missing)) and train:
+        return (
+            "the model reads variables that it has not been given: give"
+            " model_state=state.model_state beside its parameters"
+        )
     if rng or isinstance(error, missing):
         return (
             "the model reads variables that it has not been given: give its parameters"

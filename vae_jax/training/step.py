@@ -1,19 +1,19 @@
 """Training as pure functions: the part that other projects import."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from vae_jax.distributions.base import in_float32
 from vae_jax.objectives.base import Loss, Objective, as_objective
 from vae_jax.objectives.schedules import Schedule, unchanged
 from vae_jax.outputs import SplitOutput
 from vae_jax.ranges import COUNT, FRACTION, POSITIVE, require
 from vae_jax.training import arguments
 from vae_jax.training.checks import (
-    check_batch_size,
     check_objective,
     check_output,
     check_support,
@@ -35,6 +35,8 @@ from vae_jax.types import (
     PyTree,
     stream,
 )
+
+Tree = TypeVar("Tree")  # a pytree of arrays
 
 
 class LossFunction(Protocol):
@@ -62,7 +64,10 @@ class Trainer(NamedTuple):
     """(state, x, key, hparams) -> (next state, metrics)."""
 
     loss: LossFunction
-    """(params, x, key, hparams) -> (loss, metrics), for gradients of your own."""
+    """(params, x, key, hparams) -> (loss, metrics), for gradients of your own.
+
+    The loss that a step minimises: with dropout and the averages of the batch. Of a
+    model with a state, `state.model_state` is a fifth argument."""
 
 
 def vae_trainer(
@@ -74,6 +79,7 @@ def vae_trainer(
     schedule: Schedule = unchanged,
     ema_decay: float | None = None,
     skip_norm: float | None = None,
+    axis_name: str | None = None,
 ) -> Trainer:
     """Builds `init(key, x)`, `step(state, x, key, hparams)` and `loss(params, ...)`.
 
@@ -107,6 +113,11 @@ def vae_trainer(
             finite, leaves everything but the number of steps as it was, and the metric
             "skipped" is the share of such steps. A loss that is not finite is still
             seen in the metrics. Source: Child 2021, arXiv:2011.10650, section 4.
+        axis_name: name of a mapped axis (`shard_map`, `pmap` or `vmap`) along which
+            `step` is given other examples. Gradients, the model's state and metrics are
+            averaged over it, each place draws noise of its own, and the next state is
+            the same everywhere. An objective that compares the examples of a batch
+            compares those of one place.
 
     Returns:
         A Trainer. Its functions raise, while they are traced and so at no cost to the
@@ -144,6 +155,7 @@ def vae_trainer(
         return draw_samples(apply, x, key, num_samples)
 
     def init(key: Key, x: Examples) -> TrainState:
+        arguments.check_examples(x)
         model_params, model_state = functions.init(key, x)
         one_draw, _ = jax.eval_shape(
             lambda p, s, x, k: functions.apply(p, s, x, k, any_number(), True),
@@ -156,8 +168,7 @@ def vae_trainer(
         decoded = one_draw.decoder if isinstance(one_draw, SplitOutput) else one_draw
         check_support(decoded.likelihood, x)
         params = Learned(model_params, _own_params(objective, key, one_draw))
-        # A copy: donating a state that holds one buffer twice is an error.
-        ema = None if ema_decay is None else jax.tree.map(jnp.copy, model_params)
+        ema = None if ema_decay is None else jax.tree.map(_begin_average, model_params)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -173,7 +184,8 @@ def vae_trainer(
         hparams: WatchedHparams,
         model_state: ModelState,
     ) -> tuple[Array, tuple[Metrics, ModelState]]:
-        check_batch_size(objective.min_batch_size, x)
+        arguments.check_examples(x)
+        arguments.check_batch_size(objective.min_batch_size, x)
         read = hparams.reader("the model")
         output, model_state = outputs(params.model, model_state, x, key, read)
         loss, metrics = check_objective(
@@ -195,6 +207,7 @@ def vae_trainer(
         model_state: ModelState = None,
     ) -> tuple[Array, Metrics]:
         watched = watch(hparams)
+        arguments.check_learned(params)
         state = {} if model_state is None else model_state
         value, (metrics, _) = loss_and_state(params, x, key, watched, state)
         return value, metrics
@@ -202,7 +215,10 @@ def vae_trainer(
     def step(
         state: TrainState, x: Examples, key: Key, hparams: Hparams
     ) -> tuple[TrainState, Metrics]:
+        arguments.check_one_key(key)
         z_key = jax.random.fold_in(key, state.step)
+        if axis_name is not None:
+            z_key = jax.random.fold_in(z_key, jax.lax.axis_index(axis_name))
         watched = watch(hparams)
         scheduled = schedule(state.step, watched.reader("the schedule"))
         now = watch(scheduled, watched.asked, "what the schedule returned")
@@ -216,6 +232,10 @@ def vae_trainer(
 
         gradient = jax.value_and_grad(of_params, has_aux=True)
         (loss, (metrics, model_state)), grads = gradient(state.params)
+        if axis_name is not None:
+            loss, metrics, model_state, grads = _average(
+                (loss, metrics, model_state, grads), axis_name
+            )
         updates, opt_state = tx.update(
             grads,
             state.opt_state,
@@ -246,6 +266,17 @@ def vae_trainer(
         return next_state, {**measured, **metrics}
 
     return Trainer(init, step, loss)
+
+
+def _begin_average(leaf: Array) -> Array:
+    """A parameter as its average begins: float32, as 16 bits would not see it move."""
+    # A copy: donating a state that holds one buffer twice is an error.
+    return jnp.copy(in_float32(leaf))
+
+
+def _average(tree: Tree, axis_name: str) -> Tree:
+    """The mean over a mapped axis; numbers of steps and the like stay whole."""
+    return jax.tree.map(lambda v: jax.lax.pmean(v, axis_name).astype(v.dtype), tree)
 
 
 def _unless(skipped: Array, new: TrainState, old: TrainState) -> TrainState:

@@ -1,0 +1,142 @@
+"""Arrays of images, or of rows of real numbers, as a data set holds them."""
+
+import numpy as np
+
+from vae_jax.data.dataset import binary_to_8bit
+from vae_jax.data.description import form_of
+from vae_jax.data.examples import image_of, in_parts, with_image
+from vae_jax.data.spec import DataSpec
+from vae_jax.errors import DataError
+from vae_jax.types import Examples
+
+
+def as_stored(examples: Examples, spec: DataSpec) -> Examples:
+    """Images of a user's own as a data set of that form holds them.
+
+    Args:
+        examples: what `npz.read_splits` takes from a file: images [N, H, W] or
+            [N, H, W, C], uint8, bool, or float in [0, 1]; or rows of real numbers,
+            [N, D] or [N, 1, D, 1]. Or a dict with them as "image", whose other parts
+            stay as they are.
+        spec: the form of the data.
+
+    Returns:
+        The same with images [N, H, W, C], uint8 or float32.
+
+    Raises:
+        DataError: they have another shape, or values outside of [0, 1] or not finite.
+    """
+    array = np.asarray(image_of(examples))
+    if spec.is_rows and array.shape[1:] == spec.image_shape:
+        array = array[:, 0, :, 0]
+    found = stored("images", array, spec.is_rows)
+    if found.shape[1:] != spec.image_shape:
+        form = form_of(found.shape[1:], spec.is_rows)
+        wanted = form_of(spec.image_shape, spec.is_rows)
+        raise DataError(f"images are {form}, but the model is of {wanted}")
+    return with_image(examples, found)
+
+
+def stored(where: str, array: np.ndarray, is_rows: bool) -> np.ndarray:
+    """One array of images or rows, as `load_dataset` gives it."""
+    images = {"train": check(where, array, is_rows)}
+    if not is_rows:
+        images = binary_to_8bit(to_bytes_or_float32(images))
+    return images["train"]
+
+
+def are_rows(array: np.ndarray) -> bool:
+    """Whether an array is rows of real numbers, [N, D]."""
+    return array.ndim == 2 and array.dtype.kind == "f"
+
+
+def check(where: str, array: np.ndarray, is_rows: bool) -> np.ndarray:
+    """Images or rows as [N, H, W, C].
+
+    Args:
+        where: what holds them, for messages.
+        array: what is there.
+        is_rows: whether it must be rows of real numbers.
+
+    Raises:
+        DataError: another shape, dtype or range.
+    """
+    return _check_rows(where, array) if is_rows else _check_images(where, array)
+
+
+def _check_rows(where: str, rows: np.ndarray) -> np.ndarray:
+    """Rows of real numbers as float32 images, [N, D] -> [N, 1, D, 1]."""
+    if not are_rows(rows):
+        raise DataError(
+            f"{where} is {rows.dtype} of shape {rows.shape}; rows of real numbers are"
+            " floats [N, D]"
+        )
+    if not rows.size:
+        raise DataError(f"{where} is empty: shape {rows.shape}")
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused
+        rows = rows.astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise DataError(f"{where} holds values that are not finite as float32")
+    return rows[:, None, :, None]
+
+
+def _check_images(where: str, images: np.ndarray) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or not 1 <= images.shape[-1] <= 4:
+        channels_first = images.ndim == 4 and 1 <= images.shape[1] <= 4
+        hint = (
+            "; for PyTorch's order [N, C, H, W] store x.transpose(0, 2, 3, 1)"
+            if channels_first
+            else "; rows of real numbers are floats [N, D]"
+            if images.ndim == 2
+            else ""
+        )
+        raise DataError(
+            f"{where} has shape {images.shape}; it must be [N, H, W] or [N, H, W, C]"
+            f" with C from 1 to 4{hint}"
+        )
+    if not images.size:
+        raise DataError(f"{where} is empty: shape {images.shape}")
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise DataError(
+            f"{where} has dtype {images.dtype}; it must be uint8, bool, or float in"
+            " [0, 1]"
+        )
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # false for NaN too
+        raise DataError(
+            f"{where} has values from {low:g} to {high:g}; floats must lie in [0, 1]"
+            " (or store uint8)"
+        )
+    return images
+
+
+def to_bytes_or_float32(images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """uint8 stays; floats become uint8 if they are k/255 in every split."""
+    if images["train"].dtype == np.uint8:
+        return images
+    images = {split: x.astype(np.float32) for split, x in images.items()}
+    if all(_is_8bit(x) for x in images.values()):
+        return {split: _to_bytes(x) for split, x in images.items()}
+    return images
+
+
+def _is_8bit(images: np.ndarray) -> bool:
+    """Multiples of 1/255, up to the rounding of float32."""
+
+    def fits(part: np.ndarray) -> bool:
+        scaled = part * np.float32(255)
+        return bool((np.abs(scaled - np.rint(scaled)) < 1e-4).all())
+
+    return all(map(fits, in_parts(images)))
+
+
+def _to_bytes(images: np.ndarray) -> np.ndarray:
+    """k/255 as k."""
+    parts = [np.rint(part * 255).astype(np.uint8) for part in in_parts(images)]
+    return np.concatenate(parts)
