@@ -4,6 +4,7 @@ import ast
 import difflib
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from vae_jax.errors import no_field
 from vae_jax.flat import flatten
@@ -71,6 +72,13 @@ def resolved(argv: Sequence[str]) -> list[str]:
     return found
 
 
+def defaults() -> dict[str, Any]:
+    """The fields of configs/default.py, flat."""
+    from configs import default  # slow to import
+
+    return flatten(default.get_config().to_dict())
+
+
 def misnamed(argv: Sequence[str], is_missing: bool) -> str | None:
     """A line about the first --config.FIELD that is no field of configs/default.py.
 
@@ -83,9 +91,7 @@ def misnamed(argv: Sequence[str], is_missing: bool) -> str | None:
         A line that names the nearest field, or those that there are; None if the
         arguments name fields only.
     """
-    from configs import default  # slow to import
-
-    usual = flatten(default.get_config().to_dict())
+    usual = defaults()
     for argument in argv:
         flag = argument.partition("=")[0]
         field = flag.removeprefix("--config.")

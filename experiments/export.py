@@ -15,7 +15,7 @@ import pathlib
 
 from absl import flags
 
-from experiments import cli
+from experiments import cli, config_files
 from vae_jax.errors import ConfigError
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
@@ -37,9 +37,7 @@ _LICENSE = flags.DEFINE_string(
 def main() -> None:
     """Exports the run and prints what was written."""
     cli.required(workdir=_WORKDIR.value, format=_FORMAT.value, out=_OUT.value)
-    from configs import default
     from vae_jax.export import bundle, card, weights
-    from vae_jax.flat import flatten
     from vae_jax.runs import opened
 
     out, file_format = pathlib.Path(_OUT.value), _FORMAT.value
@@ -50,7 +48,7 @@ def main() -> None:
         )
     run = opened.open_run(_WORKDIR.value)
     if file_format == weights.FORMAT:
-        defaults = flatten(default.get_config().to_dict())
+        defaults = config_files.defaults()
         chosen = _LICENSE.value or card.UNKNOWN
         names = weights.export_weights(run, out, defaults, chosen)
     else:

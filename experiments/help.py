@@ -13,6 +13,7 @@ from absl import flags
 from experiments import config_files
 from experiments.field_comments import field_comments
 from vae_jax.as_text import exact
+from vae_jax.flat import flatten
 
 _ASKING = re.compile(r"--?(help|helpshort|helpfull|h|\?)(=true)?")
 _COLUMN = 26  # where the text beside a name begins
@@ -102,11 +103,12 @@ def _fields(path: str, config: Any, width: int) -> str:
 
     Sections are listed where they have a comment.
     """
-    from configs import default
-
     meanings = field_comments(config_files.FOLDER / "default.py")
     own = field_comments(pathlib.Path(path))
-    usual, values = dict(_flat(default.get_config())), dict(_flat(config))
+    usual, values = (
+        {name: exact(value) for name, value in fields.items()}
+        for fields in (config_files.defaults(), flatten(config.to_dict()))
+    )
     rows = {}
     for field in dict.fromkeys([*meanings, *values]):
         meaning = meanings.get(field, own.get(field, ""))
@@ -117,15 +119,6 @@ def _fields(path: str, config: Any, width: int) -> str:
             rows[field] = meaning
     title = f"Fields of {path}, set as --config.FIELD=VALUE; * is not the default"
     return f"{title}\n{_listed(rows, width)}"
-
-
-def _flat(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Fields and their values, as text."""
-    for name, value in config.items():
-        if isinstance(value, Mapping | type(config)):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, exact(value)
 
 
 def _listed(rows: Mapping[str, str], width: int) -> str:

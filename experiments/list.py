@@ -10,21 +10,19 @@ split. Runs that stopped resume by the command that began them. Where stdout is 
 terminal each run is one line.
 """
 
-from experiments import cli
+from experiments import cli, config_files
 from vae_jax.errors import ConfigError
-from vae_jax.flat import flatten
 
 
 def main(*folders: str) -> None:
     """Prints a table for each folder."""
     if not folders:
         raise ConfigError("give a folder of runs, as in `list runs`")
-    from configs import default
     from vae_jax.paths import local_path
     from vae_jax.report import terminal
     from vae_jax.runs import listing
 
-    usual = flatten(default.get_config().to_dict())
+    usual = config_files.defaults()
     tables = [listing.table(local_path(folder), usual) for folder in folders]
     for rows in tables:
         terminal.print_table(listing.HEADS, rows, folded=2)

@@ -15,10 +15,8 @@ import sys
 
 from absl import flags, logging
 
-from configs import default
-from experiments import cli
+from experiments import cli, config_files
 from vae_jax.errors import ConfigError
-from vae_jax.flat import flatten
 
 _WORKDIRS = flags.DEFINE_string(
     "workdirs", None, "DIR,DIR,...: workdirs of finished runs; may hold patterns."
@@ -44,7 +42,7 @@ def main() -> None:
     from vae_jax.report.page import write_report  # matplotlib is slow to import
     from vae_jax.report.summary import print_summary
 
-    fields = flatten(default.get_config().to_dict())
+    fields = config_files.defaults()
     commands = [
         finished.train_command(config, fields, folder)
         for config, folder in zip(runs.configs, runs.workdirs, strict=True)

@@ -18,7 +18,6 @@ from docs.lesson_tools import hourglass, lesson, measured, trained
 from docs.lesson_tools import text as lesson_text
 from tests import chromium
 from tests.runs_helpers import REPOSITORY
-from vae_jax import as_text
 from vae_jax.errors import DataError
 from vae_jax.evaluation import holes
 
@@ -278,7 +277,7 @@ def test_claims_hold() -> None:
 def test_numbers_are_written_for_readers(
     value: object, percent: bool, text: str
 ) -> None:
-    assert as_text.in_prose(value, percent) == text
+    assert lesson_text.in_prose(value, percent) == text
 
 
 def test_filling_a_text() -> None:

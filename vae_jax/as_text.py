@@ -60,24 +60,3 @@ def with_error(value: float, error: float) -> tuple[str, str]:
         return digits.replace("-", "−") + end
 
     return text(value), text(error)
-
-
-def in_prose(value: str | float, percent: bool = False) -> str:
-    """A number as running text writes it, without an exponent.
-
-    Args:
-        value: text and whole numbers are left as they are; others get two digits below
-            1, three from 1 and all before the point from 100.
-        percent: write a share in percent, whole from 10 and tenths below.
-    """
-    if isinstance(value, str | int):
-        return str(value)
-    size = abs(100 * value if percent else value)
-    if size == 0 or size >= (9.95 if percent else 100):
-        decimals = 0
-    elif percent:
-        decimals = 1
-    else:
-        decimals = (2 if size >= 1 else 1) - math.floor(math.log10(size))
-    text = f"{size:.{decimals}f}" + "%" * percent
-    return f"−{text}" if value < 0 else text

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, choose
 from vae_jax.export.checks import check_packages
 from vae_jax.types import Array
 
@@ -75,11 +75,7 @@ def check_format(file_format: str) -> Format:
     Raises:
         ConfigError: there is none, or one of its packages is not installed.
     """
-    if file_format not in FORMATS:
-        raise ConfigError(
-            f"--format={file_format}: must be one of {', '.join(FORMATS)}"
-        )
-    chosen = FORMATS[file_format]
+    chosen = choose(FORMATS, "--format", file_format)
     check_packages(file_format, chosen.extra, chosen.packages)
     return chosen
 

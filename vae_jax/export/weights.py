@@ -117,7 +117,7 @@ def open_weights(folder: PathLike) -> Run:
     if wrong:
         raise DataError(f"{folder / WEIGHTS} is damaged or of another model: {wrong}")
     variables = jax.tree.unflatten(
-        jax.tree.structure(like), [found[name] for name in manifest.describe(like)]
+        jax.tree.structure(like), [found[name] for name in manifest.named(like)]
     )
     return Run(folder, config, spec, int(about["step"]), variables, {})
 
@@ -125,5 +125,4 @@ def open_weights(folder: PathLike) -> Run:
 def _by_name(tree: PyTree) -> dict[str, np.ndarray]:
     """The arrays of a pytree, by the names that its manifest has."""
     # Not `ascontiguousarray`, which gives a scalar an axis.
-    leaves = [np.asarray(leaf, order="C") for leaf in jax.tree.leaves(tree)]
-    return dict(zip(manifest.describe(tree), leaves, strict=True))
+    return manifest.named(jax.tree.map(lambda leaf: np.asarray(leaf, order="C"), tree))

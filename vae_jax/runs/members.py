@@ -56,6 +56,13 @@ def compare(
     ]
 
 
+def grid_of(workdir: pathlib.Path) -> pathlib.Path | None:
+    """The folder of the grid that a run is a member of; None for any other run."""
+    grid = workdir.parent.parent
+    is_member = workdir.parent.name == "members" and (grid / "grid.json").is_file()
+    return grid if is_member else None
+
+
 def set_report_aside(workdir: pathlib.Path) -> None:
     """Renames results.csv of a grid, of which nothing is left, before another begins.
 

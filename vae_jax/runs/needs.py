@@ -20,6 +20,7 @@ from vae_jax.flat import flatten
 from vae_jax.models.base import takes
 from vae_jax.outputs import VAEOutput
 from vae_jax.runs.best import abstract_saved_by
+from vae_jax.storage import manifest
 from vae_jax.training.step import Trainer
 from vae_jax.types import Examples, Key, ModelState, Params
 
@@ -76,9 +77,7 @@ def trace(
     draws = (config.objective.num_samples,)
     output = jax.tree.map(lambda leaf: leaf.update(shape=draws + leaf.shape), output)
     rest = {"gradient": params, "layers": kept["intermediates"], "output": output}
-    leaves = jax.tree.leaves_with_path(saved) + jax.tree.leaves_with_path(rest)
-    name = jax.tree_util.keystr
-    return {name(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    return manifest.named(saved) | manifest.named(rest)
 
 
 def needs(

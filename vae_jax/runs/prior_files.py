@@ -5,7 +5,6 @@ import io
 import pathlib
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from vae_jax.distributions.fitted import FittedPrior
 from vae_jax.errors import ConfigError, DataError, choose
 from vae_jax.files import replacing, writing
 from vae_jax.fitted.base import Draws
+from vae_jax.storage import manifest
 from vae_jax.storage.records import read_json, write_json
 from vae_jax.types import Array, Key
 
@@ -58,9 +58,8 @@ def save(workdir: pathlib.Path, prior: FittedPrior, record: Record) -> pathlib.P
         StorageError: it can't be written.
     """
     folder = workdir / FOLDER / record.kind
-    leaves = jax.tree.leaves_with_path(jax.device_get(prior))
     content = io.BytesIO()
-    by_name: dict[str, Any] = {_name(path): np.asarray(leaf) for path, leaf in leaves}
+    by_name = manifest.named(jax.tree.map(np.asarray, jax.device_get(prior)))
     np.savez(content, **by_name)
     arrays = content.getvalue()
     with writing(f"workdir={workdir}"):
@@ -118,13 +117,12 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
         like = _like(record)
     except (AssertionError, ConfigError, TypeError, ValueError) as error:
         raise damaged from error
-    paths, structure = jax.tree.flatten_with_path(like)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        wanted = {_name(path): (leaf.shape, leaf.dtype) for path, leaf in paths}
         found = {name: arrays[name] for name in arrays.files}
-    if wanted != {name: (a.shape, a.dtype) for name, a in found.items()}:
+    if manifest.misfit(manifest.describe(found), manifest.describe(like)):
         raise damaged
-    return jax.tree.unflatten(structure, [jnp.asarray(found[name]) for name in wanted])
+    leaves = [jnp.asarray(found[name]) for name in manifest.named(like)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def checksum(workdir: pathlib.Path, kind: str, step: int) -> int | None:
@@ -159,7 +157,3 @@ def _like(record: Record) -> FittedPrior:
         return fitted.BY_NAME[record.kind].like(draws, key, **record.settings)
 
     return jax.eval_shape(like, codes, codebook, jax.random.key(0))
-
-
-def _name(path: jax.tree_util.KeyPath) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.paths import local_path
-from vae_jax.runs import identity, processes
+from vae_jax.runs import identity, members, processes
 from vae_jax.runs.memory import check_memory
 from vae_jax.runs.program import Program, prepare
 from vae_jax.runs.train_program import finished, locked, train_program
@@ -58,16 +58,10 @@ def train(
     program = Program(
         [config], [workdir], workdir, prepared, mode="exact", layout=layout
     )
-    with locked(_owner(workdir)):
+    # The lock of a grid guards its members, too.
+    with locked(members.grid_of(workdir) or workdir):
         with processes.together():
             # Again, now that no other program can change it.
             standing = identity.compare(workdir, config)
         (results,) = train_program(program, [standing], "train")
     return results
-
-
-def _owner(workdir: pathlib.Path) -> pathlib.Path:
-    """The folder whose lock guards a workdir: for a member of a grid, the grid's."""
-    grid = workdir.parent.parent
-    is_member = workdir.parent.name == "members" and (grid / "grid.json").is_file()
-    return grid if is_member else workdir

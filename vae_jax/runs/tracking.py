@@ -17,7 +17,7 @@ from vae_jax.fields import Fields
 from vae_jax.flat import flatten
 from vae_jax.parts import TABLES, names_of
 from vae_jax.quantities import Results
-from vae_jax.runs import identity, processes, shards
+from vae_jax.runs import identity, members, processes, shards
 from vae_jax.runs.pictures import EvaluationPictures
 from vae_jax.runs.program import Program
 from vae_jax.storage import trackers
@@ -140,14 +140,14 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
         folder: its folder; that of a member lies in `members` of a grid's.
         step: number of updates already made.
     """
-    grid = folder.parent.parent
-    whole = grid.parent.parent if (grid / shards.OWN).is_file() else grid
-    is_member = folder.parent.name == "members" and (grid / "grid.json").is_file()
+    whole = grid = members.grid_of(folder)
+    if grid and (grid / shards.OWN).is_file():
+        whole = grid.parent.parent
     return About(
         workdir=folder,
         name=folder.name,
-        group=whole.name if is_member else None,
-        root=grid if is_member else None,
+        group=whole.name if whole else None,
+        root=grid,
         start_step=step,
         fields=fields_in_use(config),
     )

@@ -25,7 +25,7 @@ from jax.typing import ArrayLike
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import PathLike
 from vae_jax.storage import manifest
-from vae_jax.storage.damage import DamageError, ForeignError, move_aside, reason_of
+from vae_jax.storage.damage import UnusableError, move_aside, reason_of
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.quiet import quieten
 from vae_jax.types import PyTree
@@ -141,7 +141,7 @@ class Checkpoints:
         for candidate in reversed(steps) if step is None else [step]:
             try:
                 state, meta = self._read(candidate, abstract_state)
-            except DamageError as damage:
+            except UnusableError as damage:
                 if step is None and _all_agree(self._has_newer(steps)):
                     return self.restore(abstract_state)
                 damaged[candidate] = str(damage)
@@ -204,7 +204,7 @@ class Checkpoints:
         self.wait()
         try:
             return self._read_content(step)["arrays"] == arrays
-        except DamageError:
+        except UnusableError:
             return False
 
     def _read(self, step: int, abstract_state: PyTree) -> tuple[PyTree, Json]:
@@ -218,11 +218,11 @@ class Checkpoints:
                     " config that it was trained with"
                 )
             host = self._read_arrays(step, abstract_state, content["arrays"])
-        except DamageError:
+        except UnusableError:
             _all_agree(False)
             raise
         if not _all_agree(True):
-            raise DamageError("another process could not read it")
+            raise UnusableError("is damaged (another process could not read it)")
         return jax.tree.map(_place, host, abstract_state), content["meta"]
 
     def _read_content(self, step: int) -> Json:
@@ -230,11 +230,13 @@ class Checkpoints:
         try:
             content = manifest.unseal(ocp.JsonCheckpointHandler().restore(folder))
         except Exception as error:  # whatever a damaged file makes of itself
-            raise DamageError(reason_of(error)) from error
+            raise UnusableError(f"is damaged ({reason_of(error)})") from error
         if self._run not in (None, content.get("run")):
-            raise ForeignError("by another run, or another version of vae_jax")
+            raise UnusableError(
+                "was saved by another run, or another version of vae_jax"
+            )
         if content.get("step") != step:
-            raise ForeignError(f"as step {content.get('step')}")
+            raise UnusableError(f"was saved as step {content.get('step')}")
         return content
 
     def _read_arrays(
@@ -249,9 +251,9 @@ class Checkpoints:
                 folder, args=ocp.args.StandardRestore(like)
             )
         except Exception as error:  # Orbax and TensorStore raise many types, even bare
-            raise DamageError(reason_of(error)) from error
+            raise UnusableError(f"is damaged ({reason_of(error)})") from error
         if name := manifest.corrupted(saved, manifest.describe(host)):
-            raise DamageError(f"the checksum of {name} is wrong")
+            raise UnusableError(f"is damaged (the checksum of {name} is wrong)")
         return host
 
     def _set_aside(self, damaged: dict[int, str], good: int) -> None:

@@ -5,18 +5,11 @@ import pathlib
 import re
 
 
-class DamageError(Exception):
-    """One step cannot be read; the message ends a sentence about it."""
+class UnusableError(Exception):
+    """One step can't be read, or is not one of this run.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"is damaged ({reason})")
-
-
-class ForeignError(DamageError):
-    """A step is in good order, but not one of this run."""
-
-    def __init__(self, origin: str) -> None:
-        Exception.__init__(self, f"was saved {origin}")
+    The message ends a sentence about it: "is damaged (...)", "was saved as step 3".
+    """
 
 
 def reason_of(error: BaseException) -> str:

@@ -30,10 +30,18 @@ def describe(tree: PyTree) -> Manifest:
         The manifest; `crc32` is None for every leaf that is not a NumPy array.
     """
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): {
+        name: {
             "array": f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}",
             "crc32": _crc32(leaf) if isinstance(leaf, np.ndarray) else None,
         }
+        for name, leaf in named(tree).items()
+    }
+
+
+def named(tree: PyTree) -> dict[str, Any]:
+    """The leaves of a pytree in their order, by names such as "params/encoder/bias"."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree.leaves_with_path(tree)
     }
 
