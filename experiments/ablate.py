@@ -81,7 +81,7 @@ def main() -> None:
     from vae_jax.runs.diagnosis import diagnose_grid
 
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-    command = ["python", "-m", "experiments.ablate", *sys.argv[1:]]
+    command = ["python", "-m", "vae_jax", "ablate", *sys.argv[1:]]
     shard = None
     if _SHARD.value is not None:
         whole = _without("shard", command)

@@ -49,7 +49,7 @@ def main() -> None:
         if not any(folder in grid.runs for grid in runs.grids)
     ]
     commands += [line for grid in runs.grids for line in grid.commands]
-    commands.append(shlex.join(["python", "-m", "experiments.report", *sys.argv[1:]]))
+    commands.append(shlex.join(["python", "-m", "vae_jax", "report", *sys.argv[1:]]))
     report = write_report(
         out,
         runs.rows,

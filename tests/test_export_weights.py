@@ -157,9 +157,9 @@ def test_the_command_of_the_card_is_the_config(exported, monkeypatch):
     for name, (run, _) in exported.items():
         text = card.command(run.config.to_dict(), DEFAULTS)
         words = shlex.split(text.replace("\\\n", ""))
-        assert words[:3] == ["python", "-m", "experiments.train"]
+        assert words[:4] == ["python", "-m", "vae_jax", "train"]
         path = "configs/default.py"
-        given = [word.replace(path, str(REPOSITORY / path)) for word in words[2:-1]]
+        given = [word.replace(path, str(REPOSITORY / path)) for word in words[3:-1]]
         monkeypatch.setattr(sys, "argv", given)  # where the fields are looked for
         known = flags.FlagValues()
         config_flags.DEFINE_config_file("config", flag_values=known)

@@ -602,7 +602,7 @@ def test_cache_write_leaves_nothing_half_done(mnist, monkeypatch):
         ),
         (
             "fashion_mnist",
-            "has no such set; build it with `python -m experiments.prepare_data"
+            "has no such set; build it with `python -m vae_jax prepare_data"
             " --dataset=fashion_mnist --data_dir=",
         ),
         ("fashion_mnist", "` (downloads 31 MB, needs no TensorFlow)"),

@@ -160,7 +160,7 @@ def test_the_command_gives_the_config_back(tmp_path):
     config = flatten(json.loads(json.dumps(small_config().to_dict())))
     command = finished.train_command(config, DEFAULT, pathlib.Path("runs/a b"))
     assert command.startswith(
-        "python -m experiments.train --config=configs/default.py '--workdir=runs/a b'"
+        "python -m vae_jax train --config=configs/default.py '--workdir=runs/a b'"
     )
     assert "'--config.mlp.hidden_dims=(16,)'" in command
     assert "--config.model.latent_dim=3" in command

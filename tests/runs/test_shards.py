@@ -15,7 +15,7 @@ from vae_jax.storage.records import read_json, write_json
 SWEEP = ["hparams.kl_weight=0.5,2", "model.latent_dim=2,3"]
 COUNT = 3
 QUICK = {"train.num_steps": 10, "train.checkpoint_every": 10}
-COMMAND = ["python", "-m", "experiments.ablate", "--workdir=a b"]
+COMMAND = ["python", "-m", "vae_jax", "ablate", "--workdir=a b"]
 
 
 def train(workdir, index=None, sweeps=SWEEP, mode="exact", count=COUNT, **fields):
@@ -46,7 +46,7 @@ def test_shards_equal_the_grid_of_one_process_bit_for_bit(trained):
     (found,) = runs.grids
     assert (found.missing, found.locked, found.sentences) == ({}, [], [])
     assert found.commands == [
-        "for i in $(seq 0 2); do python -m experiments.ablate '--workdir=a b'"
+        "for i in $(seq 0 2); do python -m vae_jax ablate '--workdir=a b'"
         " --shard=$i/3; done"
     ]
     by_name = {row["name"]: row for row in finished.read_finished([whole]).rows}

@@ -136,7 +136,7 @@ def find_set(name: str, data_dir: pathlib.Path) -> "DatasetBuilder | None":
         raise DataError(
             f"{name}: {builder.data_dir} is in the format"
             f" {builder.info.file_format.value}, which only TensorFlow reads; delete it"
-            " and run experiments.prepare_data"
+            " and run `python -m vae_jax prepare_data`"
         )
     return builder
 
@@ -174,7 +174,7 @@ def _missing_set(name: str, data_dir: pathlib.Path) -> DataError:
         needs = "needs TensorFlow, once"
     return DataError(
         f"{name}: the data directory {data_dir} {what}; build it with"
-        f" `python -m experiments.prepare_data --dataset={name} --data_dir={data_dir}`"
+        f" `python -m vae_jax prepare_data --dataset={name} --data_dir={data_dir}`"
         f" ({needs})"
     )
 

@@ -96,7 +96,7 @@ def model_card(
     if license == UNKNOWN:
         licence = (
             "Nobody has said under which licence these weights are; `--license` of"
-            " experiments.export does."
+            " the program export does."
         )
     size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
     return TEXT.format(
@@ -135,7 +135,7 @@ def command(config: Config, defaults: Fields) -> str:
     """
     own = {f: v for f, v in flatten(config).items() if not identity.is_free(f)}
     flags = map(shlex.quote, train_flags(own, defaults))
-    lines = ["python -m experiments.train --config=configs/default.py", *flags]
+    lines = ["python -m vae_jax train --config=configs/default.py", *flags]
     return " \\\n    ".join([*lines, "--workdir=RUN"])
 
 

@@ -185,7 +185,7 @@ def train_command(config: Fields, default: Fields, workdir: pathlib.Path) -> str
     Returns:
         One line for a shell.
     """
-    command = ["python", "-m", "experiments.train", "--config=configs/default.py"]
+    command = ["python", "-m", "vae_jax", "train", "--config=configs/default.py"]
     command.append(f"--workdir={workdir}")
     return shlex.join([*command, *train_flags(config, default)])
 

@@ -87,7 +87,7 @@ def load(workdir: pathlib.Path, kind: str, run: str, step: int) -> FittedPrior:
     """
     choose(fitted.BY_NAME, "prior", kind)
     folder = workdir / FOLDER / kind
-    command = f"python -m experiments.fit_prior --workdir={workdir} --prior={kind}"
+    command = f"python -m vae_jax fit_prior --workdir={workdir} --prior={kind}"
     again = f"fit it again: {command}"
     if not (folder / "prior.json").is_file():
         there = sorted(p.parent.name for p in folder.parent.glob("*/prior.json"))
