@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time see __getattr__
     from vae_jax.distributions import tabular
     from vae_jax.evaluation.evaluate import evaluate
     from vae_jax.evaluation.likelihood import importance_statistics
+    from vae_jax.models.base import Chain
     from vae_jax.models.hierarchical import HierarchicalVAE
     from vae_jax.models.ladder import LadderVAE
     from vae_jax.models.vae import VAE
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 
 # Where the names are defined: `module:name`, or a module.
 _HOMES = {
+    "Chain": "vae_jax.models.base:Chain",
     "ConvDecoder": "vae_jax.networks.conv:ConvDecoder",
     "ConvEncoder": "vae_jax.networks.conv:ConvEncoder",
     "HierarchicalVAE": "vae_jax.models.hierarchical:HierarchicalVAE",
@@ -141,6 +143,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Chain",
     "ConvDecoder",
     "ConvEncoder",
     "HierarchicalVAE",

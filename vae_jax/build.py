@@ -62,7 +62,7 @@ def check(config: ConfigDict, *others: ConfigDict) -> None:
 
     Args:
         config: all fields of configs/default.py.
-        others: further members of the same program, which differ from it in the seed
+        *others: further members of the same program, which differ from it in the seed
             and in traced numbers alone; what all share is checked once.
 
     Raises:
@@ -195,7 +195,7 @@ def make_dataset(config: ConfigDict, data_dir: str | None = None) -> Dataset:
     """Loads the images, with as many labels as `data.num_labelled` says.
 
     Args:
-        config: of it `LOADING_FIELDS` are read.
+        config: config of which `LOADING_FIELDS` are read.
         data_dir: where the data lie now, if not where the config says: see
             `sources.moved`.
 

@@ -201,7 +201,7 @@ def test_images_that_do_not_suit_the_model(runs, tmp_path):
     run = opened.open_run(runs / "run_npz")
     images = run.dataset().test.images[:4]
     given = {
-        "values from 0 to": images.astype(np.float32),  # not divided by 255
+        "values from .* to 255": images.astype(np.float32),  # not divided by 255
         "dtype int64; it must be uint8": images.astype(np.int64),
         "values from -1 to": images / 127.5 - 1,
         "values from nan to nan": np.full(images.shape, np.nan),
@@ -210,7 +210,7 @@ def test_images_that_do_not_suit_the_model(runs, tmp_path):
     }
     for message, wrong in given.items():
         for call in (run.encode, run.reconstruct, run.points):
-            with pytest.raises(DataError, match=f"images .*{message}|{message}"):
+            with pytest.raises(DataError, match=message):
                 call(wrong)
     # As they are stored, and as a network sees them.
     np.testing.assert_array_equal(

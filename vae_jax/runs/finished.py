@@ -116,8 +116,8 @@ def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, J
     replaced, do not count.
 
     Args:
-        folder: of the run.
-        step: of the parameters in its results.json; None: it has none.
+        folder: folder of the run.
+        step: step of the parameters in its results.json; None: it has none.
 
     Returns:
         By name of the prior.
