@@ -8,6 +8,7 @@ FILE.npz holds, a row for each image:
 
 - `mean` and `std` [N, D] of q(z | x), of the layer next to the data; if the decoder
   needs all layers, of each of them, given one draw of those above, side by side;
+- `index` [N, S] of discrete codes: the number of the code at each of S sites;
 - `rows` [N]: where the image stands in its split of the source: in `x_SPLIT` of an npz
   file, in the split of a TFDS set, or in the sorted files of a folder. A split that the
   source does not have was drawn from its training images, so that `rows` counts those;
@@ -17,8 +18,8 @@ FILE.npz holds, a row for each image:
   label, where sub-folders are classes.
 
 FILE.csv and FILE.parquet are the same as a table with the columns `file`, `row`,
-`label`, `class_name`, `factor_NAME`, `mean_0`, ... and `std_0`, ..., as far as they are
-known. Parquet needs the package pyarrow, pip install 'vae_jax[tables]'.
+`label`, `class_name`, `factor_NAME`, `index_0`, ..., `mean_0`, ... and `std_0`, ..., as
+far as they are known. Parquet needs the package pyarrow, pip install 'vae_jax[tables]'.
 
 With --split=all, FILE.npz is a data set for another run, data.name=npz:FILE.npz: rows
 of real numbers `x_train`, `x_validation` and `x_test`, the means of q(z | x), with the
@@ -51,6 +52,7 @@ _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 def main() -> None:
     """Encodes and writes."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
+    from vae_jax.data.description import counted
     from vae_jax.files import writing
     from vae_jax.runs import opened
     from vae_jax.runs.codes import codes_as_data, codes_of_images, codes_of_split
@@ -76,7 +78,8 @@ def main() -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_codes(out, codes)
     num, size = sum(map(len, rows)), rows[0].shape[1]
-    line = f"{num} codes of {size} dimensions in {out}"
+    dimensions = counted(size, "dimension", "dimensions")
+    line = f"{counted(num, 'code', 'codes')} of {dimensions} in {out}"
     print(one_line("; ".join([line, *notes])))
 
 

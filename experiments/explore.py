@@ -1,4 +1,4 @@
-"""Writes a page in which one walks through the latent spaces of finished runs.
+r"""Writes a page in which one walks through the latent spaces of finished runs.
 
     python -m experiments.explore --workdir=runs/mnist
     python -m experiments.explore --workdir=runs/autoencoder --workdir=runs/kl \

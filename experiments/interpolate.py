@@ -1,4 +1,4 @@
-"""Decodes the codes between images of your own.
+r"""Decodes the codes between images of your own.
 
     python -m experiments.interpolate --workdir=runs/mnist --images=A.png,B.png \
         --out=between.png

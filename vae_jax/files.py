@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -152,3 +153,13 @@ def allow_open(count: int) -> None:
     wanted = count if hard == without_end else min(count, hard)
     if soft != without_end and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """Makes a file in a folder, and removes it, before work that ends in one there.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    with tempfile.TemporaryFile(dir=folder):
+        pass

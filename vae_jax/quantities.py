@@ -42,7 +42,7 @@ class Quantity:
     span: str = ""  # the values that it can take
     good: str = ""  # which of them are good
     unit: str = ""
-    scale: Literal["linear", "log", "share"] = "linear"
+    scale: Literal["linear", "log", "share", "count"] = "linear"
     error: str = ""  # key of the standard error, where there is one
     brief: Literal["", "fit", "code", "draws"] = ""  # its table in the short result
     best: Literal["", "largest", "smallest"] = ""  # of its values, where one is

@@ -64,7 +64,7 @@ def test_folder_of_colour_classes(tmp_path):
     assert dataset.image_shape == (8, 32, 1)
     assert describe(dataset) == (
         f"folder:{tmp_path}: 12 images 8x32x1 in 3 classes (a, b, c): train 10,"
-        " validation 1, test 1; cut to height:width 8:32 in the centre, up to 75% of an"
+        " validation 1, test 1; cut to 8x32 in the centre, up to 75% of an"
         " image is left out"
     )
     for split in (dataset.train, dataset.test):  # every row names its file and class

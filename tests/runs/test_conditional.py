@@ -160,7 +160,7 @@ def test_what_a_run_cannot_do_is_one_line(run, plain, tmp_path):
         "label: is empty; must be one label or several": lambda: run.sample(
             2, label=[]
         ),
-        "is not conditional, which model.condition=label": (
+        "label=10: the draws of .* model.condition=label": (
             lambda: plain.sample(2, label=10)
         ),
         "images x_test and labels y_test": bad_images(run, tmp_path),

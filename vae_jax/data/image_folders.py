@@ -122,7 +122,7 @@ def read_images(
         notes.append(f"{files} several images, of which the first is read")
     if image_size is not None and most_cut >= 0.005:
         notes.append(
-            f"cut to height:width {image_size[0]}:{image_size[1]} in the centre, up to"
+            f"cut to {image_size[0]}x{image_size[1]} in the centre, up to"
             f" {most_cut:.0%} of an image is left out"
         )
     channels = max(image.shape[2] for image in pixels)

@@ -87,6 +87,8 @@ def load_dataset(
             f"data.image_size and data.grayscale are for {', '.join(able)} and TFDS"
             f" sets, not for {name}"
         )
+    if source.path is not None and not name.partition(":")[2]:
+        raise DataError(f"data.name={name}: a path is missing, as in {name}PATH")
     loaded = source.read(name, options)
     if loaded is None:
         raise unknown_name(name)

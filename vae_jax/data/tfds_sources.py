@@ -292,7 +292,7 @@ def _load(name: str, options: Options) -> Loaded | None:
     if loaded is None or options.image_size is None:
         return loaded
     height, width = options.image_size
-    cut = f"cut to height:width {height}:{width} in the centre, then resized"
+    cut = f"cut to {height}x{width} in the centre, then resized"
     return loaded._replace(notes=(cut,))
 
 

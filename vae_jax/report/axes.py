@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vae_jax.as_text import few_digits
 
-Scale = Literal["linear", "log", "share"]
+Scale = Literal["linear", "log", "share", "count"]
 
 LOG_RATIO = 10  # a logarithmic axis with a shorter range has hardly any ticks
 MARGIN = 0.07  # of the axis, on either side of the values
@@ -73,13 +73,16 @@ def numeric(
         values: finite numbers.
         start: place of the low end.
         stop: place of the high end.
-        scale: a share goes from 0 to 1. A logarithm has a place for 0 and below by the
-            inverse hyperbolic sine, which is nearly a logarithm above the smallest
-            positive value; it is linear where the values span less than a factor of 10.
+        scale: a share goes from 0 to 1, and a count begins at 0. A logarithm has a
+            place for 0 and below by the inverse hyperbolic sine, which is nearly a
+            logarithm above the smallest positive value; it is linear where the values
+            span less than a factor of 10.
     """
     if scale == "share":
         low, high = min([0.0, *values]), max([1.0, *values])
         return _even(low, high, start, stop, margin=0.04)
+    if scale == "count":
+        return _even(0.0, max([1.0, *values]), start, stop, margin=0.04)
     positive = [value for value in values if value > 0]
     if scale == "log" and positive:
         if len(positive) == len(values):

@@ -32,7 +32,7 @@ class _Panel:
     layout: Layout
     quantity: Quantity
     names: Mapping[Setting, str]
-    writes_far: bool  # whether values beyond the axis are written beside their marks
+    far: dict[tuple[float, float], list[float]]  # values beyond the axis, by place
 
 
 def against_setting(
@@ -77,9 +77,10 @@ def against_setting(
                 x=x.start,
                 y=i * panel_height + top - 6,
             )
-        num_far = sum(map(y.is_beyond, set(values)))
-        writes_far = num_far <= MAX_WRITTEN
-        _draw_lines(_Panel(chart, x, y, layout, quantity, names, writes_far), drawn)
+        panel = _Panel(chart, x, y, layout, quantity, names, far={})
+        _draw_lines(panel, drawn)
+        if sum(map(y.is_beyond, set(values))) <= MAX_WRITTEN:
+            _write_far(panel)
     _draw_ticks(chart, x, bottom, ticks, turned)
     middle = (x.start + x.stop) / 2
     svg.add(chart, "text", layout.label, x=middle, y=height - 4, text_anchor="middle")
@@ -188,9 +189,9 @@ def _draw_line(
         text = f"{amount(setting, key)} {quantity.unit}".rstrip()
         marks[place] = f"{panel.names[setting]}\n{what}: {text}"
         far.append(panel.y.is_beyond(mean))
-        if far[-1] and panel.writes_far:
-            _write_beside(panel.chart, few_digits(mean), place)
-        elif error and not far[-1]:
+        if far[-1]:
+            panel.far.setdefault(place, []).append(mean)
+        elif error:
             _draw_error(panel, place, (mean - error, mean + error), color)
     if panel.layout.ordered:
         join(panel.chart, list(marks), far, color)
@@ -198,11 +199,17 @@ def _draw_line(
         svg.add_mark(panel.chart, place, series, tip)
 
 
-def _write_beside(chart: ET.Element, text: str, place: tuple[float, float]) -> None:
-    """Writes a text to the right of a mark, or to its left at the right edge."""
-    fits = place[0] + 9 + svg.width_of(text) < WIDTH
-    x, anchor = (place[0] + 9, "start") if fits else (place[0] - 9, "end")
-    svg.add(chart, "text", text, x=x, y=place[1] + 4, text_anchor=anchor)
+def _write_far(panel: _Panel) -> None:
+    """Writes the values beyond the axis, several at one place from the least on.
+
+    To the right of a mark, or to its left at the right edge.
+    """
+    for place, values in panel.far.items():
+        ends = dict.fromkeys(few_digits(value) for value in (min(values), max(values)))
+        text = " to ".join(ends)
+        fits = place[0] + 9 + svg.width_of(text) < WIDTH
+        x, anchor = (place[0] + 9, "start") if fits else (place[0] - 9, "end")
+        svg.add(panel.chart, "text", text, x=x, y=place[1] + 4, text_anchor=anchor)
 
 
 def _draw_error(

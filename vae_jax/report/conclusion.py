@@ -13,7 +13,7 @@ STANDARD_ERRORS = 2
 FEW = 0.5
 MOST_NAMED = 3  # settings in a list
 # Likelihoods are densities of different things, or images different ones, where
-# settings differ in these.
+# settings differ in these; with a condition it is log p(x | y) that is bounded.
 OF_THE_DATA = (
     "model.likelihood",
     "data.name",
@@ -21,6 +21,7 @@ OF_THE_DATA = (
     "data.dequantize",
     "data.image_size",
     "data.grayscale",
+    "model.condition",
 )
 
 
@@ -42,8 +43,7 @@ def conclude(
     """
     known = {key: q for s in sections for q in s.quantities for key in q.lines}
     found = []
-    different = [field for field in OF_THE_DATA if field in swept]
-    if different:
+    if different := incomparable(swept):
         found.append(
             f"ELBO and distortion of settings with another {' or '.join(different)}"
             " can't be compared."
@@ -60,6 +60,11 @@ def conclude(
             " may be chance: several seeds would tell."
         )
     return found
+
+
+def incomparable(swept: Sequence[str]) -> list[str]:
+    """The swept fields for which ELBO and distortion can't be compared."""
+    return [field for field in OF_THE_DATA if field in swept]
 
 
 def best_setting(
@@ -137,6 +142,7 @@ def _reconstructs(
     assert most is not None
     verb = "cannot generate" if own < FEW * most else "generates less well"
     return [
-        f"{text}; it {verb}: its draws from the prior cover {amount(best, 'coverage')},"
+        f"{text}. {names[best]} {verb}: its draws from the prior cover"
+        f" {amount(best, 'coverage')},"
         f" against {amount(widest, 'coverage')} of {names[widest]}."
     ]

@@ -47,11 +47,10 @@ def draw_all(
         layer_plots.kl_per_layer(space.layer_kl, folder / "kl_per_layer.png")
     if space.layers:
         layer_plots.samples(space.layers, folder / "layers.png")
-    points, names = space.codes, ("z[0]", "z[1]")
+    points, names = space.codes, (f"{space.name}[0]", f"{space.name}[1]")
     if not space.is_continuous or space.codes.shape[1] != 2:
         points = principal_plane(space.codes)
-        is_top = space.codes.shape[1] != space.shown_size
-        of = f" of z{max(space.layers)}" if is_top else ""
+        of = f" of {space.name}" if space.layers else ""
         names = (f"first component{of}", f"second component{of}")
     latent_plots.latent_map(
         points,
@@ -73,7 +72,12 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
         )
     _draw_traversals(space, folder)
     if space.kl is not None:
-        latent_plots.kl_per_dimension(space.kl, folder / "kl_per_dimension.png")
+        is_one = len(space.kl) == space.codes.shape[1]  # of the layers in a row
+        latent_plots.kl_per_dimension(
+            space.kl,
+            folder / "kl_per_dimension.png",
+            space.name if space.layers and is_one else "",
+        )
     if space.codes.shape[1] == 2 and space.shown.shape[1] == 2:
         latent_plots.latent_grid(
             space.decode_grid(prior_grid()), folder / "latent_grid.png"
@@ -92,5 +96,6 @@ def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     walks = np.tile(space.shown[0], (len(busiest), STEPS, 1))
     for row, d in enumerate(busiest):
         walks[row, :, d] = np.linspace(-reach[d], reach[d], STEPS)
-    titles = [f"z[{d}]" for d in busiest]
+    name = space.name if len(busyness) == space.codes.shape[1] else "z"
+    titles = [f"{name}[{d}]" for d in busiest]
     latent_plots.traversals(space.decode_grid(walks), titles, folder / "traversals.png")

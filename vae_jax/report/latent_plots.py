@@ -13,6 +13,7 @@ from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import check_images
 
+MANY_NATS = 0.01  # above which a bar is coloured and counted
 MOST_BARS = 500  # dimensions in a bar chart; more of them are not told apart
 
 
@@ -182,14 +183,14 @@ def _scatter_classes(
 
 
 def kl_per_dimension(
-    kl: np.ndarray, path: PathLike | None = None, threshold: float = 0.01
+    kl: np.ndarray, path: PathLike | None = None, name: str = ""
 ) -> Figure:
     """Draws the KL divergence of each latent dimension, largest first.
 
     Args:
         kl: [D], nats, mean over data.
         path: the PNG file to write, or None.
-        threshold: nats above which a bar is coloured and counted.
+        name: the layer, "z1", of a model that has several.
 
     Returns:
         The figure, which a notebook shows where it ends a cell.
@@ -199,9 +200,10 @@ def kl_per_dimension(
     """
     kl = style.check_kl(kl, "D")
     order = np.argsort(-kl, kind="stable")[:MOST_BARS]
-    high = kl > threshold
-    title = f"KL per latent dimension: {kl.sum():.1f} nats in all"
-    counted = f"{high.sum()} of {len(kl)} above {threshold:g} nats (blue)"
+    high = kl > MANY_NATS
+    of = f" of {name}" if name else ""
+    title = f"KL per latent dimension{of}: {kl.sum():.1f} nats in all"
+    counted = f"{high.sum()} of {len(kl)} above {MANY_NATS:g} nats (blue)"
     first = f"the first {MOST_BARS}, " if len(kl) > MOST_BARS else ""
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()

@@ -33,6 +33,14 @@ class LatentSpace:
         """How many numbers of a row of `shown` are of codes."""
         return self.shown.shape[1] - self.num_held
 
+    @property
+    def name(self) -> str:
+        """What `codes` are called: z, or z1, z5, ... of one of several layers."""
+        if not self.layers:
+            return "z"
+        is_top = self.codes.shape[1] != self.shown_size
+        return f"z{max(self.layers) if is_top else 1}"
+
     def lines(self, num: int, steps: int) -> np.ndarray:
         """Rows from the codes of `num` images to those of as many others.
 

@@ -24,7 +24,7 @@ from vae_jax.report import (
 )
 from vae_jax.report.arrangement import Layout, arrange, spread, thinned
 from vae_jax.report.compare import FAILED, Row, Setting
-from vae_jax.report.conclusion import best_setting, conclude
+from vae_jax.report.conclusion import best_setting, conclude, incomparable
 
 # What a page holds at most of what grows with the number of runs.
 MAX_VALUES = 10  # of a field
@@ -78,7 +78,7 @@ def write_report(
     names = dict(zip(groups, compare.setting_names(groups, swept), strict=True))
     keys = compare.result_keys(rows, swept)
     found = sections(quantities, keys)
-    best = best_setting(groups, "elbo")
+    best = None if incomparable(swept) else best_setting(groups, "elbo")
     layout, left_out = thinned(arrange(groups, swept), best)
     drawn = _draw_charts(layout, names, found, best)
     if ranked := correlations.ranked(finished := _finished(groups), found):
@@ -105,7 +105,8 @@ def write_report(
             f" {len(columns)} of {len(groups):,} settings stand in the tables of the"
             " sections."
         )
-    top, cut_off = _best_first(groups)
+    top, cut_off = _best_first(groups, swept)
+    pictured = _some(shown, page_pictures.MAX_SHOWN, best)
     text = html.template("report.html.jinja").render(
         title=title,
         conclusion=conclude(names, found, swept),
@@ -120,9 +121,8 @@ def write_report(
         corner=layout.label if layout.is_single else "",
         columns=[column_names[group] for group in columns],
         states=[_state(group) for group in columns],
-        strips=page_pictures.strips(
-            _some(shown, page_pictures.MAX_SHOWN, best), names, folder_of
-        ),
+        strips=page_pictures.strips(pictured, names, folder_of),
+        pictured=_of_all(len(pictured), len(groups)),
         failures=_shortened(page_pictures.failures(groups), "more failed"),
         runs=page_tables.run_table(rows, swept, found),
         config=_config_lines(config, groups, swept),
@@ -143,12 +143,23 @@ def _some(shown: Sequence[Setting], limit: int, keep: Setting | None) -> list[Se
     return [shown[i] for i in spread(len(shown), limit, kept)]
 
 
-def _best_first(groups: Sequence[Setting]) -> tuple[Sequence[Setting], str]:
+def _of_all(number: int, total: int) -> str:
+    """How many settings something is of, after "of"."""
+    return "each setting" if number == total else f"{number} of the {total:,} settings"
+
+
+def _best_first(
+    groups: Sequence[Setting], swept: Sequence[str]
+) -> tuple[Sequence[Setting], str]:
     """The settings of the first table, and what that leaves out."""
     most = page_tables.PAGE_ROWS
     if len(groups) <= most:
         return groups, ""
-    found = [pair for pair in BEST.items() if best_setting(groups, pair[0])]
+    found = [
+        (key, words)
+        for key, words in BEST.items()
+        if best_setting(groups, key) and not (key == "elbo" and incomparable(swept))
+    ]
     key, words = found[0] if found else ("", "")
     known = [
         (-mean, i) for i, g in enumerate(groups) if (mean := g.mean(key)) is not None

@@ -18,6 +18,7 @@ FOOT = HEIGHT - 2 * LINE - 4  # the line below everything
 MAX_NAMED = 24  # of more points only the best is named; pointing at one names it
 # From a mark to its text: where it is tried, in turn.
 OFFSETS = [(9, -5), (9, 15), (-9, -5), (-9, 15), (0, -10), (0, 21), (12, 5), (-12, 5)]
+OFFSETS += [(9, -18), (9, 28), (-9, -18), (-9, 28), (-9, -31), (-9, 41)]
 ANCHORS = {-1: "end", 0: "middle", 1: "start"}
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -171,9 +172,14 @@ def _name_points(
     best: Setting | None,
     taken: list[Box],
 ) -> None:
-    """Writes a text beside each point that has a free place for it, the best first."""
+    """Writes a text beside each point that has a free place for it.
+
+    The best comes first, and then those at the edge, whose rate can't be read off.
+    """
     x, y = xy
-    named = sorted(points, key=lambda point: point.setting is not best)
+    named = sorted(
+        points, key=lambda p: (p.setting is not best, not x.is_beyond(p.rate))
+    )
     if len(points) > MAX_NAMED:
         named = [point for point in points if point.setting is best]
     for point in named:
@@ -191,7 +197,7 @@ def _name_levels(
     taken: list[Box],
 ) -> None:
     for elbo, (start, end) in levels:
-        text = f"ELBO {elbo:g}".replace("-", "−")
+        text = f"ELBO {elbo + 0.0:g}".replace("-", "−")
         for share in (0.85, 0.6, 0.4, 0.15):
             middle = [a + share * (b - a) for a, b in zip(start, end, strict=True)]
             if _place_text(chart, text, (middle[0], middle[1]), taken, "level"):

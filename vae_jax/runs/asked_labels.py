@@ -35,9 +35,10 @@ def refuse_label(label: Labels, workdir: object) -> None:
         ConfigError: names the run.
     """
     if label is not None:
+        asked = ", ".join(map(str, as_list(label)))
         raise ConfigError(
-            f"label={label}: {workdir} is not conditional, which model.condition=label"
-            " would make it"
+            f"label={asked}: the draws of {workdir} are not of a label, for which a"
+            " model is trained with model.condition=label"
         )
 
 

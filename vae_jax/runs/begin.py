@@ -92,7 +92,11 @@ def _variables_to_begin_with(
     """
     if not workdir:
         return None
-    found = opened.open_run(workdir).variables
+    try:
+        found = opened.open_run(workdir).variables
+    except (ConfigError, CheckpointError) as error:
+        reason = str(error).removeprefix(f"workdir={workdir}").lstrip(": ")
+        raise type(error)(f"train.init_from={workdir}: {reason}") from error
     if misfit := manifest.misfit(
         manifest.describe(found), manifest.describe(wanted.eval_variables)
     ):

@@ -1,14 +1,21 @@
 """The codes of a run's images, with what leads back to the images."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
+from vae_jax.data.examples import take
+from vae_jax.distributions import Quantized
+from vae_jax.evaluation.chunks import map_rows
+from vae_jax.evaluation.first_layer import CODES_PER_CHUNK
 from vae_jax.runs.opened import Run
 from vae_jax.runs.own_images import OwnImages, read_images
 from vae_jax.runs.run_data import split_of
 from vae_jax.storage.code_files import Codes
+from vae_jax.trained import first_posterior
+from vae_jax.types import Array, Examples
 
 
 def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
@@ -21,7 +28,8 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
 
     Returns:
         `mean` and `std` [N, D] of q(z | x), see `FirstLayer`; `rows` [N], where each
-        image stands in its split of the source; and, where the data have them,
+        image stands in its split of the source; of discrete codes `index` [N, S], the
+        number of the code at each of S sites; and, where the data have them,
         `labels`, `factors` with `factor_names`, `files` and `class_names`.
         `storage.code_files.columns` makes a table of them.
     """
@@ -36,7 +44,8 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
         "files": own.files,
         "class_names": dataset.class_names,
     }
-    return {"mean": mean, "std": std, "rows": own.rows, **_there(known)}
+    codes = {"mean": mean, "std": std, "rows": own.rows}
+    return codes | _indices(run, images.x, len(images)) | _there(known)
 
 
 def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray]:
@@ -74,14 +83,28 @@ def codes_of_images(run: Run, path: pathlib.Path) -> tuple[Codes, tuple[str, ...
         path: a folder, an image or an npz file, see `own_images.read_images`.
 
     Returns:
-        `mean`, `std` and `rows` as of a split, and what else is known of them, as far
-        as it is; and what was skipped or cut off, a phrase each.
+        `mean`, `std`, `rows` and `index` as of a split, and what else is known of them,
+        as far as it is; and what was skipped or cut off, a phrase each.
     """
     own = read_images(run, path)
     found = run.reconstruct(own.examples)
     rows = np.arange(len(own.images))
     codes = {"mean": found["code"], "std": found["std"], "rows": rows}
+    x = run.preprocess(own.examples)
+    codes |= _indices(run, lambda rows: take(x, rows), len(rows))
     return codes | _beside(own), own.notes
+
+
+def _indices(run: Run, x: Callable[[np.ndarray], Examples], count: int) -> Codes:
+    """The numbers of discrete codes, `index` [N, S]; nothing for others."""
+    if not issubclass(run.layer.posterior, Quantized):
+        return {}
+
+    def index(rows: np.ndarray) -> Array:
+        posterior: Any = first_posterior(run.trained, x(rows))
+        return posterior.index.reshape(len(rows), -1)
+
+    return {"index": map_rows(index, count, CODES_PER_CHUNK)}
 
 
 def _beside(own: OwnImages) -> Codes:

@@ -40,7 +40,10 @@ _DRAWING = threading.Lock()  # Matplotlib is not thread-safe
 RUN = Group("The run", drawn=False)
 OF_RUN = (
     Quantity(
-        "Step", "Training steps, after which the parameters were so.", one("step"), RUN
+        "Step",
+        "How many training steps had been made when the parameters were taken.",
+        one("step"),
+        RUN,
     ),
     Quantity(
         "Trained steps",

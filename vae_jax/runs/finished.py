@@ -7,6 +7,8 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from absl import logging
+
 from vae_jax.as_text import exact
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fields import Fields
@@ -79,6 +81,7 @@ def read_finished(
         if count > 1:
             raise ConfigError(f"{folder} is given {count} times: a run counts once")
     configs = [flatten(read_json(folder / "config.json")) for folder in folders]
+    _note_copies(folders, configs)
     fields = list(dict.fromkeys(field for config in configs for field in config))
     differing = {
         field for field in fields if len({exact(c.get(field)) for c in configs}) > 1
@@ -106,6 +109,21 @@ def read_finished(
             row_folders.append(folder / prior_files.FOLDER / prior)
     shared = {f: configs[0][f] for f in fields if f not in differing}
     return FinishedRuns(rows, row_folders, folders, configs, swept, shared, grids)
+
+
+def _note_copies(folders: Sequence[pathlib.Path], configs: Sequence[Fields]) -> None:
+    """Warns of runs that are the same one twice, which is no second seed."""
+    seen: dict[str, pathlib.Path] = {}
+    for folder, config in zip(folders, configs, strict=True):
+        own = {f: exact(v) for f, v in sorted(config.items()) if f not in FREE_FIELDS}
+        first = seen.setdefault(repr(own), folder)
+        if first != folder:
+            logging.warning(
+                "%s is the same run as %s, with the same seed: the errors of their"
+                " setting are too small",
+                folder,
+                first,
+            )
 
 
 def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, Json]:

@@ -71,6 +71,8 @@ def compare(
     Raises:
         ConfigError: the workdir holds another run, or a grid; names what differs.
     """
+    if workdir.exists() and not workdir.is_dir():
+        raise ConfigError(f"workdir={workdir} is a file: choose a folder")
     if (workdir / "grid.json").is_file() or (workdir / SHARDS).is_file():
         raise ConfigError(f"workdir={workdir} holds a grid: choose another workdir")
     if not (workdir / "config.json").is_file():
@@ -191,6 +193,13 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
         ConfigError: there is no run, or config.json holds what is no config.
         DataError: config.json is damaged.
     """
+    if (workdir / "grid.json").is_file():
+        names = [path.name for path in sorted((workdir / "members").glob("*"))]
+        example = workdir / "members" / (names[0] if names else "NAME")
+        raise ConfigError(
+            f"workdir={workdir} holds a grid: name one of its members, such as"
+            f" workdir={example}"
+        )
     if not (workdir / "config.json").is_file():
         raise ConfigError(f"workdir={workdir}: holds no run (there is no config.json)")
     saved = read_json(workdir / "config.json")

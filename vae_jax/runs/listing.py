@@ -46,7 +46,8 @@ def table(folder: pathlib.Path, default: Fields) -> list[list[str]]:
         ConfigError: there is no such folder, or no run in it.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no folder of this name")
+        what = "is a file" if folder.exists() else "there is no folder of this name"
+        raise ConfigError(f"{folder}: {what}")
     runs = list(_runs(folder))
     if not runs:
         raise ConfigError(f"{folder} holds no run (there is no config.json below it)")
@@ -135,4 +136,6 @@ def _run(folder: pathlib.Path) -> Listed:
             step = records[-1]["step"] if records else 0
     except DataError:
         state = "damaged"
+    except PermissionError:
+        state = "not readable"
     return Listed(folder, None, (), config, state, step, results)

@@ -1,11 +1,10 @@
 """Measures a trained run again: another split, other measures, more samples."""
 
-import pathlib
 from collections.abc import Callable, Sequence
 
 from vae_jax.evaluation import measures
 from vae_jax.evaluation.measures import Effort
-from vae_jax.files import writing
+from vae_jax.files import check_writable, writing
 from vae_jax.runs import prior_files
 from vae_jax.runs.finish import log_undefined
 from vae_jax.runs.memory import check_annealing, check_count
@@ -64,6 +63,10 @@ def remeasure(
         check_annealing(run.spec, temperatures, chains)
         about |= {"num_temperatures": temperatures, "num_chains": chains}
         parts.append(f"t{temperatures}_c{chains}")
+    folder = run.workdir / "evaluation"
+    with writing(f"--workdir={run.workdir}"):
+        folder.mkdir(exist_ok=True)  # before the numbers, which may take hours
+        check_writable(folder)
     data = run_data(run.config, run.dataset(data_dir), run.inputs, split, num_images)
     if num_images is not None:
         parts.append(f"n{len(data.heldout)}")
@@ -82,9 +85,7 @@ def remeasure(
             on_start=on_start,
         ),
     }
-    folder = pathlib.Path(run.workdir) / "evaluation"
     with writing(f"--workdir={run.workdir}"):
-        folder.mkdir(exist_ok=True)
         fit: Json = {}
         if run.prior is not None:
             fit["prior_crc32"] = prior_files.checksum(run.workdir, run.prior, run.step)

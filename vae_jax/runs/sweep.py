@@ -95,13 +95,17 @@ def _kind(config: ConfigDict, flag: str, field: str) -> type:
     return type(flat[field])
 
 
+# What a word must be for a field of a type.
+KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
 def _parse(flag: str, word: str, kind: type) -> object:
     try:
         if kind is bool:
             return {"true": True, "false": False}[word.lower()]
         return kind(word)
     except (ValueError, KeyError):
-        raise ConfigError(f"{flag}: {word!r} is not of type {kind.__name__}") from None
+        raise ConfigError(f"{flag}: {word!r} must be {KINDS[kind]}") from None
 
 
 def members(

@@ -31,8 +31,8 @@ def columns(codes: Mapping[str, np.ndarray]) -> Columns:
 
     Returns:
         As far as they are there, [N] each: `file`, `row`, `label`, `class_name` (empty
-        for an unlabelled image), `factor_NAME` (or `factor_0`, ...), `mean_0`, ... and
-        `std_0`, ....
+        for an unlabelled image), `factor_NAME` (or `factor_0`, ...), `index_0`, ...,
+        `mean_0`, ... and `std_0`, ....
     """
     table = {BESIDE[name]: codes[name] for name in BESIDE if name in codes}
     if "labels" in codes and "class_names" in codes:
@@ -44,7 +44,7 @@ def columns(codes: Mapping[str, np.ndarray]) -> Columns:
             codes.get("factor_names", range(factors.shape[1])), factors.T, strict=True
         ):
             table[f"factor_{name}"] = values
-    for part in ("mean", "std"):
+    for part in ("index", "mean", "std"):
         for number, values in enumerate(codes[part].T if part in codes else ()):
             table[f"{part}_{number}"] = values
     return table

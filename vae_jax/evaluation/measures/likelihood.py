@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from vae_jax.data.examples import image_of
+from vae_jax.distributions import Quantized
 from vae_jax.evaluation.chunks import Progress
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.latents import summarize
@@ -73,7 +74,8 @@ QUANTITIES = (
     ),
     Quantity(
         "Posterior variance",
-        "Mean variance of q(z | x) over images and dimensions.",
+        "Mean variance of q(z | x) over images and dimensions. Not defined for"
+        " discrete codes.",
         one("posterior_variance"),
         NOISE,
         "0 for an autoencoder, 1 for a code that knows nothing of its image",
@@ -90,6 +92,7 @@ QUANTITIES = (
         "0 to the number of latent dimensions",
         "not 0",
         "dimensions",
+        scale="count",
         brief="code",
     ),
     Quantity(
@@ -187,13 +190,16 @@ def summarize_split(
     output: VAEOutput = jax.eval_shape(
         Trained.__call__, trained, one_x, jax.random.key(0)
     )
-    return summarize(
+    found = summarize(
         statistics,
         num_pixels=int(np.prod(image_of(one_x).shape[1:])),
         support=image_likelihood(output.likelihood).support,
         dequantized=dequantized,
         num_samples=num_samples,
     )
+    if all(isinstance(latent.posterior, Quantized) for latent in output.latents):
+        found["posterior_variance"] = None  # a number of a point, as of no noise
+    return found
 
 
 MEASURE = Measure(run, QUANTITIES, always)
