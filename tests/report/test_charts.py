@@ -140,6 +140,39 @@ def test_an_axis_is_cut_before_few_values_far_away_only():
         assert axes.cut(values, 0, 100).beyond is None
 
 
+def test_a_count_begins_at_0_and_is_not_cut():
+    whole = axes.numeric([16.0, 16.0, 15.5, 1.0], 0, 100, "count")
+    assert whole.low <= 0 and whole.beyond is None and 0.0 in whole.ticks
+
+
+def test_values_beyond_a_cut_axis_are_written_once_at_a_place():
+    bounds = [(46.0, 59.0), (7.4, 7.5), (0.3, 0.4), (0.1, 0.2)]
+    rows = [
+        {"name": f"{w}", WEIGHT: w, "seed": 0, "kl": high, "kl_low": low}
+        for w, (low, high) in zip((0.0, 1.0, 2.0, 4.0), bounds, strict=True)
+    ]
+    lines = {"kl": "upper bound", "kl_low": "lower bound"}
+    quantity = Quantity("KL", "", lines, Group("Codes"), unit="nats")
+    _, layout, names = laid_out(rows)
+    chart = charts.against_setting(quantity, layout, names)
+    texts = [element.text for element in chart.iter("text")]
+    assert "46 to 59" in texts and not {"46", "59"} & set(texts)
+
+
+def test_a_rate_beyond_the_axis_is_named_though_a_neighbour_is_near():
+    points = [(205, 73), (60, 74), (25, 87), (8, 126), (0.6, 194)]
+    rows = [
+        {"name": f"{w}", WEIGHT: w, "seed": 0, "elbo": -r - d, "rate": r}
+        | {"distortion": d}
+        for w, (r, d) in zip((0.0, 0.1, 1.0, 4.0, 16.0), points, strict=True)
+    ]
+    groups, layout, names = laid_out(rows)
+    chart = plane.rate_distortion(layout, names, groups[2])
+    texts = {element.text for element in chart.iter("text")}
+    assert {"0 (rate 205)", "0.1", "1, best ELBO", "4", "16"} <= texts
+    assert "ELBO −0" not in texts
+
+
 def test_rate_and_distortion_lie_on_their_line_of_equal_elbo():
     rows = [
         {

@@ -174,6 +174,15 @@ def test_pictures_are_of_the_first_seed_that_finished(tmp_path):
     assert sample["alt"] == "Samples from the prior, kl_weight 1"
 
 
+def test_of_more_settings_than_pictures_it_says_so(tmp_path):
+    values = [float(i) for i in range(page_pictures.MAX_SHOWN + 3)]
+    rows = rows_of(WEIGHT, values, seeds=1)
+    for row in rows:
+        folder_with_figures(tmp_path / "members" / row["name"])
+    _, text = report(tmp_path, rows, [WEIGHT])
+    assert "Of 12 of the 15 settings, the first seed." in Page(text).text
+
+
 def test_failures_are_shown(weights):
     _, text, rows = weights
     shown = Page(text).text

@@ -88,6 +88,14 @@ def test_a_run_has_a_row_for_each_prior_that_it_was_evaluated_with(tmp_path):
     assert "model.prior" not in runs.shared
 
 
+def test_the_same_run_twice_is_no_second_seed(tmp_path, caplog):
+    folders = [finished_run(tmp_path / name) for name in ("a", "b")]
+    folders.append(finished_run(tmp_path / "c", seed=1))
+    assert len(finished.read_finished(folders).rows) == 3
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "b is the same run as" in line and "with the same seed" in line
+
+
 def test_names_tell_the_runs_apart(tmp_path):
     folders = [finished_run(tmp_path / group / "run") for group in ("one", "two")]
     names = [row["name"] for row in finished.read_finished(folders).rows]

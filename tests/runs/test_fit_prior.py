@@ -13,8 +13,10 @@ from vae_jax import fitted
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.evaluation.measures import Effort
 from vae_jax.runs import opened, single
+from vae_jax.runs.codes import codes_of_split
 from vae_jax.runs.fit_prior import fit_prior
 from vae_jax.runs.remeasure import remeasure
+from vae_jax.storage.code_files import columns
 from vae_jax.storage.records import read_json, write_json
 
 KEY = jax.random.key(0)
@@ -186,3 +188,17 @@ def test_damaged_files_of_a_prior_are_one_line(folder, gaussian, tmp_path):
     refuse()
     write_json(own / "prior.json", about)
     opened.open_run(tmp_path / "run", "gaussian")
+
+
+@pytest.mark.slow
+def test_discrete_codes_are_written_with_their_numbers(folder, tmp_path):
+    run = opened.open_run(folder / "discrete")
+    codes = codes_of_split(run, "test")
+    dataset = run.dataset()
+    posterior = run.encode(dataset.test.images)
+    num_sites = codes["index"].shape[1]
+    assert codes["index"].shape == (len(dataset.test.images), num_sites)
+    vectors = np.asarray(posterior.codebook)[codes["index"]]
+    np.testing.assert_allclose(vectors.reshape(codes["mean"].shape), codes["mean"])
+    table = columns(codes)
+    np.testing.assert_array_equal(table["index_0"], codes["index"][:, 0])

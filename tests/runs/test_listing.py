@@ -10,7 +10,7 @@ import pytest
 from tests.forked_programs import run_program
 from vae_jax.errors import ConfigError
 from vae_jax.runs import listing
-from vae_jax.storage.records import write_json
+from vae_jax.storage.records import read_json, write_json
 
 DEFAULT = {
     "seed": 0,
@@ -119,3 +119,16 @@ def test_a_folder_without_runs(tmp_path):
         listing.table(tmp_path, DEFAULT)
     with pytest.raises(ConfigError, match="there is no folder"):
         listing.table(tmp_path / "none", DEFAULT)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file: is a file"):
+        listing.table(tmp_path / "file", DEFAULT)
+
+
+def test_a_run_that_may_not_be_read_is_listed(runs, monkeypatch):
+    def read(path):
+        if path == runs / "first" / "config.json":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_json(path)
+
+    monkeypatch.setattr(listing, "read_json", read)
+    assert by_name(runs)["first", ""][0] == "not readable"

@@ -1,6 +1,8 @@
 """Where a training begins: at its newest checkpoint, or at step 0."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +10,11 @@ from absl import logging
 
 from vae_jax import build
 from vae_jax.data.examples import zeros_x
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, ConfigError
-from vae_jax.runs import opened, processes
-from vae_jax.runs.best import Saved, all_stopped
+from vae_jax.paths import local_path
+from vae_jax.runs import identity, opened, processes
+from vae_jax.runs.best import Saved, abstract_saved, abstract_saved_by, all_stopped
 from vae_jax.runs.course import Course
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
@@ -57,8 +61,10 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     restored = store.restore(jax.eval_shape(begin, init_keys, x, None))
     if restored is None:
         with processes.together():
-            wanted = jax.eval_shape(init, build.run_key(program.config), x)
-            given = _variables_to_begin_with(train.init_from, wanted)
+            given = None
+            if train.init_from:
+                with _named(train.init_from):
+                    given = opened.open_run(train.init_from).variables
         begin_all = jax.jit(begin, out_shardings=program.layout.state)
         return 0, begin_all(init_keys, x, given), Course()
     step, saved, meta = restored
@@ -77,34 +83,44 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     return step, saved, course
 
 
-def _variables_to_begin_with(
-    workdir: str, wanted: TrainState
-) -> Params | Variables | None:
-    """What a model is evaluated with, of the run that `train.init_from` names.
+def check_init_from(program: Program) -> None:
+    """Refuses, before anything is written, a run to begin with that doesn't fit.
 
     Args:
-        workdir: that run's; empty: there is none.
-        wanted: shapes of a new state of one member.
+        program: the members, which begin with that run.
 
     Raises:
-        ConfigError: that run's model has other arrays; names the first.
-        VAEJaxError: it can't be opened.
+        ConfigError: there is no such run, or its model has other arrays.
+        CheckpointError: it has no checkpoint yet.
     """
+    workdir = program.config.train.init_from
     if not workdir:
-        return None
-    try:
-        found = opened.open_run(workdir).variables
-    except (ConfigError, CheckpointError) as error:
-        reason = str(error).removeprefix(f"workdir={workdir}").lstrip(": ")
-        raise type(error)(f"train.init_from={workdir}: {reason}") from error
-    if misfit := manifest.misfit(
-        manifest.describe(found), manifest.describe(wanted.eval_variables)
-    ):
+        return
+    folder, trainer = local_path(workdir), program.prepared.trainer
+    with _named(workdir):
+        config = identity.read_config(folder)
+        if not identity.holds_checkpoint(folder):
+            raise CheckpointError("the run has no checkpoint yet")
+        spec = DataSpec.from_json(identity.read_data(folder))
+    theirs = abstract_saved(config, spec).variables
+    x = zeros_x(program.dataset.spec, program.inputs, 1)
+    ours = abstract_saved_by(trainer, program.config, x).variables
+    found, wanted = manifest.describe(theirs), manifest.describe(ours)
+    if misfit := manifest.misfit(found, wanted):
         raise ConfigError(
             f"train.init_from={workdir}: {misfit}; the two runs need the same model and"
             " images of one shape"
         )
-    return found
+
+
+@contextlib.contextmanager
+def _named(workdir: str) -> Iterator[None]:
+    """Errors about a run to begin with name the field that it is given by."""
+    try:
+        yield
+    except (ConfigError, CheckpointError) as error:
+        reason = str(error).removeprefix(f"workdir={workdir}").lstrip(": ")
+        raise type(error)(f"train.init_from={workdir}: {reason}") from error
 
 
 def _with_variables(state: TrainState, given: Params | Variables) -> TrainState:
