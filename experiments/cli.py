@@ -110,7 +110,7 @@ def run(main: Callable[..., None], takes: str = "") -> None:
             is_missing = isinstance(error, AttributeError | KeyError)
             fail(config_files.misnamed(argv, is_missing) or _one_line(error))
         except Exception as error:  # a config file is code
-            given = next((a for a in argv if a.startswith("--config=")), "--config")
+            given = next((a for a in argv[::-1] if a.startswith("--config=")), "")
             fail(f"{given}: the config file fails with {type(error).__name__}: {error}")
         _show(help.text(takes))
         sys.exit(0)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from vae_jax.paths import local_path
 from vae_jax.runs import identity, opened, processes
 from vae_jax.runs.best import Saved, abstract_saved, abstract_saved_by, all_stopped
 from vae_jax.runs.course import Course
+from vae_jax.runs.identity import Standing
 from vae_jax.runs.program import Program
 from vae_jax.runs.store import Store
 from vae_jax.storage import manifest
@@ -83,18 +84,19 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     return step, saved, course
 
 
-def check_init_from(program: Program) -> None:
+def check_init_from(program: Program, standings: Sequence[Standing]) -> None:
     """Refuses, before anything is written, a run to begin with that doesn't fit.
 
     Args:
         program: the members, which begin with that run.
+        standings: how they stand to their folders; only what is new begins.
 
     Raises:
         ConfigError: there is no such run, or its model has other arrays.
         CheckpointError: it has no checkpoint yet.
     """
     workdir = program.config.train.init_from
-    if not workdir:
+    if not workdir or not any(standing.is_new for standing in standings):
         return
     folder, trainer = local_path(workdir), program.prepared.trainer
     with _named(workdir):

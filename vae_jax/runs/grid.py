@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from vae_jax.errors import NonFiniteLossError
 from vae_jax.paths import local_path
 from vae_jax.runs import members, processes, shards, sweep
+from vae_jax.runs.begin import check_init_from
 from vae_jax.runs.identity import Standing
 from vae_jax.runs.memory import check_memory
 from vae_jax.runs.needs import num_bytes
@@ -84,6 +85,8 @@ def train_grid(
     if results is None:
         with processes.together():
             programs = _make_programs(workdir, grid, mode, members_per_program, mesh)
+            for program in programs:
+                check_init_from(program, standings)
         with locked(workdir):
             with processes.together():
                 # Again, now that no other program can change it.

@@ -63,13 +63,13 @@ def remeasure(
         check_annealing(run.spec, temperatures, chains)
         about |= {"num_temperatures": temperatures, "num_chains": chains}
         parts.append(f"t{temperatures}_c{chains}")
+    data = run_data(run.config, run.dataset(data_dir), run.inputs, split, num_images)
+    if num_images is not None:
+        parts.append(f"n{len(data.heldout)}")
     folder = run.workdir / "evaluation"
     with writing(f"--workdir={run.workdir}"):
         folder.mkdir(exist_ok=True)  # before the numbers, which may take hours
         check_writable(folder)
-    data = run_data(run.config, run.dataset(data_dir), run.inputs, split, num_images)
-    if num_images is not None:
-        parts.append(f"n{len(data.heldout)}")
     results = {
         "step": run.step,
         "split": split,

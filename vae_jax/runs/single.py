@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from vae_jax import build
 from vae_jax.paths import local_path
 from vae_jax.runs import identity, members, processes
+from vae_jax.runs.begin import check_init_from
 from vae_jax.runs.memory import check_memory
 from vae_jax.runs.program import Program, prepare
 from vae_jax.runs.train_program import finished, locked, train_program
@@ -58,6 +59,8 @@ def train(
     program = Program(
         [config], [workdir], workdir, prepared, mode="exact", layout=layout
     )
+    with processes.together():
+        check_init_from(program, [standing])
     # The lock of a grid guards its members, too.
     with locked(members.grid_of(workdir) or workdir):
         with processes.together():

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from vae_jax.runs import identity, processes
-from vae_jax.runs.begin import check_init_from
 from vae_jax.runs.finish import finish_members
 from vae_jax.runs.fit import fit
 from vae_jax.runs.program import Program
@@ -35,9 +34,6 @@ def train_program(
     results = finished(program.folders, standings)
     if results is not None:
         return results
-    if any(standing.is_new for standing in standings):
-        with processes.together():
-            check_init_from(program)
     claim(program, standings)
     with Tracking(program) as tracking:
         saved, course = fit(program, title, tracking)
