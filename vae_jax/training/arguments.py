@@ -5,7 +5,7 @@ that names neither the argument nor what to write.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -159,7 +159,8 @@ def check_members(keys: Key, hparams: Hparams) -> None:
             "keys is a single key: an ensemble takes one for each member, as in"
             " jax.random.split(key, M)"
         )
-    for name, value in hparams.items():
+    # What is no dict is refused where it is read.
+    for name, value in dict(hparams).items() if isinstance(hparams, Mapping) else ():
         if not jnp.ndim(value):
             raise ContractError(
                 f"hparams[{name!r}] is one number: an ensemble takes one for each"
