@@ -52,6 +52,7 @@ def config_of(binarize: str, dequantize: bool, likelihood: str) -> ConfigDict:
     config.data.binarize = binarize
     config.data.dequantize = dequantize
     config.model.likelihood = likelihood
+    config.data.batch_size = 10  # of 40 images
     config.eval.figures = False  # rows of real numbers can't be drawn
     return config
 

@@ -199,7 +199,7 @@ def codes(tmp_path_factory):
     single.train(small_config(**{"train.eval_every": 0}), folder / "m1")
     workdir, out = f"--workdir={folder}/m1", f"--out={folder}/codes.npz"
     status, text, error = run_program("encode", workdir, "--split=all", out)
-    assert status == 0 and "1797 codes of 3 dimensions" in text, error
+    assert status == 0 and "1,797 codes of 3 dimensions" in text, error
     fields = {**FEW_LABELS, "data.name": f"npz:{folder}/codes.npz"}
     measures = {"eval.measures": ("likelihood", "classification")}
     config = small_config(m1_m2.get_config(), **fields, **measures)
