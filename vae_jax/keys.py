@@ -44,9 +44,8 @@ def root_key(seed: int | AnyArray) -> Key:
     """`jax.random.key(seed)`; what is drawn with it, and keys made of it, are equal.
 
     It differs in how long a program that draws takes to compile, see `IN_A_ROW`, and
-    `jax.random.poisson` refuses it, see `plain`. With
-    another generator than Threefry, as JAX_DEFAULT_PRNG_IMPL may name it, it does not
-    differ at all.
+    `jax.random.poisson` refuses it, see `plain`. With another generator than Threefry,
+    as JAX_DEFAULT_PRNG_IMPL may name it, it does not differ at all.
 
     Args:
         seed: a whole number, or an array [] of unsigned 32 bits.

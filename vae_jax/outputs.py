@@ -45,6 +45,13 @@ class Latent:
         known = closed_form(self.posterior, self.prior) is not None
         return known and not self.prior_depends_on_z
 
+    @property
+    def has_standard_prior(self) -> Array:
+        """Whether the prior of each row is N(0, I), bool [B]."""
+        if not isinstance(self.prior, DiagonalNormal):
+            return jnp.zeros(self.z.shape[0], bool)
+        return self.prior.is_standard
+
     def log_ratio(self) -> Array:
         """log p(z) - log q(z | x), nats, [B]."""
         _refuse_sample_axis((self,), "log_ratio()")

@@ -13,7 +13,7 @@ from vae_jax import fitted
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.evaluation.measures import Effort
 from vae_jax.runs import opened, single
-from vae_jax.runs.codes import codes_of_split
+from vae_jax.runs.codes import codes_of_images, codes_of_split
 from vae_jax.runs.fit_prior import fit_prior
 from vae_jax.runs.remeasure import remeasure
 from vae_jax.storage.code_files import columns
@@ -202,3 +202,6 @@ def test_discrete_codes_are_written_with_their_numbers(folder, tmp_path):
     np.testing.assert_allclose(vectors.reshape(codes["mean"].shape), codes["mean"])
     table = columns(codes)
     np.testing.assert_array_equal(table["index_0"], codes["index"][:, 0])
+    np.savez(tmp_path / "own.npz", images=dataset.test.images)
+    own, _ = codes_of_images(run, tmp_path / "own.npz")
+    np.testing.assert_array_equal(own["index"], posterior.index)

@@ -57,7 +57,8 @@ def evaluate(
         a plain autoencoder has no rate, ELBO or NLL.
 
     Raises:
-        ConfigError: num_samples, batch_size or sample_chunk is below 1.
+        ConfigError: num_samples, batch_size or sample_chunk is below 1, or no whole
+            number.
         ContractError: the model's output does not fit x, or params are none of a model.
         DataError: x is empty, or holds values outside the likelihood's support.
     """

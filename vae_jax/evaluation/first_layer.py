@@ -9,6 +9,7 @@ is given one (`conditions_on`).
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ from vae_jax.evaluation.chunks import even_rows, map_rows
 from vae_jax.evaluation.data import Split
 from vae_jax.evaluation.joined import Shapes, join, shapes_of, split
 from vae_jax.outputs import Latent, flat_moments
-from vae_jax.trained import Trained, image_likelihood
+from vae_jax.trained import Trained, first_posterior, image_likelihood
 from vae_jax.types import Array, Examples, Given, Key, stream
 
 CODES_PER_CHUNK = 1000
@@ -89,6 +90,11 @@ class FirstLayer:
     def is_continuous(self) -> bool:
         """Whether there are codes between any two: not where one is discrete."""
         return Quantized.support not in self.supports
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether q(z1 | x) chooses entries of a codebook, see `indices`."""
+        return issubclass(self.posterior, Quantized)
 
     @property
     def decode(self) -> Partial:
@@ -158,6 +164,16 @@ class FirstLayer:
         """Means and standard deviations of a split, see `moments`, both [N, D]."""
         return map_rows(
             lambda rows: _mean_and_std(self, split.x(rows)), len(split), CODES_PER_CHUNK
+        )
+
+    def indices(self, split: Split) -> np.ndarray:
+        """Numbers of the codes of a split, [N, S] at S sites, of quantized codes alone.
+
+        Args:
+            split: a split of the data.
+        """
+        return map_rows(
+            lambda rows: _index(self, split.x(rows)), len(split), CODES_PER_CHUNK
         )
 
     def draws(self, split: Split, key: Key) -> Array:
@@ -265,6 +281,11 @@ def _moments(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
 def _mean_and_std(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
     mean, variance = _moments(layer, x)
     return mean, jnp.sqrt(variance)
+
+
+def _index(layer: FirstLayer, x: Examples) -> Array:
+    posterior: Any = first_posterior(layer.trained, x)
+    return posterior.index.reshape(posterior.index.shape[0], -1)
 
 
 @jax.jit

@@ -143,6 +143,6 @@ def _reconstructs(
     verb = "cannot generate" if own < FEW * most else "generates less well"
     return [
         f"{text}. {names[best]} {verb}: its draws from the prior cover"
-        f" {amount(best, 'coverage')},"
-        f" against {amount(widest, 'coverage')} of {names[widest]}."
+        f" {amount(best, 'coverage')}, against {amount(widest, 'coverage')} of"
+        f" {names[widest]}."
     ]

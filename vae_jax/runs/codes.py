@@ -1,21 +1,17 @@
 """The codes of a run's images, with what leads back to the images."""
 
+import functools
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from vae_jax.data.examples import take
-from vae_jax.distributions import Quantized
-from vae_jax.evaluation.chunks import map_rows
-from vae_jax.evaluation.first_layer import CODES_PER_CHUNK
+from vae_jax.evaluation.data import Split
 from vae_jax.runs.opened import Run
 from vae_jax.runs.own_images import OwnImages, read_images
 from vae_jax.runs.run_data import split_of
 from vae_jax.storage.code_files import Codes
-from vae_jax.trained import first_posterior
-from vae_jax.types import Array, Examples
 
 
 def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
@@ -45,7 +41,9 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
         "class_names": dataset.class_names,
     }
     codes = {"mean": mean, "std": std, "rows": own.rows}
-    return codes | _indices(run, images.x, len(images)) | _there(known)
+    if run.layer.is_quantized:
+        codes["index"] = run.layer.indices(images)
+    return codes | _there(known)
 
 
 def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray]:
@@ -90,21 +88,10 @@ def codes_of_images(run: Run, path: pathlib.Path) -> tuple[Codes, tuple[str, ...
     found = run.reconstruct(own.examples)
     rows = np.arange(len(own.images))
     codes = {"mean": found["code"], "std": found["std"], "rows": rows}
-    x = run.preprocess(own.examples)
-    codes |= _indices(run, lambda rows: take(x, rows), len(rows))
+    if run.layer.is_quantized:
+        x = run.preprocess(own.examples)
+        codes["index"] = run.layer.indices(Split(functools.partial(take, x), rows))
     return codes | _beside(own), own.notes
-
-
-def _indices(run: Run, x: Callable[[np.ndarray], Examples], count: int) -> Codes:
-    """The numbers of discrete codes, `index` [N, S]; nothing for others."""
-    if not issubclass(run.layer.posterior, Quantized):
-        return {}
-
-    def index(rows: np.ndarray) -> Array:
-        posterior: Any = first_posterior(run.trained, x(rows))
-        return posterior.index.reshape(len(rows), -1)
-
-    return {"index": map_rows(index, count, CODES_PER_CHUNK)}
 
 
 def _beside(own: OwnImages) -> Codes:

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from vae_jax.distributions import DiagonalNormal, Quantized
+from vae_jax.distributions import Quantized
 from vae_jax.distributions.one_hot import OneHot
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Split
-from vae_jax.outputs import Latent, flat_moments
+from vae_jax.outputs import flat_moments
 from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Examples, Given, Key
 
@@ -118,7 +118,8 @@ def _encode(layer: MovedLayer, x: Examples) -> dict[str, Array]:
     latents = layer.trained.encode(x, jax.random.key(0))
     latent = latents[layer.number]
     mean, variance = flat_moments(latent.posterior)
-    found = {"mean": mean, "variance": variance, "is_standard": _is_standard(latent)}
+    is_standard = latent.has_standard_prior
+    found = {"mean": mean, "variance": variance, "is_standard": is_standard}
     if latent.has_density and (kl := latent.kl()).shape == mean.shape:
         found["kl"] = kl
     if layer.num_classes:
@@ -126,13 +127,6 @@ def _encode(layer: MovedLayer, x: Examples) -> dict[str, Array]:
     elif layer.trained.conditions_on is not None:
         found["given"] = layer.trained.given(x)
     return found
-
-
-def _is_standard(latent: Latent) -> Array:
-    """Whether the prior of each row is N(0, I), [B]."""
-    if not isinstance(latent.prior, DiagonalNormal):
-        return jnp.zeros(latent.z.shape[0], bool)
-    return latent.prior.is_standard
 
 
 @jax.jit

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data.examples import image_of
-from vae_jax.distributions import DiagonalNormal
 from vae_jax.evaluation.chunks import even_rows, row_chunks
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
@@ -137,9 +136,7 @@ def _mean_and_kls(
     latents = layer.trained.encode(x, key)
     mapped = latents[-1 if layer.is_joined else 0]
     mean, _ = flat_moments(mapped.posterior)
-    is_standard = jnp.asarray(isinstance(mapped.prior, DiagonalNormal))
-    if isinstance(mapped.prior, DiagonalNormal):
-        is_standard = mapped.prior.is_standard.all()
+    is_standard = mapped.has_standard_prior.all()
     if not all(latent.has_density for latent in latents):
         return mean, None, is_standard
     return mean, tuple(latent.kl() for latent in latents), is_standard

@@ -52,7 +52,10 @@ def remeasure(
     check_count("--num_samples", effort.num_samples)
     parts = [split, "+".join(chosen)]
     about: Json = {}
+    fit: Json = {}
     if run.prior is not None:
+        # Of the prior that is measured: another fit may replace it meanwhile.
+        fit["prior_crc32"] = prior_files.checksum(run.workdir, run.prior, run.step)
         parts.append(f"prior-{run.prior}")
         about["prior"] = run.prior
     if "likelihood" in chosen:
@@ -86,8 +89,5 @@ def remeasure(
         ),
     }
     with writing(f"--workdir={run.workdir}"):
-        fit: Json = {}
-        if run.prior is not None:
-            fit["prior_crc32"] = prior_files.checksum(run.workdir, run.prior, run.step)
         write_json(folder / f"{'_'.join(parts)}.json", results | fit)
     return results

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions.quantized import Quantized, code_perplexity
-from vae_jax.evaluation.chunks import map_rows
+from vae_jax.distributions.quantized import code_perplexity
 from vae_jax.evaluation.data import Data, Split
-from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
+from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
 from vae_jax.quantities import SHARE, Group, Quantity, one
 from vae_jax.trained import Trained, first_posterior
-from vae_jax.types import Array, Key
+from vae_jax.types import Key
 
 CODEBOOK = Group(
     "The codebook",
@@ -66,12 +65,7 @@ def code_counts(trained: Trained, split: Split) -> np.ndarray:
         trained: a model with discrete codes, with its parameters.
         split: the examples.
     """
-
-    def index(rows: np.ndarray) -> Array:
-        posterior: Any = first_posterior(trained, split.x(rows))
-        return posterior.index
-
-    used = map_rows(index, len(split), CODES_PER_CHUNK)
+    used = FirstLayer.of_split(trained, split).indices(split)
     one: Any = jax.eval_shape(first_posterior, trained, split.x(np.zeros(1, int)))
     return np.bincount(used.reshape(-1), minlength=len(one.codebook))
 
@@ -79,7 +73,7 @@ def code_counts(trained: Trained, split: Split) -> np.ndarray:
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs a posterior of discrete codes next to the data."""
     layer = FirstLayer.of_split(trained, data.heldout)
-    if issubclass(layer.posterior, Quantized):
+    if layer.is_quantized:
         return None
     return f"needs discrete codes, not those of {layer.posterior.__name__}"
 
