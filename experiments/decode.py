@@ -11,7 +11,8 @@ A .png shows the means of p(x | z) row by row. An .npz holds them as `mean`
 [N, H, W, C], with `files`, `rows` and `labels` as far as the file of codes has them.
 
 A conditional run decodes each code with its label in the file, or all of them with
---label=3, or with --label=0,1,2 in turn.
+--label=3, or with --label=0,1,2 in turn. With model.name=m2 such a label takes the
+place of the class in a code.
 """
 
 import pathlib

@@ -9,7 +9,8 @@ where the likelihood can be drawn from, `draw`. With several latent layers, `z` 
 the one next to the data, and `z2`, `z3`, ... are of those above.
 
 A conditional run draws images of all labels in turn, or of those of --label=3 or
---label=0,1,2. The .png has a row for each label, and the .npz also holds `label`.
+--label=0,1,2. The .png has a row for each label, and the .npz also holds `label`. With
+model.name=m2 a label is a class: drawn, too, or that of --label.
 """
 
 import pathlib
@@ -30,7 +31,9 @@ _PRIOR = flags.DEFINE_string(
     "prior", None, "Name of a fitted prior to draw from; default: that of training."
 )
 _LABEL = flags.DEFINE_list(
-    "label", None, "Labels to draw images of, in turn; default: all. Conditional runs."
+    "label",
+    None,
+    "Labels to draw images of, in turn; default: all. Conditional runs and m2.",
 )
 _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 

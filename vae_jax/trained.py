@@ -76,6 +76,15 @@ class Trained:
         """The part of x that a conditional model is given; None for all others."""
         return getattr(self.model, "conditions_on", None)
 
+    @property
+    def can_be_given(self) -> str | None:
+        """The part of x that draws can be asked to be of; None if there is none.
+
+        What a conditional model is always given, and another one with a class among its
+        latent variables can be.
+        """
+        return self.conditions_on or getattr(self.model, "can_be_given", None)
+
     def given(self, x: Examples) -> Given:
         """What of x the model conditions on; None for an unconditional one.
 
@@ -109,7 +118,7 @@ class Trained:
 
         Args:
             codes: z of each layer, [B, ...].
-            given: what a conditional model conditions on.
+            given: what a conditional model conditions on, see also `can_be_given`.
 
         Returns:
             The likelihood, fields [B, ...].
@@ -121,7 +130,7 @@ class Trained:
 
         Args:
             num: number of rows.
-            given: what a conditional model conditions on.
+            given: what a conditional model conditions on, see also `can_be_given`.
 
         Returns:
             A distribution with `sample(key, temperature, above)` and
@@ -140,7 +149,7 @@ class Trained:
         Args:
             key: random key for the draws.
             num: number of rows.
-            given: what a conditional model conditions on.
+            given: what a conditional model conditions on, see also `can_be_given`.
             temperature: multiplies the prior's standard deviations.
 
         Returns:

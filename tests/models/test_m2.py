@@ -175,6 +175,20 @@ def test_codes_of_the_prior_are_decoded_and_classes_are_even():
     np.testing.assert_allclose(likelihood.mean["image"], mean, atol=1e-5)
 
 
+def test_draws_and_decoded_codes_are_of_the_class_that_is_given():
+    own, given = model(log_density()), jnp.array([2, 0, 1, 2])
+    prior = own.apply({}, 4, given, method="joint_prior")
+    z, y = prior.sample(KEY, 0.5)
+    np.testing.assert_array_equal(y.argmax(axis=1), given)
+    normal = scipy.stats.norm.logpdf(z).sum(axis=1)
+    np.testing.assert_allclose(prior.log_prob((z, y)), normal, rtol=1e-4)
+    other = prior.log_prob((z, jnp.roll(y, 1, axis=1)))
+    np.testing.assert_array_equal(other, -jnp.inf)
+    likelihood = own.apply({}, (z, jnp.zeros_like(y)), given, method="decode")
+    mean = z @ WEIGHTS.T + CENTRES[given]
+    np.testing.assert_allclose(likelihood.mean["image"], mean, atol=1e-5)
+
+
 def test_data_without_classes_are_refused_in_one_line():
     with pytest.raises(ConfigError, match="name=m2 needs images with labels"):
         m2(

@@ -16,7 +16,13 @@ FIELDS = {
     "data.batch_size": 20,
     "data.labelled_batch_size": 8,
     "m2.hidden_dims": (16,),
-    "eval.measures": ("likelihood", "codes", "regularity", "classification"),
+    "eval.measures": (
+        "likelihood",
+        "codes",
+        "regularity",
+        "classification",
+        "conditional",
+    ),
 }
 
 
@@ -45,7 +51,18 @@ def test_a_run_is_measured_resumed_and_opened(tmp_path):
     labelled = {"image": images, "label": np.arange(5, dtype=np.int32)}
     for own in (unlabelled, labelled):
         np.testing.assert_array_equal(run.encode(own).mean, run.encode(unlabelled).mean)
-    assert run.sample(3).shape == (3, 8, 8, 1)
+    assert 0 <= results["label_agreement"] <= 1
+    key = jax.random.key(1)
+    drawn = run.draws(key, 3)
+    assert drawn["mean"].shape == (3, 8, 8, 1) and "label" not in drawn
+    asked = run.draws(key, 5, label=[7, 0])
+    np.testing.assert_array_equal(asked["label"], [7, 0, 7, 0, 7])
+    np.testing.assert_array_equal(asked["z2"], np.eye(10)[asked["label"]])
+    rows = np.concatenate([asked["z"], np.zeros((5, 10))], axis=1)
+    decoded = run.decode(rows, label=[7, 0]).mean
+    np.testing.assert_allclose(decoded, asked["mean"], atol=1e-6)
+    with pytest.raises(ConfigError, match="label=12: must be one of 0, 1, 2"):
+        run.sample(2, label=12)
 
     with sigterm_after(3):
         single.train(config_of(), tmp_path / "again")

@@ -27,6 +27,12 @@ class OneHot(BaseDistribution):
         """Each class with probability 1/C, for `batch_size` rows."""
         return cls(jnp.zeros((batch_size, num_classes)))
 
+    @classmethod
+    def certain(cls, index: Array, num_classes: int) -> "OneHot":
+        """One class for each row, with probability 1: that of number `index` [B]."""
+        chosen = jax.nn.one_hot(index, num_classes, dtype=bool)
+        return cls(jnp.where(chosen, 0.0, -jnp.inf))
+
     @property
     def log_probs(self) -> Array:
         """Of each class, nats, [B, C]."""
@@ -56,7 +62,8 @@ class OneHot(BaseDistribution):
 
     def log_prob(self, x: Array) -> Array:
         """Nats, [B]; x are one-hot vectors."""
-        return (x * self.log_probs).sum(axis=-1)
+        # 0 times the log of a probability of 0 is no number.
+        return jnp.where(x == 0.0, 0.0, x * self.log_probs).sum(axis=-1)
 
 
 @register_kl(OneHot, OneHot)

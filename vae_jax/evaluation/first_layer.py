@@ -260,11 +260,6 @@ def _sample(prior: FirstPrior, key: Key) -> Array:
     return _row(layer, codes[: len(layer.shapes)], given)
 
 
-def _same_key() -> Key:
-    """For layers that are given draws of those above: the same ones at each call."""
-    return jax.random.key(0)
-
-
 def _latents(layer: FirstLayer, x: Examples, key: Key) -> tuple[Latent, ...]:
     """The layers in a row."""
     return layer.trained.encode(x, key)[: len(layer.shapes)]
@@ -272,7 +267,8 @@ def _latents(layer: FirstLayer, x: Examples, key: Key) -> tuple[Latent, ...]:
 
 @jax.jit
 def _moments(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
-    latents = _latents(layer, x, _same_key())
+    # A layer may be given draws of those above: the same ones at each call.
+    latents = _latents(layer, x, jax.random.key(0))
     means, variances = zip(*(flat_moments(q.posterior) for q in latents), strict=True)
     return join(means), join(variances)
 
@@ -291,7 +287,7 @@ def _index(layer: FirstLayer, x: Examples) -> Array:
 @jax.jit
 def _points(layer: FirstLayer, x: Examples) -> Array:
     if len(layer.shapes) > 1:
-        return _draw(layer, x, _same_key())
+        return _draw(layer, x, jax.random.key(0))
     return _row(layer, [_moments(layer, x)[0]], layer.trained.given(x))
 
 

@@ -52,8 +52,10 @@ class Model(Protocol):
     Training needs `__call__(x, key)` only. The other methods are what evaluation,
     pictures and programs use. `given` is what a conditional model conditions on; None
     elsewhere. Such a model names the part of x that this is by a class attribute, as in
-    `conditions_on = "label"`, and `given` is then an array of labels [B]. A model whose
-    `decode` needs the codes of all its layers, rather than z1 alone, says so by
+    `conditions_on = "label"`, and `given` is then an array of labels [B]. A model with
+    a class among its latent variables is given nothing, but its draws and what it
+    decodes can be: `can_be_given = "label"`, and the class is then that label. A model
+    whose `decode` needs the codes of all its layers, rather than z1 alone, says so by
     `decodes_all_layers = True`.
     """
 

@@ -12,7 +12,7 @@ from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.distributions.one_hot import OneHot
 from vae_jax.distributions.tabular import Product
 from vae_jax.errors import ConfigError
-from vae_jax.models.base import Chain, LayeredPrior, call_part, refuse_given
+from vae_jax.models.base import Chain, LayeredPrior, call_part
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import require_widths
 from vae_jax.types import Array, Codes, Given, Key, stream
@@ -46,6 +46,7 @@ class M2(nn.Module):
 
     inputs: ClassVar[tuple[str, ...]] = ("image", "label")
     num_layers: ClassVar[int] = 2
+    can_be_given: ClassVar[str] = "label"
     decodes_all_layers: ClassVar[bool] = True
     needs_posterior: ClassVar[type] = DiagonalNormal
     gives_extras: ClassVar[tuple[str, ...]] = (
@@ -94,15 +95,23 @@ class M2(nn.Module):
         return self._drawn(*self._seen(x, train), key, train)
 
     def decode(self, codes: Codes, given: Given = None) -> Distribution:
-        """p(x | z, y) with fields [B, ...]; y are one-hot vectors or between such."""
-        refuse_given(self, given)
+        """p(x | z, y) with fields [B, ...].
+
+        Args:
+            codes: z, and y as one-hot vectors or between such.
+            given: numbers of classes [B] in the place of y.
+        """
         z, y = codes
+        if given is not None:
+            y = jax.nn.one_hot(given, self.num_classes)
         return self._decoded(z, y)
 
     def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
-        """p(z) p(y) of `num` rows."""
-        refuse_given(self, given)
-        top = OneHot.uniform(num, self.num_classes)
+        """p(z) p(y) of `num` rows; or, where classes [num] are given, y is these."""
+        if given is None:
+            top = OneHot.uniform(num, self.num_classes)
+        else:
+            top = OneHot.certain(given, self.num_classes)
         return LayeredPrior(top, [lambda y: self.prior(y.shape[0])])
 
     def _seen(self, x: Mapping[str, Array], train: bool) -> tuple[OneHot, Array]:

@@ -26,7 +26,7 @@ class LatentSpace:
     layers: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
     has_standard_prior: bool = True  # whether `codes` have N(0, I) for their prior
     num_held: int = 0  # numbers at the end of a row that are no code: 1 for a label
-    prior_labels: Sequence[int] | None = None  # of a conditional model's draws, [n]
+    prior_labels: Sequence[int] | None = None  # of the draws, [n], if they have such
 
     @property
     def shown_size(self) -> int:

@@ -29,7 +29,7 @@ def in_turn(known: Sequence[int], label: Labels, num: int) -> np.ndarray:
 
 
 def refuse_label(label: Labels, workdir: object) -> None:
-    """Raises if a run that is given no labels is asked for some.
+    """Raises if a run whose model can't be given a label is asked for some.
 
     Raises:
         ConfigError: names the run.
@@ -38,7 +38,7 @@ def refuse_label(label: Labels, workdir: object) -> None:
         asked = ", ".join(map(str, as_list(label)))
         raise ConfigError(
             f"label={asked}: the draws of {workdir} are not of a label, for which a"
-            " model is trained with model.condition=label"
+            " model is trained with model.condition=label or model.name=m2"
         )
 
 

@@ -142,7 +142,7 @@ class Run:
             codes: z of the layer next to the data, [N, ...], or, of a model with
                 several layers, a tuple; or rows [N, D] as `experiments.encode` writes
                 them, with the codes of all layers that are decoded side by side.
-            label: what a conditional model is to decode or draw, see `given`.
+            label: what the model is to decode or draw, see `given`.
 
         Raises:
             ConfigError: rows of another length than the model's; or see `given`.
@@ -160,7 +160,7 @@ class Run:
             num: how many draws.
             seed: seed of the draws.
             temperature: multiplies the prior's standard deviations.
-            label: what a conditional model is to decode or draw, see `given`.
+            label: what the model is to decode or draw, see `given`.
         """
         return self.draws(root_key(seed), num, temperature, label)["mean"]
 
@@ -173,11 +173,10 @@ class Run:
             key: random key for the draws.
             num: how many.
             temperature: multiplies the prior's standard deviations.
-            label: what a conditional model is to draw, see `given`.
+            label: what the model is to draw, see `given`.
 
         Returns:
-            The arrays of `decoded.draws`; of a conditional model also `label` [num], as
-            the data have it.
+            The arrays of `decoded.draws`, and with labels also these, `label` [num].
 
         Raises:
             ConfigError: see `given`.
@@ -222,25 +221,26 @@ class Run:
 
     @functools.cached_property
     def labels(self) -> tuple[int, ...]:
-        """The labels of the data that the model is given; () if it is given none."""
+        """The labels of the data, if the model is given such in training; else ()."""
         return tuple(identity.read_data(self.workdir).get("labels", ()))
 
     def given(self, num: int, label: Labels = None) -> np.ndarray | None:
-        """What a conditional model is given for `num` draws.
+        """What a model is given for `num` draws.
 
         Args:
             num: how many draws.
-            label: a label as the data have it, or several, which are taken in turn;
-                None: all of them in turn.
+            label: a label as the data have it, or several, which are taken in turn.
+                None: all of them in turn, of a conditional model; nothing, of others.
 
         Returns:
-            The numbers of their classes, int32 [num]; None for an unconditional model.
+            The numbers of their classes, int32 [num]; None for no label.
 
         Raises:
-            ConfigError: there is no such label, or the model is not conditional.
+            ConfigError: no such label, or none at all, see `Trained.can_be_given`.
         """
-        if self.trained.conditions_on is None:
+        if self.trained.can_be_given is None:
             refuse_label(label, self.workdir)
+        if self.trained.conditions_on is None and label is None:
             return None
         return in_turn(self.labels, label, num)
 

@@ -52,7 +52,7 @@ def latent_space(
     seen = data.heldout.some(len(images)).x()
     kls = None if sums is None else [part / len(data.heldout) for part in sums]
     num, given = NUM_SAMPLES, None
-    if layer.is_conditional:
+    if trained.can_be_given is not None:
         given = np.repeat(even_rows(len(data.labels), MOST_LABELS), PER_LABEL)
         num = len(given)
     return LatentSpace(
@@ -65,7 +65,11 @@ def latent_space(
         decode=lambda z: np.asarray(layer.decode(jnp.asarray(z)).mean),
         images=images,
         seen=np.asarray(image_of(seen)),
-        layers=layer_samples(trained, stream(draws_key, "layers"), given),
+        layers=layer_samples(
+            trained,
+            stream(draws_key, "layers"),
+            given if layer.is_conditional else None,
+        ),
         is_continuous=layer.is_continuous,
         has_standard_prior=bool(is_standard),
         num_held=int(layer.is_conditional),
@@ -170,10 +174,10 @@ class EvaluationPictures:
         Returns:
             `eval/reconstructions`, a row of images as the model sees them and below it
             the means of p(x | z) with a draw z of q(z | x); `eval/samples`, the means
-            of p(x | z) for draws of the prior, of a conditional model for all labels in
-            turn.
+            of p(x | z) for draws of the prior, where they can be of a label for all of
+            these in turn.
         """
-        given = None if trained.conditions_on is None else jnp.asarray(self._given)
+        given = None if trained.can_be_given is None else jnp.asarray(self._given)
         pairs, samples = jax.device_get(_shown(trained, self._x, given, self._key))
         return {
             "eval/reconstructions": _picture(pairs),

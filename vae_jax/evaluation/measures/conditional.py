@@ -1,4 +1,4 @@
-"""Whether a conditional model draws what it is asked for."""
+"""Whether a model draws images of the label that it is asked for."""
 
 import math
 
@@ -18,7 +18,8 @@ NUM_DRAWS = 2000  # or one for each label, where there are more of them
 
 CONDITION = Group(
     "The label",
-    "Whether a conditional model draws images of the label that it is asked for.",
+    "Whether a model draws images of the label that it is asked for: a conditional one,"
+    " or one in which the class is a latent variable.",
 )
 
 QUANTITIES = (
@@ -70,9 +71,12 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
 
 def why_not(trained: Trained, data: Data) -> str | None:
-    """It needs a model that is given a label, draws of it, and a classifier."""
-    if trained.conditions_on is None:
-        return "needs a model that is given a label (model.condition=label)"
+    """It needs a model that can be given a label, draws of it, and a classifier."""
+    if trained.can_be_given is None:
+        return (
+            "needs a model that is given a label (model.condition=label), or has a"
+            " class among its latent variables (model.name=m2)"
+        )
     layer = FirstLayer.of_split(trained, data.heldout)
     points = layer.points(data.heldout.x(np.zeros(1, int)))
     if not jax.eval_shape(layer.decode, points).normalized:
