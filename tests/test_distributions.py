@@ -366,6 +366,17 @@ def test_extreme_logits() -> None:
     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-30)
 
 
+def test_the_cross_entropy_is_exact_to_the_last_digits() -> None:
+    logits = f32(np.linspace(-80, 80, 20_001))
+    exact = np.logaddexp(0, -np.abs(np.float64(logits)))  # what is left of the right x
+    x = (logits > 0).astype(jnp.float32)
+    for dtype, rtol in ((jnp.float32, 4e-7), (jnp.float64, 1e-14)):
+        with jax.enable_x64(dtype == jnp.float64):
+            value = jax.jit(dist.pixels.binary_cross_entropy)(logits.astype(dtype), x)
+            # The logit itself has been taken from itself.
+            np.testing.assert_allclose(value, exact, rtol=rtol)
+
+
 def test_extreme_scales() -> None:
     x, loc, log_scale = every_combination(
         [0, np.float32(100) / 255, 1], [-1000, 0, 1000], [-10, 10]

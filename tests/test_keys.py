@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vae_jax.distributions.tabular import NegativeBinomial
-from vae_jax.keys import plain, root_key
+from vae_jax.keys import MANY, plain, root_key
 from vae_jax.types import stream
 
 SHAPE = (5, 3, 2)
@@ -54,3 +54,26 @@ def test_another_generator_is_left_as_it_is():
     with jax.default_prng_impl("rbg"):
         key, own = jax.random.key(1), root_key(1)
     assert own.dtype == plain(key).dtype == key.dtype
+
+
+@pytest.mark.parametrize("width", [8, 16, 32])
+def test_many_bits_are_those_of_jax(width):
+    dtype = jnp.dtype(f"uint{width}")
+    keys = [jax.random.split(key) for key in (jax.random.key(3), root_key(3))]
+    for shape in ((), (0,), (MANY - 1,), (2, MANY // 2), (MANY + 1,)):
+        bits = [jax.random.bits(key[1], shape, dtype) for key in keys]
+        assert bits[0].dtype == bits[1].dtype == dtype
+        np.testing.assert_array_equal(*bits)
+    several = [jax.vmap(lambda key: jax.random.bits(key, (MANY,)))(key) for key in keys]
+    np.testing.assert_array_equal(*several)
+
+
+def test_words_of_64_bits_and_another_counter_are_those_of_jax():
+    keys = jax.random.key(3), root_key(3)
+    with jax.enable_x64(True):
+        bits = [jax.random.bits(key, (MANY,), jnp.uint64) for key in keys]
+    np.testing.assert_array_equal(*bits)
+    with jax.threefry_partitionable(False):
+        bits = [jax.random.bits(key, (MANY,)) for key in keys]
+    np.testing.assert_array_equal(*bits)
+    assert (bits[0] != jax.random.bits(keys[0], (MANY,))).any()
