@@ -107,7 +107,9 @@ _HOMES = {
 }
 
 
-def open_run(workdir: "PathLike", prior: str | None = None) -> "Run":
+def open_run(
+    workdir: "PathLike", prior: str | None = None, *, step: int | None = None
+) -> "Run":
     """A trained run of the programs, from its workdir: see `runs.opened.Run`.
 
         run = vae_jax.open_run("runs/digits")
@@ -119,10 +121,11 @@ def open_run(workdir: "PathLike", prior: str | None = None) -> "Run":
     Args:
         workdir: the folder of the run, or of a member of a grid.
         prior: name of a prior that `experiments.fit_prior` has fitted; None: its own.
+        step: of a checkpoint, one of the last `train.max_to_keep`; None: the newest.
     """
     from vae_jax.runs import opened  # brings in more than the rest of the library
 
-    return opened.open_run(workdir, prior)
+    return opened.open_run(workdir, prior, step=step)
 
 
 def __getattr__(name: str) -> Any:

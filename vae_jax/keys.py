@@ -18,7 +18,7 @@ _WORDS = {8: jnp.uint8, 16: jnp.uint16, 32: jnp.uint32}
 def _bits_in_a_row(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
     num = math.prod(shape)
     # Another counter, and numbers above 2^32, are left to JAX.
-    is_counted = jax.config.jax_threefry_partitionable and MANY <= num <= 2**32
+    is_counted = jax.threefry_partitionable.value and MANY <= num <= 2**32
     if is_counted and bit_width in _WORDS:
         row = _words(key, lax.iota(jnp.uint32, num)).astype(_WORDS[bit_width])
     else:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.runs_helpers import small_config, spec_of
 from vae_jax import build
-from vae_jax.errors import ConfigError, DataError
+from vae_jax.errors import CheckpointError, ConfigError, DataError
 from vae_jax.report import latent_space
 from vae_jax.runs import decoded, identity, opened, own_images, single
 from vae_jax.runs.codes import codes_of_images
@@ -29,10 +29,22 @@ def runs(tmp_path_factory):
     for i, image in enumerate(images):
         Image.fromarray(image).save(folder / "set" / f"{i:02}.png")
     fields = {"train.num_steps": 2, "train.eval_every": 0}
+    fields |= {"train.checkpoint_every": 1}
     for kind, name in SETS.items():
         own = {**fields, "data.name": f"{kind}:{folder / name}"}
         single.train(small_config(**own), folder / f"run_{kind}")
     return folder
+
+
+def test_an_older_checkpoint_can_be_opened(runs):
+    workdir = runs / "run_npz"
+    newest, older = (opened.open_run(workdir, step=step) for step in (None, 1))
+    assert (newest.step, older.step) == (2, 1)
+    images = np.zeros((1, 6, 5, 1), np.uint8)
+    means = [run.encode(images).mean for run in (newest, older)]
+    assert (means[0] != means[1]).any()
+    with pytest.raises(CheckpointError, match="holds no step 7; it holds .1, 2."):
+        opened.open_run(workdir, step=7)
 
 
 @pytest.mark.parametrize("kind", SETS)

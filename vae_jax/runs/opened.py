@@ -204,19 +204,15 @@ class Run:
             images: as in `preprocess`.
 
         Returns:
-            [N, D], means of q(z | x). Of a model that decodes the codes of all its
-            layers, a draw of these side by side, the same at each call; of a
-            conditional model, with the number of the label at the end of a row.
+            [N, D], means of q(z | x), see `FirstLayer.points`; of a conditional model,
+            with the number of the label at the end of a row.
         """
         return np.asarray(self.layer.points(self.preprocess(images)))
 
     def interpolate(
         self, points: ArrayLike, steps: int = 10, path: str = "linear"
     ) -> np.ndarray:
-        """Means of p(x | z) from each of `points` to the next, [N - 1, T, H, W, C].
-
-        `decoded.interpolate` says what may be given.
-        """
+        """Means of p(x | z) between `points`, see `decoded.interpolate`."""
         return decoded.interpolate(self.layer, points, steps, path)
 
     @functools.cached_property
@@ -270,12 +266,16 @@ class Run:
         return dataset
 
 
-def open_run(workdir: PathLike, prior: str | None = None) -> Run:
-    """Restores the newest good checkpoint of a workdir, finished or not.
+def open_run(
+    workdir: PathLike, prior: str | None = None, *, step: int | None = None
+) -> Run:
+    """Restores a checkpoint of a workdir, finished or not.
 
     Args:
         workdir: the folder of the run, or of a member of a grid.
         prior: name of a fitted prior for it, see `Run.with_prior`; None: its own.
+        step: of the checkpoint, one of the last `train.max_to_keep`; None: the newest
+            good one.
 
     Returns:
         The run; its parameters are the best by validation where they were kept.
@@ -283,7 +283,7 @@ def open_run(workdir: PathLike, prior: str | None = None) -> Run:
     Raises:
         ConfigError: there is no run, or no such prior.
         DataError: one of its small files is damaged.
-        CheckpointError: there is no checkpoint that can be restored.
+        CheckpointError: there is no checkpoint of this step that can be restored.
     """
     workdir = local_path(workdir)
     config = identity.read_config(workdir)
@@ -292,7 +292,7 @@ def open_run(workdir: PathLike, prior: str | None = None) -> Run:
         workdir / "checkpoints", run=identity.digest(config.to_dict(), data)
     )
     spec = DataSpec.from_json(data)
-    restored = checkpoints.restore(abstract_saved(config, spec))
+    restored = checkpoints.restore(abstract_saved(config, spec), step)
     if restored is None:
         raise CheckpointError(f"workdir={workdir}: the run has no checkpoint yet")
     _, saved, meta = restored
