@@ -4,6 +4,7 @@ Everything else takes plain typed arguments. `configs/default.py` lists the fiel
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,8 +88,8 @@ def check(config: ConfigDict, *others: ConfigDict) -> None:
         )
     make_optimizer(config)
     choose(schedules.BY_NAME, "objective.schedule", config.objective.schedule)
-    for member in flatten_members([config, *others]):
-        fields.check_traced(member)
+    for member in itertools.islice(flatten_members([config, *others]), 1, None):
+        fields.check_traced(member)  # those of the first are checked above
     traced_numbers([config, *others])
     given = parts | for_objective(config, ANY_DATA) | _for_optimizer(config)
     for field, table in TABLES.items():
