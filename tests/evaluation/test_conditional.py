@@ -18,6 +18,7 @@ from vae_jax.evaluation.data import Data, Split
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.models.base import LayeredPrior
 from vae_jax.outputs import Latent
+from vae_jax.runs.pictures import with_every_label
 from vae_jax.trained import Trained
 
 KEY = jax.random.key(2)
@@ -113,6 +114,9 @@ def test_a_row_holds_the_code_and_the_label():
         layer.points(x), jnp.c_[jnp.zeros((5, 2)), x["label"]]
     )
     assert layer.moments(x)[0].shape == (5, 2)
+    found = with_every_label(layer, layer.points(x), np.array([2, 0, 1]))
+    wanted = np.broadcast_to(picture(jnp.array([2, 0, 1])), found.shape)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_an_unconditional_model_is_told_what_is_missing():

@@ -112,11 +112,12 @@ def test_every_picture_of_images_is_written(tmp_path, shape):
     latent_plots.interpolations(lines, tmp_path / "3.png")
     latent_plots.traversals(lines, ["z[0]", "z[12]", "z[3]"], tmp_path / "4.png")
     latent_plots.latent_grid(random_images(3, 3, *shape), tmp_path / "5.png")
-    for number in range(1, 6):
+    plots.every_label(many[:3], lines, tmp_path / "6.png", [7, 8, 9, 10])
+    for number in range(1, 7):
         height, width, _ = picture(tmp_path / f"{number}.png").shape
         assert 300 < height < 2500
         assert 300 < width < 2500
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_reconstructions_stand_below_their_data(path):
@@ -164,6 +165,8 @@ def test_shapes_that_do_not_fit_together(path):
     one, lines = random_images(2, 4, 4, 1), random_images(3, 4, 5, 5, 1)
     with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[1, 4, 4, 1\]"):
         plots.reconstructions(one, one[:1], path)
+    with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[3, 4, 5, 5, 1\]"):
+        plots.every_label(one, lines, path)
     with pytest.raises(DataError, match="2 labels for 3 rows"):
         latent_plots.traversals(lines, ["a", "b"], path)
     with pytest.raises(DataError, match="square, not 3 x 4"):
@@ -295,6 +298,7 @@ def test_every_plot_returns_its_figure(tmp_path, monkeypatch):
         plots.samples(many, labels=[3, 4, 3, 4]),
         plots.samples(many, labels=[3] * 4),
         plots.image_rows(many),
+        plots.every_label(many[:2], lines, labels=[3, 4, 5]),
         plots.training_curves([{"step": 1, "train/elbo": 2.0}]),
         latent_plots.interpolations(lines),
         latent_plots.traversals(lines, ["a", "b"]),

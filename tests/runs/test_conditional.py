@@ -77,7 +77,8 @@ def test_a_run_ends_with_numbers_and_pictures(folder):
     assert results["nll"] is not None and results["bits_per_dim"] is not None
     assert results["hole_mass"] is None
     drawn = {path.stem for path in (folder / "run" / "figures").iterdir()}
-    assert {"samples", "reconstructions", "traversals", "interpolations"} <= drawn
+    pictures = {"samples", "reconstructions", "traversals", "interpolations"}
+    assert {*pictures, "every_label"} <= drawn
     data = read_json(folder / "run" / "data.json")
     assert data["labels"] == list(LABELS)
 

@@ -98,7 +98,7 @@ class FirstLayer:
 
     @property
     def decode(self) -> Partial:
-        """Rows [B, D] -> p(image | z), for other compiled functions."""
+        """Rows [B, D], and labels [B] in place of theirs if given -> p(image | z)."""
         return Partial(_decode, self)
 
     @property
@@ -249,8 +249,10 @@ def _parts(layer: FirstLayer, row: Array) -> tuple[tuple[Array, ...], Array | No
 
 
 @jax.jit
-def _decode(layer: FirstLayer, z: Array) -> Distribution:
-    return image_likelihood(layer.trained.decode(*_parts(layer, z)))
+def _decode(layer: FirstLayer, z: Array, given: Given = None) -> Distribution:
+    codes, own = _parts(layer, z)
+    given = own if given is None else given
+    return image_likelihood(layer.trained.decode(codes, given))
 
 
 @jax.jit

@@ -41,6 +41,13 @@ def draw_all(
     plots.samples(
         space.decode(space.prior_codes), folder / "samples.png", space.prior_labels
     )
+    if space.by_label is not None and space.prior_labels is not None:
+        plots.every_label(
+            space.images[: len(space.by_label)],
+            space.by_label,
+            folder / "every_label.png",
+            list(dict.fromkeys(space.prior_labels)),
+        )
     if space.is_continuous:
         _draw_between(space, folder)
     if space.layer_kl is not None and len(space.layer_kl) > 1:

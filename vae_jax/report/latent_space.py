@@ -27,6 +27,8 @@ class LatentSpace:
     has_standard_prior: bool = True  # whether `codes` have N(0, I) for their prior
     num_held: int = 0  # numbers at the end of a row that are no code: 1 for a label
     prior_labels: Sequence[int] | None = None  # of the draws, [n], if they have such
+    # The first of `images` decoded with each of these labels, [R, L, H, W, C].
+    by_label: np.ndarray | None = None
 
     @property
     def shown_size(self) -> int:

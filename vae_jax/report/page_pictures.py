@@ -14,6 +14,7 @@ from vae_jax.report.html import data_uri
 KINDS = {
     "samples": "Samples from the prior",
     "reconstructions": "Reconstructions",
+    "every_label": "Decoded with every label",
     "interpolations": "Interpolations",
     "latent_map": "Latent map",
     "latent_grid": "Decoded latent space",

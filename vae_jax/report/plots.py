@@ -136,6 +136,41 @@ def samples(
     )
 
 
+def every_label(
+    images: np.ndarray,
+    decoded: np.ndarray,
+    path: PathLike | None = None,
+    labels: Sequence[int] = (),
+) -> Figure:
+    """Draws images and, right of each, its code decoded with every label.
+
+    Args:
+        images: [N, H, W, C], values in [0, 1]; others are clipped, here and below.
+        decoded: [N, L, H, W, C].
+        path: the PNG file to write, or None.
+        labels: the labels, [L].
+
+    Returns:
+        The figure, which a notebook shows where it ends a cell.
+
+    Raises:
+        DataError: the shapes differ or are not those of images.
+    """
+    images, decoded = check_images(images, "NHWC"), check_images(decoded, "NLHWC")
+    if images.shape != (len(decoded), *decoded.shape[2:]):
+        shapes = f"{list(images.shape)} and {list(decoded.shape)}"
+        raise DataError(f"images and what is decoded have shapes {shapes}")
+    rows = np.concatenate([images[:, None], decoded], axis=1)
+    return style.draw_images(
+        rows.reshape(-1, *images.shape[1:]),
+        rows.shape[1],
+        path,
+        "Codes of images, decoded with every label",
+        x_label="label",
+        x_ticks=dict(enumerate(["data", *map(str, labels)])),
+    )
+
+
 def training_curves(
     records: Sequence[Mapping[str, float | None]], path: PathLike | None = None
 ) -> Figure:

@@ -17,6 +17,7 @@ from vae_jax.types import Array, Codes, Examples, Given, Key, stream
 NUM_SAMPLES = 64
 MOST_LABELS = 16  # rows of the picture of samples of a conditional model
 PER_LABEL = 8  # draws in each
+ROWS = 8  # images that are decoded with every label
 MOST_LAYERS = 8  # rows of the picture of layers
 PER_LAYER = 10  # draws in each
 COLUMNS = 8  # of the pictures during training: images, and draws in each of two rows
@@ -51,17 +52,21 @@ def latent_space(
             sums = parts if sums is None else list(map(np.add, sums, parts))
     seen = data.heldout.some(len(images)).x()
     kls = None if sums is None else [part / len(data.heldout) for part in sums]
-    num, given = NUM_SAMPLES, None
+    shown = np.asarray(layer.points(seen))
+    num, given, by_label = NUM_SAMPLES, None, None
     if trained.can_be_given is not None:
-        given = np.repeat(even_rows(len(data.labels), MOST_LABELS), PER_LABEL)
+        labels = even_rows(len(data.labels), MOST_LABELS)
+        by_label = with_every_label(layer, shown[:ROWS], labels)
+        given = np.repeat(labels, PER_LABEL)
         num = len(given)
     return LatentSpace(
         codes=np.concatenate(means),
-        shown=np.asarray(layer.points(seen)),
+        shown=shown,
         kl=None if kls is None else np.concatenate(kls[: len(layer.shapes)]),
         layer_kl=None if kls is None else np.array([kl.sum() for kl in kls]),
         prior_codes=np.asarray(layer.prior(num, given).sample(draws_key)),
         prior_labels=None if given is None else [data.labels[i] for i in given],
+        by_label=by_label,
         decode=lambda z: np.asarray(layer.decode(jnp.asarray(z)).mean),
         images=images,
         seen=np.asarray(image_of(seen)),
@@ -74,6 +79,28 @@ def latent_space(
         has_standard_prior=bool(is_standard),
         num_held=int(layer.is_conditional),
     )
+
+
+def with_every_label(
+    layer: FirstLayer, points: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Means of p(x | z, y) for codes of some images and each label.
+
+    What a label does not say, such as the style of a digit, stays that of the image.
+    Source: Kingma et al. 2014, arXiv:1406.5298, figure 1.
+
+    Args:
+        layer: the first layer of a model that can be given labels.
+        points: codes, [R, D], see `FirstLayer.points`.
+        labels: numbers of classes, [L].
+
+    Returns:
+        [R, L, H, W, C].
+    """
+    z = jnp.asarray(np.repeat(points, len(labels), axis=0))
+    given = jnp.asarray(np.tile(labels, len(points)))
+    images = np.asarray(layer.decode(z, given).mean)
+    return images.reshape(len(points), len(labels), *images.shape[1:])
 
 
 def layer_samples(
