@@ -118,6 +118,21 @@ def run(main: Callable[..., None], takes: str = "") -> None:
     app.run(_ending(stoppable), flags_parser=parse)
 
 
+def check_apart(out: str, **inputs: str) -> None:
+    """Refuses an --out that is the file of one of the inputs, which it would replace.
+
+    Args:
+        out: value of --out.
+        **inputs: path of each input by the name of its flag.
+
+    Raises:
+        ConfigError: names the flag.
+    """
+    for name, path in inputs.items():
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ConfigError(f"--out={out}: is the file of --{name}: name another")
+
+
 def _show(text: str) -> None:
     """Prints a long text, of which a reader such as `head` may take a part only."""
     try:

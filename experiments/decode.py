@@ -33,19 +33,19 @@ _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 def main() -> None:
     """Decodes and writes."""
     cli.required(workdir=_WORKDIR.value, codes=_CODES.value, out=_OUT.value)
-    import numpy as np
-
     from vae_jax.files import writing
     from vae_jax.report import plots
     from vae_jax.runs import decoded, opened
-    from vae_jax.runs.asked_labels import whole_numbers
+    from vae_jax.runs.asked_labels import class_numbers, whole_numbers
     from vae_jax.storage.code_files import check_path, read_codes
+    from vae_jax.storage.records import write_arrays
     from vae_jax.suitability import check_picture
 
     out, file = pathlib.Path(_OUT.value), pathlib.Path(_CODES.value)
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     check_path("--codes", file)
+    cli.check_apart(out, codes=file)
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value)
     check_picture(out, run.spec)
@@ -62,6 +62,7 @@ def main() -> None:
                 " labels"
             )
         asked = codes["labels"].tolist()
+        class_numbers(run.labels, asked, f"{file}: labels holds a label")
     images = decoded.means(run.decode, codes["mean"], asked)
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ def main() -> None:
             plots.image_rows(images, out, title="Decoded codes")
         else:
             decoded_rows = run.spec.as_stored(images)
-            np.savez_compressed(out, **codes | {"mean": decoded_rows})
+            write_arrays(out, codes | {"mean": decoded_rows})
     print(f"{len(images)} decoded codes in {out}")
 
 

@@ -66,6 +66,7 @@ def main() -> None:
     for flag in (_SPLIT, _DATA_DIR):
         if _IMAGES.value and flag.present:
             raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
+    cli.check_apart(out, images=_IMAGES.value or "")
     run = opened.open_run(_WORKDIR.value)
     if _IMAGES.value:
         codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))

@@ -46,12 +46,16 @@ def main() -> None:
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     if _STEPS.value < 2:
         raise ConfigError(f"--steps={_STEPS.value}: must be at least 2")
+    for path in _IMAGES.value:
+        cli.check_apart(out, images=path)
     import numpy as np
 
     from vae_jax.files import writing
     from vae_jax.report import latent_plots
     from vae_jax.runs import opened
+    from vae_jax.runs.memory import check_samples
     from vae_jax.runs.own_images import read_images
+    from vae_jax.storage.records import write_arrays
     from vae_jax.suitability import check_picture
 
     run = opened.open_run(_WORKDIR.value)
@@ -60,6 +64,9 @@ def main() -> None:
     points = np.concatenate([run.points(own.examples) for own in read])
     if len(points) < 2:
         raise DataError(f"--images={images}: one image; there must be two or more")
+    num = (len(points) - 1) * _STEPS.value
+    name = f"--steps={_STEPS.value} between {len(points)} images"
+    check_samples(points.shape[1], run.spec, name, num)
     between = run.interpolate(points, _STEPS.value, _PATH.value)
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +76,7 @@ def main() -> None:
             files = [own.files for own in read if own.files is not None]
             known = {"files": np.concatenate(files)} if len(files) == len(read) else {}
             mean = run.spec.as_stored(between)
-            np.savez_compressed(out, mean=mean, points=points, **known)
+            write_arrays(out, {"mean": mean, "points": points, **known})
     notes = [note for own in read for note in own.notes]
     line = f"{len(between)} x {_STEPS.value} images in {out}"
     print(one_line("; ".join([line, *notes])))

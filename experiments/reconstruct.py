@@ -29,12 +29,11 @@ _OUT = cli.define_path("out", None, "Folder for the results; made if missing.")
 def main() -> None:
     """Reconstructs the images and writes the results."""
     cli.required(workdir=_WORKDIR.value, images=_IMAGES.value, out=_OUT.value)
-    import numpy as np
-
     from vae_jax.data.dataset import to_unit_floats
     from vae_jax.files import writing
     from vae_jax.report import plots
     from vae_jax.runs import opened, own_images
+    from vae_jax.storage.records import write_arrays
 
     run = opened.open_run(_WORKDIR.value)
     own = own_images.read_images(run, pathlib.Path(_IMAGES.value))
@@ -45,7 +44,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         rows = {name: run.spec.as_stored(result[name]) for name in ("x", "mean")}
         arrays = {**result, **rows, **files}
-        np.savez_compressed(out / "reconstructions.npz", **arrays)
+        write_arrays(out / "reconstructions.npz", arrays)
         why_not = run.spec.why_no_pictures
         if not why_not:
             shown = slice(0, 16)

@@ -47,20 +47,19 @@ def main() -> None:
     require(COUNT, **{"--num": _NUM.value})
     require(NOT_NEGATIVE, **{"--temperature": _TEMPERATURE.value})
     require(SEED, **{"--seed": _SEED.value})
-    import numpy as np
-
     from vae_jax.files import writing
     from vae_jax.keys import root_key
     from vae_jax.report import plots
     from vae_jax.runs import opened
     from vae_jax.runs.asked_labels import whole_numbers
     from vae_jax.runs.memory import check_samples
+    from vae_jax.storage.records import write_arrays
     from vae_jax.suitability import check_picture
 
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     check_picture(out, run.spec)
-    check_samples(run.code_size, run.spec, "--num", _NUM.value)
+    check_samples(run.code_size, run.spec, f"--num={_NUM.value}", _NUM.value)
     samples = run.draws(root_key(_SEED.value), _NUM.value, _TEMPERATURE.value, asked)
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,7 @@ def main() -> None:
         else:
             for name in {"mean", "draw"} & samples.keys():
                 samples[name] = run.spec.as_stored(samples[name])
-            np.savez_compressed(out, **samples)
+            write_arrays(out, samples)
     print(f"{_NUM.value} samples in {out}")
 
 

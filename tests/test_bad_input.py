@@ -57,6 +57,7 @@ def files(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("files")
     (folder / "file").write_text("text\n")
     (folder / "codes.csv").write_text("mean_0,mean_1\n1,2\n")
+    np.savez(folder / "codes.npz", mean=np.ones((1, 2)))
     (folder / "empty").mkdir()
     grey = np.random.default_rng(0).integers(0, 256, (40, 6, 5), np.uint8)
     arrays = {
@@ -196,6 +197,21 @@ CASES = [
     ("decode", ["--codes=FILES/no.csv"], "there is no file FILES/no.csv"),
     ("decode", [], "FILES/codes.csv: codes have 2 numbers, but those of FILES/run 3"),
     ("decode", ["--label=1O"], "--label=1O: must be whole numbers"),
+    (
+        "decode",
+        ["--codes=FILES/codes.npz", "--out=FILES/codes.npz"],
+        "--out=FILES/codes.npz: is the file of --codes",
+    ),
+    (
+        "encode",
+        ["--images=FILES/grey.npz", "--out=FILES/grey.npz"],
+        "--out=FILES/grey.npz: is the file of --images",
+    ),
+    (
+        "interpolate",
+        ["--images=FILES/photos", f"--steps={10**9}"],
+        "--steps=1000000000 between 20 images: decoding needs about",
+    ),
     ("interpolate", ["--steps=1"], "--steps=1: must be at least 2"),
     ("interpolate", ["--path=round"], "--path=round", "linear|spherical"),
     ("interpolate", ["--images=FILES/photos/00.png"], "one image; there must be two"),
@@ -220,7 +236,7 @@ CASES = [
         ["--measures=annealing", f"--num_temperatures={10**12}"],
         "--num_temperatures=1000000000000: annealing needs about 16 TB",
     ),
-    ("sample", [f"--num={10**9}"], "--num=1000000000: drawing needs about"),
+    ("sample", [f"--num={10**9}"], "--num=1000000000: decoding needs about"),
     # Data.
     ("train", ["--config.data.name=minst"], "'minst'", "'mnist'?", "digits, mnist_5k"),
     ("train", [f"{NPZ}/pickled.npz"], "FILES/pickled.npz", "can't be read"),

@@ -295,6 +295,22 @@ def test_a_file_that_computes_something_else_is_not_written(monkeypatch):
         formats.to_bytes(lambda x: {"y": x}, "stablehlo", "x", [2])
 
 
+def test_16_bits_are_compared_as_they_are_compiled():
+    """One by one, the products of a network round to other numbers than together."""
+    weights = jax.random.normal(jax.random.key(0), (64, 64), jnp.bfloat16)
+
+    def network(x):
+        h = x.astype(jnp.bfloat16)
+        for _ in range(4):
+            h = jax.nn.gelu(h @ weights)
+        return {"y": h.astype(jnp.float32)}
+
+    x = np.random.default_rng(3).random((3, 64), np.float32)
+    (content, wanted) = formats.to_bytes(network, "stablehlo", "x", [64]), network(x)
+    found = jax.export.deserialize(bytearray(content)).call(x)
+    assert (found["y"] != wanted["y"]).any()
+
+
 @pytest.mark.slow
 def test_program(trained, tmp_path):
     shutil.copytree(trained("mlp").workdir, tmp_path / "run")

@@ -167,6 +167,12 @@ def test_the_command_of_the_card_is_the_config(exported, monkeypatch):
         data = identity.read_data(run.workdir)
         assert identity.digest(known.config.to_dict(), data) == run.digest, name
         assert known.config.train.num_steps == run.config.train.num_steps, name
+    own = default.get_config().to_dict()
+    own["data"]["name"], own["train"]["init_from"] = "npz:/home/me/a.npz", "/home/me/b"
+    command = card.command(own, DEFAULTS)
+    assert "/home" not in command
+    assert "--config.data.name=npz:PATH" in command.split()
+    assert "--config.train.init_from=PATH" in command.split()
     own = default.get_config().to_dict() | {"imports": ("my_parts",)}
     assert "--import=my_parts" in card.command(own, DEFAULTS).split()
 

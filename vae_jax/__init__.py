@@ -121,7 +121,8 @@ def open_run(
     Args:
         workdir: the folder of the run, or of a member of a grid.
         prior: name of a prior that `experiments.fit_prior` has fitted; None: its own.
-        step: of a checkpoint, one of the last `train.max_to_keep`; None: the newest.
+        step: number of a step that has a checkpoint: of the last `train.max_to_keep`
+            ones; None: the newest.
     """
     from vae_jax.runs import opened  # brings in more than the rest of the library
 

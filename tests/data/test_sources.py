@@ -174,6 +174,13 @@ def test_npz_images(tmp_path, stored, expected):
     assert dataset.test.labels is None
 
 
+def test_true_is_white_whatever_other_splits_hold(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=GREY > 127, x_test=GREY)
+    dataset = load_dataset(f"npz:{tmp_path / 'a.npz'}")
+    assert set(np.unique(dataset.train.images)) == {0, 255}
+    np.testing.assert_array_equal(dataset.test.images, GREY)
+
+
 def test_labels_keep_their_values(tmp_path):
     labels = 2**31 + np.arange(20)  # would be negative as int32
     np.savez(tmp_path / "a.npz", x_train=GREY, x_test=GREY, y_train=labels)
@@ -231,6 +238,15 @@ BAD_NPZ = {
     ),
     "x_train has shape ()": dict(x_train=np.array(1.0)),
     "x_train is empty": dict(x_train=X[:0]),
+    "x_val is not read; names of arrays are x_train, y_train,": dict(
+        x_train=X, x_val=X
+    ),
+    "Y_test is not read": dict(x_train=X, x_test=X, Y_test=np.zeros(20, int)),
+    "the largest value is 1 in train, 255 in test: store all images as 0 to 255": dict(
+        x_train=(X > 127).astype(np.uint8), x_test=X
+    ),
+    "data.test_fraction=0.1 of 3 training images leaves 0 for the test split and 3 for"
+    " training; each needs one or more": dict(x_train=X[:3]),
     "x_test is empty": dict(x_train=X, x_test=X[:0]),
     "x_train has dtype int64": dict(x_train=X.astype(np.int64)),
     "from nan to nan": dict(x_train=np.where(X > 3, X / 255, np.nan)),

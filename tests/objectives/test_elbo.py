@@ -85,6 +85,24 @@ def test_free_nats_per_layer_are_a_floor_under_its_sum(output):
     np.testing.assert_allclose(none, distortion.mean() + 2 * layers.sum(), rtol=1e-5)
 
 
+def test_free_nats_of_a_kl_without_parts_are_those_of_all_dimensions(output):
+    """The same prior as a normal and as a mixture of one component."""
+    (latent,) = output.latents
+    latent = latent.replace(posterior=normal(0.0, 1.0))
+    mixture = NormalMixture(
+        log_weights=jnp.zeros((K, 1)),
+        component_mean=jnp.zeros((K, 1, D)),
+        component_log_std=jnp.zeros((K, 1, D)),
+        batch_size=B,
+    )
+    hparams = make_hparams(kl_weight=1.0, free_nats=0.5)
+    for prior in (normal(0.0, 1.0), mixture):
+        whole = VAEOutput(output.likelihood, (latent.replace(prior=prior),))
+        loss, metrics = elbo_loss(whole, X, hparams)
+        penalty = loss - metrics["distortion"]
+        np.testing.assert_allclose(penalty, 0.5 * D, rtol=1e-5)
+
+
 def test_below_the_floor_the_rate_has_no_gradient(output):
     def rate_part(posterior, free_nats):
         latent = output.latents[0].replace(posterior=posterior)

@@ -147,8 +147,16 @@ def test_from_codes_back_to_images(runs):
     np.testing.assert_allclose(run.decode(points).mean, found["mean"], atol=1e-6)
     means = decoded.means(run.decode, points, None)
     np.testing.assert_allclose(means, found["mean"], atol=1e-6)
-    with pytest.raises(ConfigError, match=r"codes have shape \[5, 2\]: .*\[N, 3\]"):
-        run.decode(points[:, :2])
+    for codes, message in (
+        (points[:, :2], r"codes have shape \[5, 2\]: must be \[N, 3\] for this model"),
+        (points[0], r"codes have shape \[3\]: must be \[N, 3\]"),
+        (points[:0], r"codes have shape \[0, 3\]: there must be one or more"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run.decode(codes)
+    for num in (0, -1):
+        with pytest.raises(ConfigError, match=f"num={num}: must be a whole number"):
+            run.sample(num)
 
 
 @pytest.mark.parametrize("path", latent_space.PATHS)

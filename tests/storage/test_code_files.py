@@ -77,7 +77,7 @@ def test_codes_of_a_program_of_ones_own(tmp_path):
     np.testing.assert_array_equal(
         read_codes(tmp_path / "own.npz")["mean"], [[0, 1, 2], [3, 4, 5]]
     )
-    (tmp_path / "own.csv").write_text("mean_1,note,mean_0\n2,x,1e0\n4,y,3.5\n")
+    (tmp_path / "own.csv").write_text("mean_1,note, mean_0\n2,x,1e0\n4,y,3.5\n")
     np.testing.assert_array_equal(
         read_codes(tmp_path / "own.csv")["mean"], [[1, 2], [3.5, 4]]
     )
@@ -90,6 +90,7 @@ BAD = {
         ({"mean": np.zeros((2, 8, 8, 1))}, r"mean is float64 of shape \[2, 8, 8, 1\]"),
         ({"mean": np.array([["x"]])}, "mean is <U1"),
         ({"mean": np.full((2, 3), np.nan)}, "not finite"),
+        ({"mean": np.full((2, 3), 1e300)}, "not finite as float32"),
         (
             {"mean": TWO, "labels": np.zeros(3, int)},
             r"labels has shape \[3\] .* 2 codes",
@@ -101,6 +102,7 @@ BAD = {
         ("mean_0\n", "codes are numbers"),
         ("a,mean_0,mean_2\n1,2,3\n", "without a gap; it has a, mean_0, mean_2"),
         ("mean_0,mean_1\n1\n", "line 2 has 1 values for 2 columns"),
+        ("mean_0,mean_0\n1,2\n", "several columns called 'mean_0'"),
         ("mean_0\nx\n", "column mean_0 must hold numbers"),
         ("mean_0,label\n1,2.5\n", "column label must hold whole numbers"),
         ('mean_0\n"1', "can't be read as CSV"),

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from vae_jax.errors import DataError
-from vae_jax.storage.records import MetricWriter, read_json, read_metrics, write_json
+from vae_jax.storage.records import (
+    MetricWriter,
+    read_json,
+    read_metrics,
+    write_arrays,
+    write_json,
+)
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -145,6 +151,10 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="No space"):
+        write_arrays(path, {"a": np.zeros(3)})
     assert read_json(path) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 

@@ -10,6 +10,8 @@ import pytest
 from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE
 from vae_jax.errors import ConfigError
+from vae_jax.likelihoods import BernoulliLikelihood
+from vae_jax.models.top_down import TopDownVAE
 from vae_jax.training.functions import ModelFunctions, model_functions
 from vae_jax.training.split import separate_encoder
 
@@ -77,6 +79,35 @@ def test_every_name_with_the_prefix_belongs_to_the_encoder():
 
     assert reached("encoder") == {"encoders_0", "encoders_1"}
     assert reached("decoder") == {"decoders_0", "prior"}
+
+
+def test_parts_of_the_encoder_may_stand_elsewhere():
+    """In a top-down model, in each block; what the model says is kept."""
+    model = TopDownVAE(
+        likelihood=BernoulliLikelihood(),
+        image_shape=(2, 2, 1),
+        output_shape=(2, 2, 1),
+        latent_dim=1,
+        blocks="1x1,2x1",
+        width=2,
+    )
+    x = jnp.ones((2, 2, 2, 1))
+    params = model.init(KEY, x, KEY)["params"]
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    split = model_functions(separate_encoder(model))
+
+    def reached(part):
+        def log_w(params):
+            return getattr(split.apply(params, x, KEY), part).log_w(x).sum()
+
+        slopes = jax.tree_util.tree_leaves_with_path(jit(jax.grad(log_w))(params))
+        return {jax.tree_util.keystr(path) for path, slope in slopes if slope.any()}
+
+    encoder, decoder = reached("encoder"), reached("decoder")
+    assert not encoder & decoder
+    shifts = {name for name in encoder | decoder if "to_shift" in name}
+    assert shifts and shifts <= encoder
+    assert all("to_shift" in name or "['encoder']" in name for name in encoder)
 
 
 @pytest.mark.parametrize("prefix", ["", "q_"])

@@ -1,8 +1,9 @@
 """Arrays of images, or of rows of real numbers, as a data set holds them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from vae_jax.data.dataset import binary_to_8bit
 from vae_jax.data.description import form_of
 from vae_jax.data.examples import image_of, in_parts, with_image
 from vae_jax.data.spec import DataSpec
@@ -41,7 +42,7 @@ def stored(where: str, array: np.ndarray, is_rows: bool) -> np.ndarray:
     """One array of images or rows, as `load_dataset` gives it."""
     images = {"train": check(where, array, is_rows)}
     if not is_rows:
-        images = binary_to_8bit(to_bytes_or_float32(images))
+        images = binary_to_8bit(where, to_bytes_or_float32(images))
     return images["train"]
 
 
@@ -99,7 +100,7 @@ def _check_images(where: str, images: np.ndarray) -> np.ndarray:
     if not images.size:
         raise DataError(f"{where} is empty: shape {images.shape}")
     if images.dtype == np.bool_:
-        return images.astype(np.uint8)
+        return images * np.uint8(255)
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
@@ -140,3 +141,31 @@ def _to_bytes(images: np.ndarray) -> np.ndarray:
     """k/255 as k."""
     parts = [np.rint(part * 255).astype(np.uint8) for part in in_parts(images)]
     return np.concatenate(parts)
+
+
+def binary_to_8bit(
+    name: str, images: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Stores binary images the one way: uint8 of 0 and 1 becomes 0 and 255.
+
+    Only if no image of any split has a value above 1; all else is left alone.
+
+    Args:
+        name: what holds them, for messages.
+        images: those of each split.
+
+    Raises:
+        DataError: the largest value of one split is 1, and that of another above.
+    """
+    largest = {s: x.max() for s, x in images.items() if x.dtype == np.uint8}
+    if len(largest) < len(images) or not largest:
+        return dict(images)
+    if max(largest.values()) <= 1:
+        return {split: x * np.uint8(255) for split, x in images.items()}
+    if 1 in largest.values():
+        found = ", ".join(f"{value} in {split}" for split, value in largest.items())
+        raise DataError(
+            f"{name}: the largest value is {found}: store all images as 0 to 255, or"
+            " all as 0 and 1"
+        )
+    return dict(images)

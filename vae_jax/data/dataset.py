@@ -259,8 +259,9 @@ def complete(
         if not 0 < size < total - used:
             raise DataError(
                 f"{name}: data.{split}_fraction={fraction} of {total} training images"
-                f" leaves the {split} or the train split empty; the fractions of"
-                " validation and test must be above 0 and their sum below 1"
+                f" leaves {size} for the {split} split and {total - used - size} for"
+                " training; each needs one or more, from more images or by fractions"
+                " above 0 with a sum below 1"
             )
         drawn[split] = splits["train"].take(np.sort(order[used : used + size]))
         used += size
@@ -281,13 +282,3 @@ def to_unit_floats(images: Images) -> np.ndarray:
     pixels = np.asarray(images)
     scale = 255.0 if pixels.dtype == np.uint8 else 1.0
     return pixels.astype(np.float32) / np.float32(scale)
-
-
-def binary_to_8bit(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Stores binary images the one way: uint8 of 0 and 1 becomes 0 and 255.
-
-    Only if no image of any split has a value above 1; all else is left alone.
-    """
-    if all(x.dtype == np.uint8 and x.max() <= 1 for x in images.values()):
-        return {split: x * np.uint8(255) for split, x in images.items()}
-    return dict(images)

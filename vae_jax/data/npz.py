@@ -6,6 +6,7 @@ handles them, too.
 
 import contextlib
 import pathlib
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -53,6 +54,11 @@ def read_splits(path: str) -> Loaded:
         raise DataError(
             f"{where}: no array x_train; it has {', '.join(found) or 'none at all'}"
         )
+    for key in found:
+        if key not in keys and re.match("(x|y|factors)_", key, re.IGNORECASE):
+            raise DataError(
+                f"{where}: {key} is not read; names of arrays are {', '.join(keys)}"
+            )
     is_rows = are_rows(arrays["x_train"])
     images = {}
     for split in SPLITS:

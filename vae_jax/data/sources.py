@@ -17,7 +17,8 @@ from vae_jax.data import (
     tfds_sources,
     xysquares,
 )
-from vae_jax.data.dataset import Dataset, binary_to_8bit, complete
+from vae_jax.data.arrays import binary_to_8bit
+from vae_jax.data.dataset import Dataset, complete
 from vae_jax.data.rendered import Images, render_of
 from vae_jax.data.source import Options, Source
 from vae_jax.errors import ConfigError, ContractError, DataError, nearest
@@ -100,7 +101,8 @@ def load_dataset(
             " Source.render"
         )
     if source.render is None:
-        images |= binary_to_8bit({key: np.asarray(own) for key, own in images.items()})
+        arrays = {key: np.asarray(own) for key, own in images.items()}
+        images |= binary_to_8bit(name, arrays)
     dataset = complete(
         name,
         {

@@ -23,6 +23,8 @@ from vae_jax.storage.manifest import Json
 CARD = "README.md"
 TASK = "unconditional-image-generation"
 ROWS_TASK = "other"  # the Hub's identifier of a task without one of its own
+DRAWN = "sample(16)  # means of p(x | z) for draws of the prior"
+DECODED = "decode(run.encode(x).mean).mean  # of 16 images x"
 UNKNOWN = "unknown"  # the Hub's identifier where nobody has chosen a licence
 
 TEXT = """\
@@ -32,8 +34,8 @@ TEXT = """\
 
 # {name}
 
-A variational autoencoder of {kind}{of}, trained with
-vae_jax {version}: model `{model}`, posterior `{posterior}`, prior `{prior}`, likelihood
+{a_model} of {kind}{of}, trained with
+vae_jax {version}: model `{model}`, posterior `{posterior}`, {prior}, likelihood
 `{likelihood}`, objective `{objective}`, {parameters} parameters, step {step}.
 
 ## Use
@@ -42,7 +44,7 @@ vae_jax {version}: model `{model}`, posterior `{posterior}`, prior `{prior}`, li
 from vae_jax.export.weights import open_weights
 
 run = open_weights(".")  # this folder
-images = run.sample(16)  # means of p(x | z) for draws of the prior, [16, {shape}]
+images = run.{use}, [16, {shape}]
 ```
 
 `run.encode`, `run.decode` and `run.reconstruct` take images and codes; no file is a
@@ -99,14 +101,17 @@ def model_card(
             " the program export does."
         )
     size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
+    is_plain = config.model.posterior == "deterministic"
     return TEXT.format(
         front=_front(run, name, listed, results or {}, license),
         name=run.workdir.resolve().name,
+        a_model="An autoencoder" if is_plain else "A variational autoencoder",
         kind="rows of real numbers" if run.spec.is_rows else "images",
         of=f" of the data set {name}",
         version=_version(),
         posterior=config.model.posterior,
-        prior=config.model.prior,
+        prior="no prior" if is_plain else f"prior `{config.model.prior}`",
+        use=DECODED if is_plain else DRAWN,
         likelihood=config.model.likelihood,
         model=config.model.name,
         objective=config.objective.name,
@@ -117,7 +122,7 @@ def model_card(
         jax=jax.__version__,
         digest=run.digest,
         data=_data(run, name, data),
-        numbers=_table(listed, results or {}),
+        numbers=_table(listed, results or {}, "rows" if run.spec.is_rows else "images"),
         licence=licence,
     )
 
@@ -131,9 +136,13 @@ def command(config: Config, defaults: Fields) -> str:
 
     Returns:
         Shell text, a line for each flag. Fields that don't change the run are left out,
-        and paths of data sets are those of another machine.
+        and for paths stands PATH.
     """
     own = {f: v for f, v in flatten(config).items() if not identity.is_free(f)}
+    if (name := without_path(own["data.name"])) != own["data.name"]:
+        own["data.name"] = f"{name}PATH"
+    if own.get("train.init_from"):
+        own["train.init_from"] = "PATH"
     flags = map(shlex.quote, train_flags(own, defaults))
     lines = ["python -m vae_jax train --config=configs/default.py", *flags]
     return " \\\n    ".join([*lines, "--workdir=RUN"])
@@ -192,10 +201,12 @@ def _numbers(results: Mapping[str, float | None]) -> list[Quantity]:
     ]
 
 
-def _table(listed: Sequence[Quantity], results: Mapping[str, float | None]) -> str:
+def _table(
+    listed: Sequence[Quantity], results: Mapping[str, float | None], what: str
+) -> str:
     if not listed:
         return "The run is not finished, so that nothing was measured.\n"
-    lines = ["On held-out images.", "", "| number | value | good |", "|---|---|---|"]
+    lines = [f"On held-out {what}.", "", "| number | value | good |", "|---|---|---|"]
     for quantity in listed:
         error = results.get(quantity.error)
         shown = few_digits(results[quantity.name])

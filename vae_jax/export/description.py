@@ -116,6 +116,8 @@ def describe_data(run: Run) -> dict[str, object]:
     """The training data, and how stored values become the model's input."""
     data = run.config.data
     recipe = DEQUANTIZED if data.dequantize else PREPROCESSING[data.binarize]
+    if run.spec.is_rows:
+        recipe = "x are the stored rows"
     return {
         "name": data.name,
         "image_shape": list(run.spec.image_shape),

@@ -64,6 +64,7 @@ class TopDownVAE(nn.Module):
     """
 
     decodes_all_layers: ClassVar[bool] = True
+    encoder_names: ClassVar[tuple[str, ...]] = ("to_shift",)  # in each of `layers`
     ignores: ClassVar[tuple[str, ...]] = (
         "model.network",
         "model.posterior",

@@ -8,8 +8,11 @@ examples and samples are averaged: a KL weight here is the beta of the papers, w
 the size of the image. `metrics["elbo"]` is always at weight 1, larger is better.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae_jax.distributions.base import absolute
 from vae_jax.outputs import VAEOutput, terms
@@ -56,8 +59,10 @@ def elbo_loss(
     """Distortion + kl_weight * rate: the VAE at weight 1, the beta-VAE at others.
 
     With `free_nats` > 0, each latent dimension's KL, averaged over the batch, counts
-    as at least that many nats, so it costs nothing to use a dimension that much; with
-    `free_nats_per_layer` > 0, which goes before it, each latent layer's.
+    as at least that many nats, so it costs nothing to use a dimension that much; a
+    layer of D dimensions whose KL is estimated as a whole, as under a mixture, counts
+    as at least D times as many. With `free_nats_per_layer` > 0, which goes before it,
+    each latent layer's counts as at least so many.
     Sources: Kingma and Welling 2014, arXiv:1312.6114, equation 10; Higgins et al. 2017,
     equation 4; Kingma et al. 2016, arXiv:1606.04934, appendix C.8 (free bits).
 
@@ -75,14 +80,25 @@ def elbo_loss(
     floors = [n for n in ("free_nats", "free_nats_per_layer") if n in hparams]
     means = [kl.mean(axis=0) for kl in kl_per_dimension(output)] if floors else []
     for name in floors:
-        of_layers = name == "free_nats_per_layer"
-        parts = [kl.sum(keepdims=True) for kl in means] if of_layers else means
-        floored = jnp.maximum(jnp.concatenate(parts), hparams[name]).sum()
+        if name == "free_nats_per_layer":
+            parts, floor = [kl.sum(keepdims=True) for kl in means], hparams[name]
+        else:
+            parts, floor = means, hparams[name] * _sizes_of_parts(output, means)
+        floored = jnp.maximum(jnp.concatenate(parts), floor).sum()
         # An estimated KL may be below zero, where a floor of zero would change it.
         penalty = jnp.where(hparams[name] > 0, floored, penalty)
     loss = distortion.mean() + hparams["kl_weight"] * penalty
     metrics = bound_metrics(output, distortion, rate)
     return loss, metrics | {"kl_weight": hparams["kl_weight"]}
+
+
+def _sizes_of_parts(output: VAEOutput, kls: Sequence[Array]) -> np.ndarray:
+    """Of how many dimensions each KL is, all layers side by side, float32 [D]."""
+    sizes = [
+        1 if latent.has_closed_form_kl else latent.z[0, 0].size // len(kl)
+        for latent, kl in zip(output.latents, kls, strict=True)
+    ]
+    return np.repeat(np.array(sizes, np.float32), [len(kl) for kl in kls])
 
 
 def capacity_loss(

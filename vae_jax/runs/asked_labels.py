@@ -35,9 +35,11 @@ def refuse_label(label: Labels, workdir: object) -> None:
         ConfigError: names the run.
     """
     if label is not None:
-        asked = ", ".join(map(str, as_list(label)))
+        asked = list(dict.fromkeys(as_list(label)))
+        more = ", ..." if len(asked) > MOST_SHOWN else ""
+        shown = ", ".join(map(str, asked[:MOST_SHOWN])) + more
         raise ConfigError(
-            f"label={asked}: the draws of {workdir} are not of a label, for which a"
+            f"label={shown}: the draws of {workdir} are not of a label, for which a"
             " model is trained with model.condition=label or model.name=m2"
         )
 

@@ -16,6 +16,7 @@ from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.joined import split
 from vae_jax.keys import plain
+from vae_jax.ranges import COUNT, require
 from vae_jax.report.latent_space import PATHS
 from vae_jax.runs.asked_labels import Labels, as_list
 from vae_jax.trained import Trained, image_likelihood
@@ -40,7 +41,11 @@ def draws(
         `z` [num, ...] of the layer next to the data, with several layers also those
         above, `z2`, ...; `mean` [num, H, W, C] of p(x | z) and, where the likelihood
         can be drawn from, `draw` [num, H, W, C].
+
+    Raises:
+        ConfigError: `num` is no count.
     """
+    require(COUNT, num=num)
     count = min(CHUNK, num)
 
     def of_rows(rows: np.ndarray) -> dict[str, Array]:
@@ -108,17 +113,24 @@ def split_rows(layer: FirstLayer, codes: Codes) -> Codes:
         codes: one array of rows [N, D]; others are codes of the model already.
 
     Raises:
-        ConfigError: rows of another length than the model's.
+        ConfigError: no rows, or codes of another shape than the model's.
     """
-    if len(codes) > 1 or codes[0].ndim != 2:
-        return codes
-    size = row_size(layer)
-    if codes[0].shape[1] != size:
+    found, size = [list(z.shape) for z in codes], row_size(layer)
+    wanted = [["N", *shape] for shape in layer.shapes]
+    if len(codes) == 1 and found[0][1:] == [size]:
+        codes = split(codes[0], layer.shapes)
+    elif len(codes) < len(wanted) or any(
+        own[1:] != shape[1:] for own, shape in zip(found, wanted, strict=False)
+    ):
+        shapes = ", ".join(str(shape).replace("'", "") for shape in wanted)
+        rows = f", or rows [N, {size}]," if wanted != [["N", size]] else ""
         raise ConfigError(
-            f"codes have shape {list(codes[0].shape)}: must be [N, {size}] for this"
-            " model"
+            f"codes have shape {', '.join(map(str, found))}: must be {shapes}{rows} for"
+            " this model"
         )
-    return split(codes[0], layer.shapes)
+    if not len(codes[0]):
+        raise ConfigError(f"codes have shape {found[0]}: there must be one or more")
+    return codes
 
 
 def means(

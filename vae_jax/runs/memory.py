@@ -71,15 +71,15 @@ def check_samples(code_size: int, spec: DataSpec, name: str, num: int) -> None:
     Args:
         code_size: numbers in a code, of all layers.
         spec: shapes and sizes of the data.
-        name: name of the flag.
+        name: the flag that says how many.
         num: how many draws, each with its code, its mean and its pixels.
 
     Raises:
         ConfigError: as `check_memory`.
     """
     numbers = code_size + 2 * math.prod(spec.image_shape)
-    found = [Need("the draws", num * numbers * FLOAT, [f"{name}={num}"])]
-    _refuse(found, "drawing", host_memory())
+    found = [Need("the images", num * numbers * FLOAT, [name])]
+    _refuse(found, "decoding", host_memory())
 
 
 def check_annealing(spec: DataSpec, num_temperatures: int, num_chains: int) -> None:

@@ -274,8 +274,8 @@ def open_run(
     Args:
         workdir: the folder of the run, or of a member of a grid.
         prior: name of a fitted prior for it, see `Run.with_prior`; None: its own.
-        step: of the checkpoint, one of the last `train.max_to_keep`; None: the newest
-            good one.
+        step: number of a step that has a checkpoint: of the last `train.max_to_keep`
+            ones; None: the newest good one.
 
     Returns:
         The run; its parameters are the best by validation where they were kept.

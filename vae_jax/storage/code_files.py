@@ -118,9 +118,10 @@ def read_codes(path: pathlib.Path) -> Codes:
             f"{path}: mean is {mean.dtype} of shape {list(mean.shape)}; codes are"
             " numbers [N, D]"
         )
-    if not np.isfinite(mean).all():
-        raise DataError(f"{path}: mean holds values that are not finite")
-    found = {"mean": mean.astype(np.float32)}
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused
+        found = {"mean": mean.astype(np.float32)}
+    if not np.isfinite(found["mean"]).all():
+        raise DataError(f"{path}: mean holds values that are not finite as float32")
     for name in BESIDE:
         if name in codes:
             found[name] = codes[name]
@@ -172,6 +173,9 @@ def _read_csv(path: pathlib.Path) -> Codes:
             header, *rows = list(csv.reader(file, strict=True)) or [[]]
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: can't be read as CSV ({error})") from error
+    header = [name.strip() for name in header]
+    if doubled := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{path}: there are several columns called {doubled[0]!r}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(

@@ -12,15 +12,30 @@ import pathlib
 import time
 from collections.abc import Mapping
 
+import numpy as np
 from absl import logging
 
 from vae_jax.errors import DataError, StorageError
-from vae_jax.files import replace_file, writing
+from vae_jax.files import replace_file, replacing, writing
 from vae_jax.paths import PathLike
 from vae_jax.storage.manifest import Json, json_crc32
 
 FLUSH_SECONDS = 5.0
 CHECKSUM = "checksum"
+
+
+def write_arrays(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a whole .npz file in the place of an older one, see `files.replacing`.
+
+    Args:
+        path: file to write; its folder must exist.
+        arrays: what it holds.
+
+    Raises:
+        StorageError: it can't be written; the old one is as it was.
+    """
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 class MetricWriter:

@@ -60,6 +60,9 @@ class StatefulModel(NamedTuple):
     splits_encoder: bool = False
     """Whether the output is a `SplitOutput`."""
 
+    encoder_names: tuple[str, ...] = ()
+    """Names, at any depth, of parts of the encoder; see `split.separate_encoder`."""
+
 
 def stateful_model(model: AnyModel) -> StatefulModel:
     """The two functions of any kind of model.
@@ -243,7 +246,8 @@ def _of_module(module: Any) -> StatefulModel:
                 raise ContractError(advice) from error
             raise
 
-    return StatefulModel(init, apply)
+    names = getattr(module, "encoder_names", ())
+    return StatefulModel(init, apply, encoder_names=names)
 
 
 def _advice(error: flax_errors.FlaxError, train: bool) -> str | None:

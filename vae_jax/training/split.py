@@ -1,11 +1,13 @@
 """A model with its encoder split off, for objectives that train the two differently."""
 
+from typing import Any
+
 import jax
 
 from vae_jax.errors import ConfigError
 from vae_jax.outputs import SplitOutput
 from vae_jax.training.functions import AnyModel, StatefulModel, stateful_model
-from vae_jax.types import Examples, Hparams, Key, ModelState, Params
+from vae_jax.types import Array, Examples, Hparams, Key, ModelState, Params
 
 
 def separate_encoder(model: AnyModel, encoder_prefix: str = "encoder") -> StatefulModel:
@@ -17,6 +19,9 @@ def separate_encoder(model: AnyModel, encoder_prefix: str = "encoder") -> Statef
     constants, in `output.decoder` the encoder's are. The compiler merges the two
     forward passes; the price is a second backward pass through the activations of the
     decoder.
+
+    A model may have parts of its encoder elsewhere, too: its `encoder_names` are names
+    of such parts, at any depth.
 
     Args:
         model: see `functions.stateful_model`; its parameters are a dict.
@@ -38,21 +43,24 @@ def separate_encoder(model: AnyModel, encoder_prefix: str = "encoder") -> Statef
         hparams: Hparams,
         train: bool,
     ) -> tuple[SplitOutput, ModelState]:
-        in_encoder = {name: name.startswith(encoder_prefix) for name in params}
-        if len(set(in_encoder.values())) < 2:
+        if len({name.startswith(encoder_prefix) for name in params}) < 2:
             raise ConfigError(
                 f"encoder_prefix={encoder_prefix!r}: must separate the encoder's"
                 f" parameters from the others among {sorted(params)}"
             )
-        constant = jax.lax.stop_gradient(params)
-        encoder_only = {
-            n: (params if e else constant)[n] for n, e in in_encoder.items()
-        }
-        decoder_only = {
-            n: (constant if e else params)[n] for n, e in in_encoder.items()
-        }
-        encoder, _ = functions.apply(encoder_only, state, x, key, hparams, train)
-        decoder, state = functions.apply(decoder_only, state, x, key, hparams, train)
+
+        def only(of_encoder: bool) -> Params:
+            def leaf(path: tuple[Any, ...], value: Array) -> Array:
+                names = [str(getattr(entry, "key", "")) for entry in path]
+                in_encoder = names[0].startswith(encoder_prefix)
+                in_encoder |= any(name in functions.encoder_names for name in names)
+                kept = in_encoder == of_encoder
+                return value if kept else jax.lax.stop_gradient(value)
+
+            return jax.tree_util.tree_map_with_path(leaf, params)
+
+        encoder, _ = functions.apply(only(True), state, x, key, hparams, train)
+        decoder, state = functions.apply(only(False), state, x, key, hparams, train)
         return SplitOutput(encoder=encoder, decoder=decoder), state
 
-    return StatefulModel(functions.init, apply, splits_encoder=True)
+    return functions._replace(apply=apply, splits_encoder=True)
