@@ -13,7 +13,7 @@ from ml_collections import config_flags
 from configs import default
 from tests.runs_helpers import REPOSITORY, small_config
 from vae_jax.data.spec import DataSpec
-from vae_jax.errors import ConfigError, DataError
+from vae_jax.errors import ConfigError, DataError, StorageError
 from vae_jax.export import card, weights
 from vae_jax.flat import flatten
 from vae_jax.runs import identity, opened, single
@@ -131,6 +131,19 @@ def test_damage_is_one_line(exported, tmp_path):
         weights.open_weights(tmp_path)
     with pytest.raises(ConfigError, match="is not empty"):
         weights.export_weights(exported["plain"][0], out, DEFAULTS, "mit")
+
+
+def test_an_export_that_fails_leaves_nothing_behind(exported, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    run, _ = exported["plain"]
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "write_json", full)
+        with pytest.raises(StorageError, match="can't be written: No space"):
+            weights.export_weights(run, tmp_path / "out", DEFAULTS, "mit")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert len(weights.export_weights(run, tmp_path / "out", DEFAULTS, "mit")) == 6
 
 
 def test_the_card_says_where_the_model_is_from(exported):

@@ -15,7 +15,7 @@ from vae_jax.distributions import (
 )
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
-from vae_jax.export.checks import check_out
+from vae_jax.export.checks import check_out, filling
 from vae_jax.export.description import (
     LOAD,
     MEANINGS,
@@ -27,7 +27,6 @@ from vae_jax.export.description import (
     latents,
     parameters,
 )
-from vae_jax.files import writing
 from vae_jax.models.base import LayeredPrior
 from vae_jax.runs.opened import Run
 from vae_jax.storage.records import write_json
@@ -76,8 +75,7 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
         "data": describe_data(run),
         "config": run.config.to_dict(),
     }
-    with writing(f"--out={out}"):
-        out.mkdir(parents=True, exist_ok=True)
+    with filling(out):
         for name, content in files.items():
             (out / name).write_bytes(content)
         if prior:

@@ -14,10 +14,9 @@ import numpy as np
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.export.card import CARD, model_card
-from vae_jax.export.checks import check_out, check_packages
+from vae_jax.export.checks import check_out, check_packages, filling
 from vae_jax.export.description import describe_data
 from vae_jax.fields import Fields
-from vae_jax.files import writing
 from vae_jax.paths import PathLike, local_path
 from vae_jax.runs import identity
 from vae_jax.runs.opened import Run, abstract_saved
@@ -70,8 +69,7 @@ def export_weights(
         "data": describe_data(run),
     }
     card = model_card(run, content.get("results.json"), defaults, license)
-    with writing(f"--out={out}"):
-        out.mkdir(parents=True, exist_ok=True)
+    with filling(out):
         (out / WEIGHTS).write_bytes(save(_by_name(variables), {"format": "vae_jax"}))
         (out / CARD).write_text(card, encoding="utf-8")
         for name, mapping in content.items():
