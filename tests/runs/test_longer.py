@@ -11,6 +11,7 @@ from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.errors import ConfigError
 from vae_jax.runs import fit, grid, members, opened, single
 from vae_jax.storage.records import read_json, read_metrics
+from vae_jax.training.loop import Chunk
 
 # Two evaluations before the last step, at 20 and 40.
 LONG = {"train.num_steps": 60}
@@ -172,10 +173,17 @@ def test_patience_ends_training_and_a_resumed_run_ends_alike(tmp_path, validatio
 def test_members_stop_each_on_its_own(tmp_path, validation):
     """Of a program, each keeps its own best; it ends with the last of them."""
     weights = ["hparams.kl_weight=1,2"]
-    # Two members at each evaluation: the first is best at 20, the second at 40.
-    validation([-60.0, -9.0, -50.0, -8.0, -51.0, -7.0, -52.0, -6.0, -1.0, -7.0, -1, -7])
+    # Two members at each evaluation, until the first has stopped: it is best at 20, the
+    # second at 40.
+    validation([-60.0, -9.0, -50.0, -8.0, -51.0, -7.0, -52.0, -6.0, -7.0, -7.0])
     rows = grid.train_grid(small_config(**PATIENT), tmp_path, weights, 1, mode="exact")
     assert [row["step"] for row in rows] == [20, 40]
+    ended = (40, 60)  # what each would have trained on its own
+    assert [row["trained_steps"] for row in rows] == list(ended)
+    for row, step in zip(rows, ended, strict=True):
+        folder = members.folder(tmp_path, row["name"])
+        lines = read_metrics(folder / "metrics.jsonl")
+        assert max(line["step"] for line in lines) == step
     for row, steps in zip(rows, (20, 40), strict=True):
         alone = small_config(
             **{"hparams.kl_weight": row["hparams.kl_weight"]},
@@ -184,6 +192,31 @@ def test_members_stop_each_on_its_own(tmp_path, validation):
         workdir = tmp_path / f"alone{steps}"
         single.train(alone, workdir)
         assert same_parameters(workdir, members.folder(tmp_path, row["name"]))
+
+
+def test_a_member_that_has_stopped_cannot_fail(tmp_path, validation, monkeypatch):
+    """Its loss may become NaN while the others train on."""
+    weights = ["hparams.kl_weight=1,2"]
+    validation([-50.0, -9.0, -51.0, -8.0, -52.0, -7.0, -6.0, -5.0, -9.0, -9.0])
+
+    def first_bad(chunk):  # of the first member, after it has stopped at step 30
+        return np.array([chunk.span.end if chunk.span.end > 30 else -1, -1])
+
+    monkeypatch.setattr(Chunk, "first_bad_steps", first_bad)
+    rows = grid.train_grid(small_config(**PATIENT), tmp_path, weights, 1, mode="exact")
+    assert all("failed_at_step" not in row for row in rows)
+    assert [row["step"] for row in rows] == [10, 50]
+    assert [row["trained_steps"] for row in rows] == [30, 70]
+
+
+def test_an_end_that_was_evaluated_out_of_turn_is_final(tmp_path):
+    own = {"train.eval_every": 10, "train.keep_best": True}
+    single.train(small_config(**own, **{"train.num_steps": 12}), tmp_path)
+    with pytest.raises(ConfigError, match="at its end, 12, which is no multiple of"):
+        single.train(small_config(**own, **{"train.num_steps": 20}), tmp_path)
+    free = {"train.eval_every": 10, "train.num_steps": 12}
+    single.train(small_config(**free), tmp_path / "free")
+    single.train(small_config(**{**free, "train.num_steps": 14}), tmp_path / "free")
 
 
 @pytest.mark.parametrize("field", [{"train.keep_best": True}, {"train.patience": 1}])

@@ -36,10 +36,12 @@ class Setting:
     def over_seeds(self, key: str) -> list[float]:
         """A number of each finished run; empty unless all of them have it.
 
-        A mean over the seeds that happen to have a finite value would flatter.
+        A mean over the seeds that happen to have a finite value would flatter; runs in
+        which it was not measured do not count.
         """
-        found = [value for row in self.finished if (value := row.get(key)) is not None]
-        return found if len(found) == len(self.finished) else []
+        measured = [row[key] for row in self.finished if key in row]
+        found = [value for value in measured if value is not None]
+        return found if len(found) == len(measured) else []
 
     def mean(self, key: str) -> float | None:
         """Mean over seeds."""
@@ -128,7 +130,9 @@ def setting_names(groups: Sequence[Setting], swept: Sequence[str]) -> list[str]:
 
 def _name_of_runs(rows: Sequence[Row]) -> str:
     """The words that all names have, such as "elbo, kl_weight=4"; else the first."""
-    first, *others = (str(row["name"]).split(",") for row in rows)
+    first, *others = (
+        [word.strip() for word in str(row["name"]).split(",")] for row in rows
+    )
     shared = [word for word in first if all(word in other for other in others)]
     # The name of a part says enough by itself, and a setting is over all its seeds.
     shared = [word.removeprefix("name=") for word in shared if word[:5] != "seed="]

@@ -14,15 +14,15 @@ FEW = 0.5
 MOST_NAMED = 3  # settings in a list
 # Likelihoods are densities of different things, or images different ones, where
 # settings differ in these; with a condition it is log p(x | y) that is bounded.
-OF_THE_DATA = (
-    "model.likelihood",
+OF_THE_IMAGES = (
     "data.name",
     "data.binarize",
     "data.dequantize",
     "data.image_size",
     "data.grayscale",
-    "model.condition",
+    "data.test_fraction",
 )
+OF_THE_DATA = ("model.likelihood", *OF_THE_IMAGES, "model.condition")
 
 
 def conclude(
@@ -50,7 +50,7 @@ def conclude(
         )
     elif "elbo" in known:
         found += _best(names, known["elbo"], "Best ELBO")
-    if "coverage" in known:
+    if "coverage" in known and not any(field in swept for field in OF_THE_IMAGES):
         found += _best(names, known["coverage"], "Most coverage of held-out images")
     if not different and "distortion" in known:
         found += _reconstructs(names, known)

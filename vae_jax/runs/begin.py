@@ -14,7 +14,7 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import local_path
 from vae_jax.runs import identity, opened, processes
-from vae_jax.runs.best import Saved, abstract_saved, abstract_saved_by, all_stopped
+from vae_jax.runs.best import Saved, abstract_saved, abstract_saved_by, stopped_members
 from vae_jax.runs.course import Course
 from vae_jax.runs.identity import Standing
 from vae_jax.runs.program import Program
@@ -78,9 +78,8 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
         "%s: resuming from step %d of %d", program.store, step, train.num_steps
     )
     course = Course.from_meta(meta)
-    course.has_stopped = saved.best is not None and all_stopped(
-        saved.best, train.patience
-    )
+    stopped = stopped_members(saved.best, train.patience)
+    course.has_stopped = len(stopped) == len(program.folders)
     return step, saved, course
 
 

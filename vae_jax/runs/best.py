@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from ml_collections import ConfigDict
 
@@ -130,6 +131,8 @@ def updated(best: Best, state: TrainState, elbo: Array, patience: int) -> Best:
     )
 
 
-def all_stopped(best: Best, patience: int) -> bool:
-    """Whether every member has stopped, see `Best.has_stopped`; blocks."""
-    return bool(fetch(best.has_stopped(patience)).all())
+def stopped_members(best: Best | None, patience: int) -> frozenset[int]:
+    """Numbers of the members that have stopped, see `Best.has_stopped`; blocks."""
+    if best is None or not patience:
+        return frozenset()
+    return frozenset(np.flatnonzero(fetch(best.has_stopped(patience))).tolist())

@@ -1,5 +1,6 @@
 """What a run's numbers say went wrong, in whole sentences."""
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -127,6 +128,9 @@ def _collapsed(config: Fields, results: Results) -> str | None:
     dims = _num_dimensions(config)
     if active and not (active <= FEW_ACTIVE * dims and rate < LITTLE_RATE):
         return None
+    # Codes that are all the same, and far away, are those of a loss that has exploded.
+    if rate > dims:
+        return None
     if config["objective.name"] == "capacity":
         less = f"a larger hparams.capacity than {config['hparams.capacity']:g}, or "
     else:
@@ -187,11 +191,14 @@ def _without_prior(config: Fields, results: Results) -> str | None:
 
 
 def _overfitted(results: Results, records: Sequence[Json]) -> str | None:
+    # Where the best parameters were kept, what came after them was left out.
+    kept = results.get("step") if "trained_steps" in results else None
+    last_step = math.inf if kept is None else kept
     seen = {
         split: [
             (record[f"{split}/elbo"], record["step"])
             for record in records
-            if record.get(f"{split}/elbo") is not None
+            if record.get(f"{split}/elbo") is not None and record["step"] <= last_step
         ]
         for split in ("train", "eval")
     }

@@ -18,7 +18,7 @@ from vae_jax.files import writing
 from vae_jax.quantities import Group, Quantity, one
 from vae_jax.report.progress import Parts, ProgressBar
 from vae_jax.runs import identity, processes
-from vae_jax.runs.best import Saved
+from vae_jax.runs.best import Saved, stopped_members
 from vae_jax.runs.course import Course
 from vae_jax.runs.pictures import latent_space
 from vae_jax.runs.program import Program
@@ -85,10 +85,13 @@ def finish_members(program: Program, saved: Saved, course: Course) -> list[Json]
     if not program.is_single:
         for m in good:
             _keep(program, m, member(saved, m), share)
-    steps, made = fetch(saved.step), fetch(saved.state.step)
-    own = {
-        m: Ended(member(saved.variables, m), int(steps[m]), int(made[m])) for m in good
-    }
+    steps, made = fetch(saved.step).tolist(), fetch(saved.state.step).tolist()
+    train = program.config.train
+    for m in stopped_members(saved.best, train.patience):
+        # Evaluations since the best one, after each of which its training went on.
+        last = (steps[m] // train.eval_every + train.patience) * train.eval_every
+        made[m] = min(last, made[m])
+    own = {m: Ended(member(saved.variables, m), steps[m], made[m]) for m in good}
     silent = not processes.is_first()
     bar = ProgressBar("evaluate", len(good), unit="member", silent=silent)
     shares = dict.fromkeys(good, 0.0)

@@ -10,23 +10,30 @@ from collections.abc import Sequence
 from absl import logging
 
 from vae_jax.as_text import exact
+from vae_jax.data.sources import without_path
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.fields import Fields
+from vae_jax.fields import Fields, keeps_best
 from vae_jax.flat import flatten
 from vae_jax.paths import local_path
 from vae_jax.report.compare import FAILED, Row
 from vae_jax.runs import gathered, members, prior_files
-from vae_jax.runs.identity import FREE_FIELDS, read_results
+from vae_jax.runs.identity import FREE_FIELDS, is_free, read_results
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json
 
 PRIOR = "model.prior"
 
 
-def is_setting(field: str) -> bool:
-    """Whether a report compares by a field: it averages over the seed."""
-    others = ("seed", "train.eval_every", "eval.figures")
-    return field not in (*others, *FREE_FIELDS)
+def is_setting(field: str, keeps_best: bool = False) -> bool:
+    """Whether a report compares by a field: it averages over the seed.
+
+    Args:
+        field: name of the field.
+        keeps_best: whether a run chose its parameters among those that it evaluated.
+    """
+    if field == "train.eval_every":
+        return keeps_best
+    return field not in ("seed", "eval.figures", "eval.measures", *FREE_FIELDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +88,11 @@ def read_finished(
         if count > 1:
             raise ConfigError(f"{folder} is given {count} times: a run counts once")
     configs = [flatten(read_json(folder / "config.json")) for folder in folders]
-    _note_copies(folders, configs)
+    compared = _with_data_of(folders, configs)
+    _note_copies(folders, compared)
     fields = list(dict.fromkeys(field for config in configs for field in config))
     differing = {
-        field for field in fields if len({exact(c.get(field)) for c in configs}) > 1
+        field for field in fields if len({exact(c.get(field)) for c in compared}) > 1
     }
     results = [
         {FAILED: failed_at} if failed_at is not None else read_results(folder)
@@ -96,9 +104,10 @@ def read_finished(
     ]
     if any(evaluated):
         differing.add(PRIOR)
-    swept = [f for f in fields if f in differing and is_setting(f)]
+    best = any(map(keeps_best, configs))
+    swept = [f for f in fields if f in differing and is_setting(f, best)]
     rows, row_folders = [], []
-    runs = zip(_names(folders), folders, configs, results, evaluated, strict=True)
+    runs = zip(_names(folders), folders, compared, results, evaluated, strict=True)
     for name, folder, config, own, by_prior in runs:
         settings = {field: config.get(field) for field in swept}
         row = {"name": name, **settings, "seed": config.get("seed")}
@@ -111,11 +120,33 @@ def read_finished(
     return FinishedRuns(rows, row_folders, folders, configs, swept, shared, grids)
 
 
+def _with_data_of(
+    folders: Sequence[pathlib.Path], configs: Sequence[Fields]
+) -> list[Fields]:
+    """Configs in which data have one name, wherever they lay, and others another one.
+
+    What lies at a path may move, and may be replaced: its checksum says what it was.
+    """
+    names: dict[tuple[str, object], str] = {}
+    found = []
+    for folder, config in zip(folders, configs, strict=True):
+        name = config["data.name"]
+        if (kind := without_path(name)) == name:
+            found.append(config)
+            continue
+        checksum = read_json(folder / "data.json").get("fingerprint")
+        if (kind, checksum) not in names and name in names.values():
+            name = f"{name} (checksum {checksum})"
+        name = names.setdefault((kind, checksum), name)
+        found.append({**config, "data.name": name})
+    return found
+
+
 def _note_copies(folders: Sequence[pathlib.Path], configs: Sequence[Fields]) -> None:
     """Warns of runs that are the same one twice, which is no second seed."""
     seen: dict[str, pathlib.Path] = {}
     for folder, config in zip(folders, configs, strict=True):
-        own = {f: exact(v) for f, v in sorted(config.items()) if f not in FREE_FIELDS}
+        own = {f: exact(v) for f, v in sorted(config.items()) if not is_free(f)}
         first = seen.setdefault(repr(own), folder)
         if first != folder:
             logging.warning(

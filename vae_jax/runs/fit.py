@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from vae_jax.evaluation.measures.likelihood import split_statistics, summarize_s
 from vae_jax.files import allow_open
 from vae_jax.runs import processes, signals
 from vae_jax.runs.begin import restore_or_begin
-from vae_jax.runs.best import Best, Saved, all_stopped, updated
+from vae_jax.runs.best import Best, Saved, stopped_members, updated
 from vae_jax.runs.course import Course
 from vae_jax.runs.member_reports import WATCHED, MemberReports
 from vae_jax.runs.program import Program
@@ -110,6 +110,7 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             return content
 
         step, best, chunk = start, saved.best, None
+        stopped = stopped_members(best, train.patience)
         for chunk in chunks:
             if chunk.span.start == start:
                 logging.info(
@@ -118,17 +119,19 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             step, metrics = chunk.span.end, chunk.means()
             if pace:
                 pace.made(step - chunk.span.start)
-            _note_failures(program, chunk, metrics["loss"], course, store)
-            reports.training(step, metrics, course.failed, chunk.span.reports)
+            _note_failures(program, chunk, metrics["loss"], course, store, stopped)
+            ended = course.failed.keys() | stopped
+            reports.training(step, metrics, ended, chunk.span.reports)
             if chunk.state is None:
                 continue  # neither an evaluation nor a save is due
             if chunk.span.evaluates and not course.has_stopped:
                 variables = chunk.state.eval_variables
-                elbos = _evaluate(program, variables, step, course, reports, tracking)
+                elbos = _evaluate(program, variables, step, ended, reports, tracking)
                 if best is not None:
                     elbo = place(elbos, layout.state)
                     best = updated(best, chunk.state, elbo, train.patience)
-                    course.has_stopped = all_stopped(best, train.patience)
+                    stopped = stopped_members(best, train.patience)
+                    course.has_stopped = len(stopped) == len(program.folders)
             if chunk.span.saves:
                 saved = save(chunk, best)
         if chunk and not chunk.span.saves:
@@ -163,15 +166,20 @@ def _until_stopped(
 
 
 def _note_failures(
-    program: Program, chunk: Chunk, losses: np.ndarray, course: Course, store: Store
+    program: Program,
+    chunk: Chunk,
+    losses: np.ndarray,
+    course: Course,
+    store: Store,
+    stopped: Collection[int],
 ) -> None:
-    """Notes members whose loss has become NaN or infinite.
+    """Notes members whose loss has become NaN or infinite, before they had stopped.
 
     Raises:
         NonFiniteLossError: no other member is left.
     """
     for m, first_bad in enumerate(chunk.first_bad_steps()):
-        if first_bad < 0 or m in course.failed:
+        if first_bad < 0 or m in course.failed or m in stopped:
             continue
         course.failed[m] = int(first_bad)
         if len(course.failed) == len(program.folders):
@@ -190,16 +198,16 @@ def _evaluate(
     program: Program,
     variables: Params | Variables,
     step: int,
-    course: Course,
+    ended: Collection[int],
     reports: MemberReports,
     tracking: Tracking,
 ) -> np.ndarray:
-    """ELBOs of the validation split, [M], nats; NaN for members that have failed."""
+    """ELBOs of the validation split, [M], nats; NaN for members that have ended."""
     # One key for all: differences between members are their own.
     key = stream(build.data_key(program.config), "validation latents")
     elbos = np.full(len(program.folders), np.nan, np.float32)
     for m in range(len(program.folders)):
-        if m in course.failed:
+        if m in ended:
             continue
         # Every process evaluates, so no barrier is needed.
         trained = Trained.of(program.prepared.model, member(variables, m))

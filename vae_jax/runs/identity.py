@@ -21,6 +21,7 @@ from vae_jax.errors import ConfigError, DataError
 from vae_jax.files import writing
 from vae_jax.flat import flatten
 from vae_jax.runs.imported import check_imported
+from vae_jax.runs.longer import LENGTH, why_not_longer
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json, write_json
 
@@ -32,7 +33,6 @@ FREE_FIELDS = (
     "train.max_to_keep",
     "train.trackers",
 )
-LENGTH = "train.num_steps"
 # In the workdir of a grid that is trained in shards.
 SHARDS = pathlib.PurePath("shards", "manifest.json")
 
@@ -101,13 +101,9 @@ def compare(
     if not has_checkpoint and not (workdir / "results.json").is_file():
         return Standing(is_new=True)
     if others == [LENGTH] and _is_longer(saved[LENGTH], wanted[LENGTH]):
-        schedule = wanted["optimizer.schedule"]
-        if schedule == "constant":
+        advice = why_not_longer(workdir, saved)
+        if not advice:
             return Standing(is_new=False, changed=tuple(differing))
-        advice = (
-            f"optimizer.schedule={schedule} depends on the length of training, so this"
-            " run can't be trained further; start another one with --init_from"
-        )
     else:
         advice = "Choose another workdir, or the same values"
     different = ", ".join(

@@ -68,7 +68,7 @@ class MemberReports:
         self,
         step: int,
         metrics: Mapping[str, np.ndarray],
-        failed: Collection[int],
+        ended: Collection[int],
         is_due: bool = True,
     ) -> None:
         """Shows metrics of each member, and writes them if a report is due.
@@ -76,19 +76,19 @@ class MemberReports:
         Args:
             step: number of updates made.
             metrics: name -> means over the steps since the last report, [M].
-            failed: members to leave out; not all of them.
+            ended: members to leave out: they have failed or stopped.
             is_due: whether a report is due.
         """
         rows = {name: value.astype(float) for name, value in metrics.items()}
         num_members = len(rows["loss"])
-        good = [m for m in range(num_members) if m not in failed]
+        good = [m for m in range(num_members) if m not in ended]
         for m in good if self._writers and is_due else ():
             self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
         shown = {
             self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}
             for m in good
         }
-        if num_members == 1:
+        if num_members == 1 and good:
             self._bar.update(step, *shown.values())
         else:
             self._bar.update(step, note=f"{num_members} members", members=shown)
