@@ -74,7 +74,8 @@ def main() -> dict[str, float]:
         model, state.eval_params, x, jax.random.key(2), num_samples=500
     )
     exact = PCA(LATENT_DIM).fit(x).score(x)
-    print(f"ELBO {results['elbo']:.3f}, best possible {exact:.3f} nats per wine")
+    print(f"ELBO {results['elbo']:.3f} in 500 draws of z for each wine,", end=" ")
+    print(f"best possible {exact:.3f} nats")
     return {"elbo": results["elbo"], "best_possible": float(exact)}
 
 

@@ -49,7 +49,7 @@ def text(takes: str) -> str:
     usage = [f"usage: {_command()}", takes, *of_config, "[--FLAG=VALUE ...]"]
     parts = [
         textwrap.fill(" ".join(filter(None, usage)), width, subsequent_indent="    "),
-        "\n\n".join(_reflowed(sys.modules["__main__"].__doc__ or "", width)),
+        "\n\n".join(_reflowed(_doc(), width)),
     ]
     own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     by_module = flags.FLAGS.flags_by_module_dict()
@@ -70,12 +70,26 @@ def text(takes: str) -> str:
     return "\n\n".join(parts)
 
 
-def _command() -> str:
-    """What starts this program: the command `vae-jax NAME`, or Python and a module."""
-    program = pathlib.PurePath(sys.argv[0]).stem
+_BY_MODULE = "python -m experiments."
+
+
+def _start() -> str:
+    """How programs are started here: by the command, or by Python and a module."""
     started = {pathlib.PurePath(word).name for word in sys.orig_argv[1:3]}
-    by_command = started & {"vae-jax", "vae_jax"}
-    return f"vae-jax {program}" if by_command else f"python -m experiments.{program}"
+    return "vae-jax " if started & {"vae-jax", "vae_jax"} else _BY_MODULE
+
+
+def _command() -> str:
+    """What starts this program."""
+    return f"{_start()}{pathlib.PurePath(sys.argv[0]).stem}"
+
+
+def _doc() -> str:
+    """What the program says of itself; its commands are such as work here."""
+    text, start = sys.modules["__main__"].__doc__ or "", _start()
+    if start == _BY_MODULE:
+        return text
+    return text.replace(_BY_MODULE, start).replace("`experiments.", f"`{start}")
 
 
 def _form(flag: flags.Flag) -> str:

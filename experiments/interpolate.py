@@ -7,7 +7,7 @@ r"""Decodes the codes between images of your own.
 as `experiments.reconstruct` takes it, with labels for a conditional run. From the code
 of each image, the mean of q(z | x), it goes to the code of the next in --steps images,
 both ends among them, which are the images' reconstructions. A conditional run keeps the
-label of the first of two.
+label of the first of two, so that there only the first end is one.
 
 --path=linear goes straight, as the figures and the measures of a run do.
 --path=spherical turns around the origin: between two draws of a standard normal prior

@@ -101,6 +101,15 @@ def test_every_program_has_help(name):
     assert max(map(len, ours)) <= 80
 
 
+def test_help_of_the_command_shows_the_command():
+    """Where vae_jax is installed from a wheel there is no package `experiments`."""
+    command = [sys.executable, "-m", "vae_jax", "sample", "--help"]
+    found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert found.stdout.startswith("usage: vae-jax sample "), found.stderr
+    assert "    vae-jax sample --workdir=runs/mnist --num=64" in found.stdout
+    assert "experiments." not in found.stdout
+
+
 def test_help_with_a_config_has_its_fields_values_and_comments():
     status, out, err = run_program(
         "train", "--config=iwae/cpu", "--config.hparams.kl_weight=4", "-h", COLUMNS="80"

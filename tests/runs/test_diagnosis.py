@@ -129,6 +129,16 @@ def test_overfitting_is_a_gap_that_is_much_beside_the_rate():
     assert told(records=with_gap(-6.5)) == []
 
 
+def test_what_came_after_the_parameters_that_were_kept_is_left_out():
+    records = [
+        {"step": 500, "train/elbo": -24.1, "eval/elbo": -24.0},
+        {"step": 1000, "train/elbo": -20.0, "eval/elbo": -60.0},
+    ]
+    assert told(records=records)
+    kept = {"step": 500, "trained_steps": 1000}
+    assert not told(kept, records=records)
+
+
 def test_overfitting_needs_both_curves():
     for records in (
         [],

@@ -45,6 +45,32 @@ def test_fields_that_differ_are_swept(tmp_path):
         assert field not in runs.shared
 
 
+def test_what_was_measured_is_no_setting_and_evaluations_are_one_that_choose(tmp_path):
+    folders = [
+        finished_run(tmp_path / "a", **{"eval.measures": ("likelihood",)}),
+        finished_run(tmp_path / "b", seed=1, **{"train.eval_every": 7}),
+    ]
+    assert finished.read_finished(folders).swept == []
+    chosen = {"train.eval_every": 9, "train.keep_best": True}
+    folders.append(finished_run(tmp_path / "c", seed=2, **chosen))
+    swept = finished.read_finished(folders).swept
+    assert swept == ["train.eval_every", "train.keep_best"]
+
+
+def test_data_are_what_they_hold_and_not_where_they_lie(tmp_path):
+    folders = []
+    for number, (path, crc32) in enumerate((("x", 1), ("x", 2), ("moved/x", 1))):
+        name = {"data.name": f"npz:/{path}.npz"}
+        folders.append(finished_run(tmp_path / f"{number}", seed=number, **name))
+        write_json(folders[-1] / "data.json", {"fingerprint": crc32})
+    runs = finished.read_finished(folders)
+    assert runs.swept == ["data.name"]
+    first, other, moved = (row["data.name"] for row in runs.rows)
+    assert first == moved == "npz:/x.npz" and other == "npz:/x.npz (checksum 2)"
+    assert runs.configs[2]["data.name"] == "npz:/moved/x.npz"  # for its command
+    assert finished.read_finished(folders[::2]).swept == []
+
+
 def test_a_field_that_an_older_run_lacks(tmp_path):
     old = finished_run(tmp_path / "old")
     config = read_json(old / "config.json")

@@ -66,15 +66,13 @@ def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
     Raises:
         ConfigError: one is no whole number, or there is none.
     """
-    found = []
-    for text in texts:
-        try:
-            found.append(int(text))
-        except ValueError as error:
-            raise ConfigError(f"{name}={text}: must be whole numbers") from error
-    if not found:
+    texts = list(texts)
+    if not texts:
         raise ConfigError(f"{name}=: is empty; must be whole numbers")
-    return found
+    try:
+        return [int(text) for text in texts]
+    except ValueError as error:
+        raise ConfigError(f"{name}={','.join(texts)}: must be whole numbers") from error
 
 
 def class_numbers(known: Sequence[int], asked: Iterable[int], name: str) -> np.ndarray:
