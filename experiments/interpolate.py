@@ -71,7 +71,8 @@ def main() -> None:
     with writing(f"--out={out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".png":
-            latent_plots.interpolations(between, out)
+            holds_label = run.layer.is_conditional
+            latent_plots.interpolations(between, out, holds_label=holds_label)
         else:
             files = [own.files for own in read if own.files is not None]
             known = {"files": np.concatenate(files)} if len(files) == len(read) else {}

@@ -280,6 +280,11 @@ REFUSED = [
     ({"conv.channels": (0,)}, "channels=(0,)", "above 0"),
     ({"data.binarize": "dynamical"}, "'dynamical'", "none, threshold"),
     ({"model.network": "cnv"}, "'cnv'", "'conv'?"),
+    (
+        {"objective.name": "my_own"},
+        "'my_own'",
+        "One of your own needs --import=MODULE.",
+    ),
     ({"optimizer.name": "sdg"}, "'sdg'", "'sgd'?"),
     ({"hparams.warmup_steps": 9}, "warmup_steps=9", "choose linear"),
     ({"seed": 2**32}, f"seed={2**32}", "below 2**32"),

@@ -89,6 +89,8 @@ def test_parts_of_ones_own_train_sweep_resume_evaluate_sample_and_report(place):
 
 
 def test_a_module_that_is_not_there_is_one_line(place):
+    line = run(place, "train", "--import=my_parts.py", "--workdir=x", status=1)
+    assert "--import=my_parts.py: is a file: name the module, my_parts" in line
     line = run(place, "train", "--import=no_such_parts", "--workdir=x", status=1)
     assert line.splitlines()[-1].startswith(
         "error: --import=no_such_parts: ModuleNotFoundError: No module named"

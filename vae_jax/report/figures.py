@@ -75,7 +75,9 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
     if pairs:  # a single image has no other to go to
         lines = space.lines(pairs, STEPS)
         latent_plots.interpolations(
-            space.decode_grid(lines), folder / "interpolations.png"
+            space.decode_grid(lines),
+            folder / "interpolations.png",
+            holds_label=space.num_held > 0,
         )
     _draw_traversals(space, folder)
     if space.kl is not None:

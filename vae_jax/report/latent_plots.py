@@ -17,12 +17,15 @@ MANY_NATS = 0.01  # above which a bar is coloured and counted
 MOST_BARS = 500  # dimensions in a bar chart; more of them are not told apart
 
 
-def interpolations(images: np.ndarray, path: PathLike | None = None) -> Figure:
+def interpolations(
+    images: np.ndarray, path: PathLike | None = None, *, holds_label: bool = False
+) -> Figure:
     """Draws decoded paths between two codes.
 
     Args:
         images: [R, T, H, W, C]: R paths with T equal steps from one code to the other.
         path: the PNG file to write, or None.
+        holds_label: whether a path keeps the label of its first code, which is said.
 
     Returns:
         The figure, which a notebook shows where it ends a cell.
@@ -36,7 +39,8 @@ def interpolations(images: np.ndarray, path: PathLike | None = None) -> Figure:
         images.reshape(-1, *images.shape[2:]),
         steps,
         path,
-        "Interpolations between two codes",
+        "Interpolations between two codes"
+        + (", with the label of the first" if holds_label else ""),
         x_label="share of the second code",
         x_ticks={0: "0", steps - 1: "1"},
     )

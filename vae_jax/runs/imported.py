@@ -28,6 +28,10 @@ def import_parts(names: Sequence[str]) -> None:
         ConfigError: there is no such module, or it fails.
     """
     for name in names:
+        if name.endswith(".py"):
+            raise ConfigError(
+                f"--import={name}: is a file: name the module, {name[:-3]}"
+            )
         try:
             importlib.import_module(name)
         except Exception as error:  # a module is code, and may raise anything
