@@ -9,7 +9,7 @@ where the likelihood can be drawn from, `draw`. With several latent layers, `z` 
 the one next to the data, and `z2`, `z3`, ... are of those above.
 
 A conditional run draws images of all labels in turn, or of those of --label=3 or
---label=0,1,2. The .png has a row for each label, and the .npz also holds `label`. With
+--label=0,1,2. The .png has rows for each label, and the .npz also holds `label`. With
 model.name=m2 a label is a class: drawn, too, or that of --label.
 """
 

@@ -329,6 +329,13 @@ def test_rows_of_images_have_names():
     assert axes.images[0].get_array().shape[:2] == (11, 17)
 
 
+def test_many_samples_of_a_label_have_rows():
+    labels = [3] * 11 + [4] * 2
+    (axes,) = plots.samples(random_images(13, 5, 5, 1), labels=labels).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["3", "", "4"]
+    assert axes.images[0].get_array().shape[:2] == (3 * 6 - 1, 10 * 6 - 1)
+
+
 def test_no_global_state_is_touched(path):
     before = dict(matplotlib.rcParams)
     plots.samples(random_images(2, 3, 3, 1), path)

@@ -14,6 +14,7 @@ from vae_jax.paths import PathLike
 from vae_jax.report import style
 from vae_jax.report.images import check_images
 
+MOST_COLUMNS = 10  # of samples of one label
 CURVES = {
     "elbo": "ELBO, larger is better",
     "rate": "Rate: KL to the prior",
@@ -101,7 +102,7 @@ def samples(
     path: PathLike | None = None,
     labels: Sequence[int] | None = None,
 ) -> Figure:
-    """Draws decoded draws from the prior as a square, or a row for each label.
+    """Draws decoded draws from the prior as a square, or rows for each label.
 
     Args:
         images: [N, H, W, C], values in [0, 1]; others are clipped.
@@ -122,17 +123,21 @@ def samples(
         return image_rows(images, path, title=f"{title}, label {names[0]}")
     images = check_images(images, "NHWC")
     rows = [images[np.asarray(labels) == name] for name in names]
-    columns = max(map(len, rows))
+    columns = min(MOST_COLUMNS, max(map(len, rows)))
     filled = [
-        np.pad(row, ((0, columns - len(row)), *[(0, 0)] * 3), constant_values=1.0)
+        np.pad(row, ((0, -len(row) % columns), *[(0, 0)] * 3), constant_values=1.0)
         for row in rows
+    ]
+    lines = [
+        [str(name), *[""] * (len(row) // columns - 1)]
+        for name, row in zip(names, filled, strict=True)
     ]
     return image_rows(
         np.concatenate(filled),
         path,
         title=f"{title}, by label",
         columns=columns,
-        names=list(map(str, names)),
+        names=sum(lines, []),
     )
 
 

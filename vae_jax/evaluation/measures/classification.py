@@ -42,6 +42,7 @@ QUANTITIES = (
         CLASSES,
         SHARE,
         scale="share",
+        brief="fit",
     ),
     Quantity(
         "Class error, standard error",
