@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from benchmarks.common import RSS_UNIT, SIZE, make_parser, make_product, save, seconds
 from vae_jax.evaluation.likelihood import evaluate_examples, importance_statistics
+from vae_jax.keys import root_key
 from vae_jax.likelihoods import BernoulliLikelihood
 from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
@@ -63,7 +64,7 @@ def make_evaluation(
             params,
             lambda rows: x[rows],
             len(x),
-            jax.random.key(2),
+            root_key(2),
             num_samples=num_samples,
             batch_size=batch_size,
             sample_chunk=sample_chunk,
@@ -86,7 +87,7 @@ def program_bytes(
             functions.apply, params, x, key, k, args.sample_chunk
         )
 
-    compiled = jax.jit(batch).lower(params, x[: args.batch_size], jax.random.key(2))
+    compiled = jax.jit(batch).lower(params, x[: args.batch_size], root_key(2))
     return compiled.compile().memory_analysis().temp_size_in_bytes
 
 

@@ -30,6 +30,7 @@ from benchmarks.common import (
 )
 from benchmarks.growth import SHAPE, make_config
 from vae_jax.data.batches import bernoulli
+from vae_jax.keys import root_key
 
 STEPS = 200  # per timed call
 BATCH, PIXELS, HIDDEN, LATENT = 128, 784, 400, 20
@@ -55,7 +56,7 @@ def products(i: Any, carry: Any) -> Any:
 
 def binarise(i: Any, grey: Any) -> Any:
     """One draw of every pixel of a batch."""
-    key = jax.random.fold_in(jax.random.key(0), i)
+    key = jax.random.fold_in(root_key(0), i)
     return 0.5 + TINY * bernoulli(key, grey)
 
 
