@@ -51,6 +51,12 @@ OF_RUN = (
         one("trained_steps"),
         RUN,
     ),
+    Quantity(
+        "Images measured",
+        "How many of the split an evaluation afterwards has measured.",
+        one("num_images"),
+        RUN,
+    ),
     Quantity("Parameters", "Numbers in the model.", one("num_parameters"), RUN),
     Quantity(
         "Training time",
@@ -61,7 +67,7 @@ OF_RUN = (
     ),
     Quantity(
         "Images per second",
-        "Steps times batch size over that time.",
+        "Steps times batch size over that time, so of a short run mostly compilation.",
         one("images_per_second"),
         RUN,
     ),
