@@ -236,11 +236,11 @@ def test_members_of_a_grid_count():
 
 def test_draws_and_chains_of_a_trained_run():
     spec = DataSpec((28, 28, 1), "8bit", 1)
-    memory.check_samples(16, spec, "--num", 10_000)
+    memory.check_samples(16, spec, "--num=10000", 10_000)
     with pytest.raises(
-        ConfigError, match="--num=1000000000: drawing needs about 6.34 T"
+        ConfigError, match="--num=1000000000: decoding needs about 6.34 T"
     ):
-        memory.check_samples(16, spec, "--num", 10**9)
+        memory.check_samples(16, spec, f"--num={10**9}", 10**9)
     memory.check_annealing(spec, 10_000, 100)
     for steps, chains, name in ((10**12, 1, "temperatures"), (1, 10**12, "chains")):
         with pytest.raises(ConfigError, match=f"--num_{name}=1000000000000: anneal"):
