@@ -74,8 +74,10 @@ def main() -> dict[str, float]:
         model, state.eval_params, x, jax.random.key(2), num_samples=500
     )
     exact = PCA(LATENT_DIM).fit(x).score(x)
-    print(f"ELBO {results['elbo']:.3f} in 500 draws of z for each wine,", end=" ")
-    print(f"best possible {exact:.3f} nats")
+    print(
+        f"ELBO {results['elbo']:.3f} in 500 draws of z for each wine,"
+        f" best possible {exact:.3f} nats"
+    )
     return {"elbo": results["elbo"], "best_possible": float(exact)}
 
 

@@ -6,6 +6,7 @@ It and the programs import what takes long, JAX above all, only when they run, s
 
 import logging as std_logging
 import os
+import pathlib
 import re
 import sys
 import tempfile
@@ -118,7 +119,7 @@ def run(main: Callable[..., None], takes: str = "") -> None:
     app.run(_ending(stoppable), flags_parser=parse)
 
 
-def check_apart(out: str, **inputs: str) -> None:
+def check_apart(out: pathlib.Path, **inputs: str | pathlib.Path) -> None:
     """Refuses an --out that is the file of one of the inputs, which it would replace.
 
     Args:
@@ -129,7 +130,7 @@ def check_apart(out: str, **inputs: str) -> None:
         ConfigError: names the flag.
     """
     for name, path in inputs.items():
-        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+        if out.exists() and os.path.exists(path) and out.samefile(path):
             raise ConfigError(f"--out={out}: is the file of --{name}: name another")
 
 

@@ -117,20 +117,30 @@ def no_field(field: str, fields: Iterable[str]) -> str:
 
 
 @overload
-def choose(options: Mapping[str, T], field: str, value: str) -> T: ...
+def choose(
+    options: Mapping[str, T], field: str, value: str, otherwise: str = ""
+) -> T: ...
 
 
 @overload
-def choose(options: Sequence[str], field: str, value: str) -> str: ...
+def choose(
+    options: Sequence[str], field: str, value: str, otherwise: str = ""
+) -> str: ...
 
 
-def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> T | str:
+def choose(
+    options: Mapping[str, T] | Sequence[str],
+    field: str,
+    value: str,
+    otherwise: str = "",
+) -> T | str:
     """One of several options by its name.
 
     Args:
         options: what there is, by name; or names, which stand for themselves.
         field: whose value is the name, for messages.
         value: the name.
+        otherwise: what the line says where no option is near.
 
     Returns:
         The option of that name.
@@ -140,7 +150,7 @@ def choose(options: Mapping[str, T] | Sequence[str], field: str, value: str) -> 
     """
     if value in options:
         return options[value] if isinstance(options, Mapping) else value
+    advice = did_you_mean(value, options) or (otherwise and f" {otherwise}")
     raise ConfigError(
-        f"{field}={value!r}: must be one of {', '.join(options)}."
-        f"{did_you_mean(value, options)}"
+        f"{field}={value!r}: must be one of {', '.join(options)}.{advice}"
     )

@@ -124,8 +124,8 @@ def keeps_best(fields: Fields) -> str | None:
         The field and its value, as "train.patience=5"; None if no field requires it.
     """
     for field in ("train.keep_best", "train.patience"):
-        if fields[field]:
-            return f"{field}={fields[field]}"
+        if value := fields.get(field):  # a run of an older version may lack it
+            return f"{field}={value}"
     return None
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from vae_jax import likelihoods, models, networks, objectives, posteriors, priors
-from vae_jax.errors import ConfigError, choose, did_you_mean, nearest
+from vae_jax.errors import ConfigError, choose, did_you_mean
 from vae_jax.fields import Config
 from vae_jax.training import optimizers
 
@@ -61,13 +61,8 @@ def make(
     """
     part, _, key = field.partition(".")
     name = config[part][key] if name is None else name
-    try:
-        constructor = choose(TABLES[field], field, name)
-    except ConfigError as error:
-        if nearest(name, TABLES[field]):
-            raise
-        advice = "One of your own needs --import=MODULE."
-        raise ConfigError(f"{error} {advice}") from error
+    advice = "One of your own needs --import=MODULE."
+    constructor = choose(TABLES[field], field, name, advice)
     section = {
         argument: tuple(value) if isinstance(value, list) else value
         for argument, value in (config[name] if name in config else {}).items()

@@ -158,7 +158,7 @@ def binary_to_8bit(
         DataError: the largest value of one split is 1, and that of another above.
     """
     largest = {s: x.max() for s, x in images.items() if x.dtype == np.uint8}
-    if len(largest) < len(images) or not largest:
+    if len(largest) < len(images):
         return dict(images)
     if max(largest.values()) <= 1:
         return {split: x * np.uint8(255) for split, x in images.items()}

@@ -10,7 +10,7 @@ import jax
 from vae_jax.as_text import few_digits
 from vae_jax.data.description import form_of
 from vae_jax.data.sources import without_path
-from vae_jax.export.description import describe_data
+from vae_jax.export.description import describe_data, is_autoencoder
 from vae_jax.fields import Config, Fields
 from vae_jax.flat import flatten
 from vae_jax.quantities import Quantity, sections
@@ -101,7 +101,7 @@ def model_card(
             " the program export does."
         )
     size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
-    is_plain = config.model.posterior == "deterministic"
+    is_plain = is_autoencoder(run)
     return TEXT.format(
         front=_front(run, name, listed, results or {}, license),
         name=run.workdir.resolve().name,

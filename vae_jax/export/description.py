@@ -58,6 +58,11 @@ DRAWS: Mapping[str, str] = {
 DEQUANTIZED = "x = (v + u) / 256 for stored bytes v, with u drawn from Uniform[0, 1)"
 
 
+def is_autoencoder(run: Run) -> bool:
+    """Whether a code is a point, so that there is no prior to draw from."""
+    return bool(run.config.model.posterior == "deterministic")
+
+
 def describe_encoder(run: Run) -> dict[str, object]:
     """Input and outputs of the encoder, for the JSON file."""
     x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
@@ -89,7 +94,7 @@ def describe_decoder(run: Run) -> dict[str, object]:
 
 def describe_prior(run: Run, arrays: Mapping[str, np.ndarray]) -> dict[str, object]:
     """How to draw a code, for the JSON file."""
-    if run.config.model.posterior == "deterministic":
+    if is_autoencoder(run):
         return {"name": "none", "draw": "an autoencoder has no prior to draw from"}
     if not arrays:
         return {"name": "standard_normal", "draw": "z ~ N(0, I), [batch, *code_shape]"}

@@ -12,8 +12,7 @@ STANDARD_ERRORS = 2
 # A model that covers a smaller part of what the best one covers can't generate.
 FEW = 0.5
 MOST_NAMED = 3  # settings in a list
-# Likelihoods are densities of different things, or images different ones, where
-# settings differ in these; with a condition it is log p(x | y) that is bounded.
+# Settings that differ in these have other images to be compared with.
 OF_THE_IMAGES = (
     "data.name",
     "data.binarize",
@@ -22,6 +21,8 @@ OF_THE_IMAGES = (
     "data.grayscale",
     "data.test_fraction",
 )
+# And in these, likelihoods are densities of different things; with a condition it is
+# log p(x | y) that is bounded.
 OF_THE_DATA = ("model.likelihood", *OF_THE_IMAGES, "model.condition")
 
 

@@ -128,16 +128,17 @@ def samples(
         np.pad(row, ((0, -len(row) % columns), *[(0, 0)] * 3), constant_values=1.0)
         for row in rows
     ]
-    lines = [
-        [str(name), *[""] * (len(row) // columns - 1)]
+    beside = [  # the label at its first row
+        text
         for name, row in zip(names, filled, strict=True)
+        for text in (str(name), *[""] * (len(row) // columns - 1))
     ]
     return image_rows(
         np.concatenate(filled),
         path,
         title=f"{title}, by label",
         columns=columns,
-        names=sum(lines, []),
+        names=beside,
     )
 
 

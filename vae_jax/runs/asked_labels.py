@@ -35,11 +35,9 @@ def refuse_label(label: Labels, workdir: object) -> None:
         ConfigError: names the run.
     """
     if label is not None:
-        asked = list(dict.fromkeys(as_list(label)))
-        more = ", ..." if len(asked) > MOST_SHOWN else ""
-        shown = ", ".join(map(str, asked[:MOST_SHOWN])) + more
+        asked = _listed(list(dict.fromkeys(as_list(label))))
         raise ConfigError(
-            f"label={shown}: the draws of {workdir} are not of a label, for which a"
+            f"label={asked}: the draws of {workdir} are not of a label, for which a"
             " model is trained with model.condition=label or model.name=m2"
         )
 
@@ -93,8 +91,12 @@ def class_numbers(known: Sequence[int], asked: Iterable[int], name: str) -> np.n
     found = []
     for label in asked:
         if label not in numbers:
-            shown = ", ".join(map(str, known[:MOST_SHOWN]))
-            more = f", ..., {known[-1]}" if len(known) > MOST_SHOWN else ""
-            raise ConfigError(f"{name}={label}: must be one of {shown}{more}")
+            raise ConfigError(f"{name}={label}: must be one of {_listed(known)}")
         found.append(numbers[label])
     return np.array(found, np.int32)
+
+
+def _listed(labels: Sequence[int]) -> str:
+    """Labels as a line has room for them."""
+    more = f", ..., {labels[-1]}" if len(labels) > MOST_SHOWN else ""
+    return ", ".join(map(str, labels[:MOST_SHOWN])) + more

@@ -130,7 +130,7 @@ def _with_data_of(
     names: dict[tuple[str, object], str] = {}
     found = []
     for folder, config in zip(folders, configs, strict=True):
-        name = config["data.name"]
+        name = config.get("data.name", "")
         if (kind := without_path(name)) == name:
             found.append(config)
             continue

@@ -88,7 +88,7 @@ class MemberReports:
             self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}
             for m in good
         }
-        if num_members == 1 and good:
+        if num_members == 1:
             self._bar.update(step, *shown.values())
         else:
             self._bar.update(step, note=f"{num_members} members", members=shown)
