@@ -23,6 +23,9 @@ from vae_jax.suitability import values_of
 # MNIST needs, and the rate of a code that says little is spread thinly at times.
 FEW_ACTIVE = 0.1
 LITTLE_RATE = 1.0
+# A layer of several that tells less, in nats, is its prior to the decoder: upper layers
+# of a ladder may rightly say little, but those that are in use say ten times as much.
+NO_RATE = 0.1
 # A gap between training and validation is judged by the rate, what a code tells about
 # its image in nats: unlike a share of the ELBO it doesn't depend on the units of a
 # density or on pixels that are always black. Runs of the shipped configs lie below
@@ -107,12 +110,13 @@ def diagnose(
 
     Returns:
         At most one sentence about each of: a code that the decoder ignores (posterior
-        collapse) or that nothing ties to the prior (weight 0); a validation ELBO far
+        collapse), layers of several that it ignores, or a code that nothing ties to the
+        prior (weight 0); a validation ELBO far
         below that of training (overfitting); steps that were skipped for their large
         gradients; an NLL that is a density of 8-bit levels.
     """
     found = [
-        _collapsed(config, results),
+        _collapsed(config, results) or _unused_layers(config, results),
         _without_prior(config, results),
         _overfitted(results, records),
         _skipped(config, records),
@@ -150,6 +154,31 @@ def _collapsed(config: Fields, results: Results) -> str | None:
         f"Posterior collapse: {active} of {dims} latent dimensions are used and the"
         f" rate is {rate:.2g} nats, so the decoder ignores the code and all draws look"
         f" alike; try {less}more train.num_steps if there were few."
+    )
+
+
+def _unused_layers(config: Fields, results: Results) -> str | None:
+    rates = {
+        int(name.removeprefix("rate_layer")): rate
+        for name, rate in results.items()
+        if name.startswith("rate_layer") and rate is not None
+    }
+    unused = [str(layer) for layer, rate in sorted(rates.items()) if rate < NO_RATE]
+    if not unused:
+        return None
+    which = f"layer {unused[0]} tells"
+    if unused[1:]:
+        which = f"layers {' and '.join(unused)} tell"
+    hints = ["fewer layers, which would do as well"]
+    if config["objective.name"] == "elbo":
+        floor = config["hparams.free_nats_per_layer"]
+        hints.insert(0, f"hparams.free_nats_per_layer above {floor:g}")
+    if config["objective.schedule"] == "constant":
+        warmup = "objective.schedule=linear with hparams.warmup_steps"
+        hints.insert(0, f"a warm-up ({warmup})")
+    return (
+        f"Unused layers: of {len(rates)} latent layers, counted from the data upwards,"
+        f" {which} less than {NO_RATE} nats about its image; try {', or '.join(hints)}."
     )
 
 
