@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=16)
     flags = parser.parse_args()
     count = flags.members
-    weights = [round(8 * m / (count - 1), 4) for m in range(count)]
+    weights = [round(8 * m / max(1, count - 1), 4) for m in range(count)]
     table = []
     print(f"cache  {count} runs in turn, s  each, s  one grid, s  ratio")
     for _ in range(flags.rounds):

@@ -44,7 +44,7 @@ def experiment(program: str, *flags: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"experiments.{program}", "--workdir=WORKDIR", *flags)
 
 
-def trainings(data: str, binarized: str | None, small: bool) -> list[Job]:
+def trainings(binarized: str | None, small: bool) -> list[Job]:
     """Models that take minutes on one card."""
     short = SHORT if small else ()
     jobs = []
@@ -117,6 +117,7 @@ def measure_job(job: Job, out: pathlib.Path, left: float) -> dict[str, Any]:
                 if not (job.reserve and workdir.exists()):
                     break
             elif status:
+                pack(workdir, packed)  # what came before it need not be done again
                 raise RuntimeError(f"{texts[-1]}: {log.read_text()[-1000:]}")
         row = {"commands": texts, **progress(workdir), "results": results(workdir)}
         if unfinished:
@@ -168,10 +169,7 @@ def progress(workdir: pathlib.Path) -> dict[str, float]:
 
 def results(workdir: pathlib.Path) -> dict[str, Any]:
     """Every file of results of a run or of a grid's members, by its path."""
-    files = [
-        *workdir.rglob("results.json"),
-        *workdir.rglob("evaluation/*.json"),
-    ]
+    files = [*workdir.rglob("results.json"), *workdir.rglob("evaluation/*.json")]
     return {
         str(path.relative_to(workdir)): json.loads(path.read_text())
         for path in sorted(files)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from vae_jax.files import replace_file
+
 UNFINISHED = "unfinished"
 
 
@@ -81,4 +83,4 @@ class Sitting:
             rows[case.name] = {"device": device, "took_seconds": round(took, 1), **row}
             print(part.name, case.name, json.dumps(rows[case.name])[:600], flush=True)
             table = {"jax": jax.__version__, "rows": rows}
-            path.write_text(json.dumps(table, indent=1) + "\n")
+            replace_file(path, (json.dumps(table, indent=1) + "\n").encode())

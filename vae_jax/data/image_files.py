@@ -22,6 +22,7 @@ SUFFIXES = {
 MAX_PIXELS = 50_000_000
 # More than so many pixels need in any of the formats, RGBA without compression.
 MAX_BYTES = 256 * 2**20
+GREY = ("1", "L", "LA", "La")  # modes of Pillow
 _TIFF_BITS_A_CHANNEL = 258
 
 Size = tuple[int, int]  # height, width
@@ -133,6 +134,8 @@ def open_image(file: BinaryIO, where: str) -> tuple[Image.Image, int]:
         raise DataError(
             f"{where}: not a PNG or JPEG image, nor WebP, BMP or TIFF"
         ) from None
+    except Image.DecompressionBombError as error:  # which Pillow raises by itself
+        raise DataError(f"{where}: more than {MAX_PIXELS:,} pixels: {error}") from None
     except Exception as error:  # Pillow raises a dozen types for damaged files
         raise DataError(f"{where}: damaged image ({error})") from error
     if num_pixels > MAX_PIXELS:
@@ -143,7 +146,7 @@ def open_image(file: BinaryIO, where: str) -> tuple[Image.Image, int]:
     if bits > 8:
         raise DataError(f"{where}: {bits} bits a channel; convert it to 8 bits")
     if image.has_transparency_data:
-        alpha = image.convert("LA" if image.mode in ("LA", "La") else "RGBA")
+        alpha = image.convert("LA" if image.mode in GREY else "RGBA")
         if np.asarray(alpha)[..., -1].min() < 255:
             raise DataError(
                 f"{where}: has transparent pixels, and image files are read as grey or"
@@ -151,7 +154,7 @@ def open_image(file: BinaryIO, where: str) -> tuple[Image.Image, int]:
                 " channels as npz"
             )
         image = alpha
-    if image.mode in ("1", "L", "LA"):
+    if image.mode in GREY:
         return image.convert("L"), num_frames
     if image.mode in ("P", "RGB", "RGBA"):
         return image.convert("RGB"), num_frames

@@ -170,7 +170,7 @@ def unknown_name(name: str) -> DataError:
     names |= {other: other for other in tfds_sources.all_names()}
     near = nearest(name.lower(), names, cutoff=0.7)
     meant = None if near is None else names[near]
-    if name and pathlib.Path(name).expanduser().is_dir():
+    if name and os.path.isdir(os.path.expanduser(name)):
         meant = f"folder:{name}"
     elif name.endswith(".npz"):
         meant = f"npz:{name}"

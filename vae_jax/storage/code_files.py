@@ -5,7 +5,7 @@ import importlib.util
 import io
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -130,10 +130,11 @@ def read_codes(path: pathlib.Path) -> Codes:
                     f"{path}: {name} has shape {list(found[name].shape)} beside"
                     f" {len(mean)} codes"
                 )
-    if "labels" in found and found["labels"].dtype.kind not in "iu":
-        raise DataError(
-            f"{path}: labels are {found['labels'].dtype}; they must be whole numbers"
-        )
+    for name in ("rows", "labels"):
+        if name in found and found[name].dtype.kind not in "iu":
+            raise DataError(
+                f"{path}: {name} are {found[name].dtype}; they must be whole numbers"
+            )
     return found
 
 
@@ -174,8 +175,7 @@ def _read_csv(path: pathlib.Path) -> Codes:
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: can't be read as CSV ({error})") from error
     header = [name.strip() for name in header]
-    if doubled := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{path}: there are several columns called {doubled[0]!r}")
+    _check_header(path, header)
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(
@@ -200,7 +200,13 @@ def _read_parquet(path: pathlib.Path) -> Codes:
     except (ArrowException, OSError) as error:
         raise DataError(f"{path}: can't be read as parquet ({error})") from error
     names = table.column_names
+    _check_header(path, names)
     return _from_columns(path, {n: table[n].to_numpy() for n in names})
+
+
+def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path}: there are several columns called {doubled[0]!r}")
 
 
 def _from_columns(path: pathlib.Path, table: Columns) -> Codes:

@@ -68,7 +68,7 @@ def misfit(saved: Manifest, expected: Manifest) -> str | None:
 def corrupted(saved: Manifest, found: Manifest) -> str | None:
     """The name of the first array whose CRC-32 is not the saved one, or None."""
     for name, entry in saved.items():
-        if entry["crc32"] is not None and entry["crc32"] != found[name]["crc32"]:
+        if entry["crc32"] not in (None, found.get(name, {}).get("crc32")):
             return name
     return None
 

@@ -197,8 +197,8 @@ def _read_bytes(path: PathLike) -> bytes:
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:
-    records = read_metrics(path)
-    kept = [r for r in records if 0 < step and r["step"] <= step]
+    # A run that begins anew needs none, not even whole ones.
+    kept = [r for r in read_metrics(path) if r["step"] <= step] if step > 0 else []
     replace_file(path, "".join(_to_json(r) + "\n" for r in kept).encode())
 
 
