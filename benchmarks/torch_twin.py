@@ -12,7 +12,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 try:
     import numpy as np
@@ -119,11 +119,9 @@ class Images(Dataset):
         return self.to_tensor(Image.fromarray(self.images[index].squeeze()))
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> contextlib.AbstractContextManager[object]:
     """Sends stdout, which carries the answers, to stderr."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def pythae(images: torch.Tensor, batch_size: int, steps: int) -> float:

@@ -37,7 +37,7 @@ from benchmarks.common import (
     save,
     take_turns,
 )
-from benchmarks.workload import MODELS, bare, flops_per_step, make_config, make_images
+from benchmarks.workload import MODELS, bare, flops_per_step, made
 from vae_jax.runs.fit import fit
 from vae_jax.runs.program import Program, prepare
 from vae_jax.runs.tracking import Tracking
@@ -68,12 +68,13 @@ def real(config: ConfigDict) -> Callable[[], float]:
 
 @contextlib.contextmanager
 def torch_kinds(
-    python: str, model: str, path: pathlib.Path, config: ConfigDict
+    python: str, model: str, config: ConfigDict
 ) -> Iterator[dict[str, Callable[[], float]]]:
     """Steps per second of the twin's kinds, in a process that waits between them."""
     script = pathlib.Path(__file__).with_name("torch_twin.py")
     steps = config.train.num_steps
-    command = [python, str(script), model, str(path), str(config.data.batch_size)]
+    path = config.data.name.removeprefix("npz:")
+    command = [python, str(script), model, path, str(config.data.batch_size)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -109,15 +110,12 @@ def main() -> None:
     parser.add_argument("--torch", help="a Python that has torch, perhaps pythae")
     flags = parser.parse_args()
     steps = flags.steps or MODELS[flags.model]
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        path = pathlib.Path(folder) / "images.npz"
-        images = make_images(flags.model, path)
-        config = make_config(flags.model, path, steps)
+    with made(flags.model, steps) as (config, images), contextlib.ExitStack() as stack:
         streamed = config.copy_and_resolve_references()
         streamed.data.device_budget_mb = 0.9 * images.nbytes / 1e6
         kinds = {"real": real(config), "streamed": real(streamed), "bare": bare(config)}
         if flags.torch:
-            twin = torch_kinds(flags.torch, flags.model, path, config)
+            twin = torch_kinds(flags.torch, flags.model, config)
             kinds |= stack.enter_context(twin)
         speeds = take_turns(kinds | {"peak": make_product()}, flags.rounds)
         flops = flops_per_step(config)

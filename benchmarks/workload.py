@@ -1,7 +1,9 @@
 """The trainings that are timed: three networks on made-up images."""
 
+import contextlib
 import pathlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -38,6 +40,15 @@ def make_config(model: str, path: pathlib.Path, num_steps: int) -> ConfigDict:
     config.train.eval_every = 0
     config.train.checkpoint_every = min(config.train.checkpoint_every, num_steps // 2)
     return config
+
+
+@contextlib.contextmanager
+def made(model: str, num_steps: int) -> Iterator[tuple[ConfigDict, np.ndarray]]:
+    """A config and its made-up images, whose file lasts as long as the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "images.npz"
+        images = make_images(model, path)
+        yield make_config(model, path, num_steps), images
 
 
 def make_images(model: str, path: pathlib.Path) -> np.ndarray:
@@ -82,15 +93,11 @@ def flops_per_step(config: ConfigDict) -> float:
     x = jnp.zeros((config.data.batch_size, *spec.image_shape))
 
     def loss(params: Any) -> Any:
-        return elbo_loss(apply_samples(functions.apply, params, x, key, 1), x, hparams)[
-            0
-        ]
+        output = apply_samples(functions.apply, params, x, key, 1)
+        return elbo_loss(output, x, hparams)[0]
 
     params = functions.init(key, x)
     # Not every backend counts before it compiles.
     with jax.default_device(jax.devices("cpu")[0]):
-        return (
-            jax.jit(jax.grad(loss))
-            .lower(jax.device_get(params))
-            .cost_analysis()["flops"]
-        )
+        lowered = jax.jit(jax.grad(loss)).lower(jax.device_get(params))
+        return lowered.cost_analysis()["flops"]

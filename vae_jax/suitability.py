@@ -35,8 +35,15 @@ def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
     )
     support = getattr(parts["likelihood"], "support", None)
     check_values(model.likelihood, support, data, levels)
-    check_prior(model.prior, getattr(parts["prior"], "needs_pixels", False), levels)
-    check_figures(config.eval.figures, dataset.spec)
+    if levels == "real" and getattr(parts["prior"], "needs_pixels", False):
+        raise ConfigError(
+            f"model.prior={model.prior} learns images with values in [0, 1], but the"
+            " data are rows of real numbers: set model.prior=mixture or standard_normal"
+        )
+    if config.eval.figures and (why_not := dataset.spec.why_no_pictures):
+        raise ConfigError(
+            f"eval.figures=True draws pictures, but {why_not}: set eval.figures=False"
+        )
 
 
 def values_of(binarize: str, dequantize: bool, levels: str) -> str:
@@ -149,22 +156,6 @@ def check_condition(condition: str, dataset: Dataset) -> None:
         )
 
 
-def check_figures(draws: bool, spec: DataSpec) -> None:
-    """Refuses, before training, images that could not be drawn after it.
-
-    Args:
-        draws: `eval.figures` of a config.
-        spec: the form of the images.
-
-    Raises:
-        ConfigError: says what to change.
-    """
-    if draws and (why_not := spec.why_no_pictures):
-        raise ConfigError(
-            f"eval.figures=True draws pictures, but {why_not}: set eval.figures=False"
-        )
-
-
 def check_picture(out: pathlib.Path, spec: DataSpec) -> None:
     """Refuses a picture as the file for what a run draws, where there can be none.
 
@@ -177,21 +168,3 @@ def check_picture(out: pathlib.Path, spec: DataSpec) -> None:
     """
     if out.suffix == ".png" and (why_not := spec.why_no_pictures):
         raise ConfigError(f"--out={out}: no picture, since {why_not}: write FILE.npz")
-
-
-def check_prior(name: str, needs_pixels: bool, levels: str) -> None:
-    """Refuses a prior that is made of images for data that are none.
-
-    Args:
-        name: name of the prior, for messages.
-        needs_pixels: whether it holds images with values in [0, 1].
-        levels: values of the stored images, see `Dataset.levels`.
-
-    Raises:
-        ConfigError: the data are rows of real numbers.
-    """
-    if needs_pixels and levels == "real":
-        raise ConfigError(
-            f"model.prior={name} learns images with values in [0, 1], but the data are"
-            " rows of real numbers: set model.prior=mixture or standard_normal"
-        )

@@ -1,8 +1,6 @@
 """Convolutions as the card's library has them, and as products of matrices."""
 
 import functools
-import pathlib
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
@@ -15,7 +13,7 @@ from benchmarks.common import make_chunk, seconds, take_turns
 from benchmarks.gpu.precision import at
 from benchmarks.gpu.sitting import Case
 from benchmarks.gpu.training import steps_of
-from benchmarks.workload import make_config, make_images
+from benchmarks.workload import made
 from vae_jax.networks import convolution
 
 BATCHES = (8192, 128)
@@ -94,10 +92,7 @@ def measure_step(batch: int, small: bool, left: float) -> dict[str, Any]:
     """Milliseconds of a step of `conv` with the library alone, and as it is."""
     del left
     steps = steps_of(batch, small)
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "images.npz"
-        images = make_images("conv", path)
-        config = make_config("conv", path, 1_000)
+    with made("conv", 1_000) as (config, images):
         config.data.batch_size = batch
         make = functools.partial(make_chunk, config, images, steps, mesh={"data": 1})
         kinds = {"as it is": at("tf32", at("tf32", make)())}

@@ -19,7 +19,7 @@ from benchmarks.gpu.precision import at
 from benchmarks.gpu.sitting import Case
 from benchmarks.gpu.training import PRECISIONS, peak
 from benchmarks.train import real
-from benchmarks.workload import bare, make_config, make_images
+from benchmarks.workload import bare, made
 
 LOOP = 2_000  # iterations
 VARIANTS = {
@@ -97,10 +97,10 @@ def measure_profile(
     """Kernels of a step, and the share of its time in which none runs."""
     del left
     steps = 2 if small else 100
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "images.npz"
-        images = make_images(model, path)
-        config = make_config(model, path, 1_000)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        made(model, 1_000) as (config, images),
+    ):
         config.data.batch_size = batch
 
         def trace() -> float:
@@ -130,10 +130,7 @@ def measure_loops(small: bool, left: float) -> dict[str, Any]:
     """Milliseconds of a step in the real loop, its compiled chunk, and a bare scan."""
     del left
     steps = 20 if small else 20_000
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "images.npz"
-        images = make_images("mlp", path)
-        config = make_config("mlp", path, steps)
+    with made("mlp", steps) as (config, images):
         chunk = make_chunk(config, images, min(steps, 2_000), mesh={"data": 1})
         return {
             "chunk_ms": 1e3 * min(chunk() for _ in range(3)),
@@ -173,10 +170,7 @@ def cases(small: bool) -> Iterator[Case]:
 
 def main(small: bool) -> None:
     """Prints the milliseconds of a step of the `mlp`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "images.npz"
-        images = make_images("mlp", path)
-        config = make_config("mlp", path, 1_000)
+    with made("mlp", 1_000) as (config, images):
         run = make_chunk(config, images, 3 if small else 2_000, mesh={"data": 1})
         print(1e3 * min(run() for _ in range(3)))
 

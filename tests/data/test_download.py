@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.data.server import Server, serve
+from vae_jax.data import download as download_module
 from vae_jax.data import originals
 from vae_jax.data.download import download
 from vae_jax.data.lock import only_one
@@ -20,6 +21,13 @@ DATA = np.random.default_rng(0).bytes(200_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 HALF = len(DATA) // 2
 CHUNK = 1 << 16  # what is written at once: a stall loses less than that
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """What takes seconds for a user."""
+    monkeypatch.setattr(download_module, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(download_module, "PAUSES_S", (0, 0))
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def server(monkeypatch):
 
 
 def fetch(server: Server, path: pathlib.Path, **options) -> None:
-    usual = {"size": len(DATA), "sha256": SHA256, "timeout_s": 0.3, "pauses_s": (0, 0)}
+    usual = {"size": len(DATA), "sha256": SHA256}
     download(f"{server.address}/a/file.bin", path, **(usual | options))
 
 
@@ -107,10 +115,11 @@ def test_a_failed_download_is_one_line_and_no_file(
         assert part.read_bytes() == DATA[:kept]
 
 
-def test_a_later_call_goes_on(server, tmp_path):
+def test_a_later_call_goes_on(server, tmp_path, monkeypatch):
     server.plan = ["break"]
+    monkeypatch.setattr(download_module, "PAUSES_S", ())
     with pytest.raises(DataError, match="was interrupted .*tries: 1"):
-        fetch(server, tmp_path / "file.bin", pauses_s=())
+        fetch(server, tmp_path / "file.bin")
     fetch(server, tmp_path / "file.bin")
     assert ranges(server) == [None, f"bytes={HALF}-"]
     assert (tmp_path / "file.bin").read_bytes() == DATA
@@ -134,7 +143,7 @@ def test_without_a_network_the_line_names_the_address_and_the_way_by_hand(tmp_pa
     with serve({}) as server:
         address = server.address
     with pytest.raises(DataError, match="can't be reached .*refused") as error:
-        download(f"{address}/x.gz", tmp_path / "x.gz", size=1, sha256="", pauses_s=(0,))
+        download(f"{address}/x.gz", tmp_path / "x.gz", size=1, sha256="")
     text = str(error.value)
     assert text.startswith(f"{address}/x.gz: can't be reached (")
     assert f"`curl -L -o RAW/x.gz {address}/x.gz`" in text
@@ -144,20 +153,14 @@ def test_without_a_network_the_line_names_the_address_and_the_way_by_hand(tmp_pa
 
 def test_a_host_that_does_not_exist(tmp_path):
     with pytest.raises(DataError, match="can't be reached") as error:
-        download(
-            "http://no-such-host.invalid/x",
-            tmp_path / "x",
-            size=1,
-            sha256="",
-            pauses_s=(),
-        )
+        download("http://no-such-host.invalid/x", tmp_path / "x", size=1, sha256="")
     assert "\n" not in str(error.value)
 
 
 def test_proxies_of_the_environment_are_used(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", server.address)
     url = "http://originals.invalid/far/file.bin"
-    download(url, tmp_path / "f", size=len(DATA), sha256=SHA256, pauses_s=())
+    download(url, tmp_path / "f", size=len(DATA), sha256=SHA256)
     assert server.requests == [(url, None)]
     assert (tmp_path / "f").read_bytes() == DATA
 

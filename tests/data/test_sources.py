@@ -571,14 +571,14 @@ def test_damaged_cache_is_made_anew(mnist, decoded, damage, caplog):
 def test_cache_of_a_read_only_set_goes_to_the_user(
     mnist, decoded, user_cache, monkeypatch, caplog
 ):
-    write = array_cache._write
+    replacing = array_cache.replacing
 
-    def refuse(path: pathlib.Path, arrays) -> None:
+    def refuse(path: pathlib.Path):
         if any(path.is_relative_to(folder) for folder in read_only):
             raise PermissionError(13, "Permission denied", str(path))
-        write(path, arrays)
+        return replacing(path)
 
-    monkeypatch.setattr(array_cache, "_write", refuse)
+    monkeypatch.setattr(array_cache, "replacing", refuse)
     read_only = [mnist, user_cache]
     first = load_dataset("mnist", data_dir=mnist)
     assert "images are not cached" in caplog.text

@@ -70,16 +70,13 @@ def load(path: pathlib.Path, state: str) -> dict[str, Split] | None:
 
 def save(
     paths: Iterable[pathlib.Path], state: str, splits: Mapping[str, Split]
-) -> pathlib.Path | None:
+) -> None:
     """Writes the splits to the first of these paths that can be written.
 
     The file appears complete or not at all. Where none can be written, a warning is all
     that happens: a cache saves time, nothing else.
-
-    Returns:
-        The path of the file written, or None.
     """
-    arrays = {"state": np.array(state), "splits": np.array(list(splits))}
+    arrays: dict[str, Any] = {"state": state, "splits": list(splits)}
     for split, content in splits.items():
         arrays[f"{split}_images"] = np.asarray(content.images)
         for part in ("labels", "factors"):
@@ -88,15 +85,10 @@ def save(
     reasons = []
     for path in paths:
         try:
-            _write(path, arrays)
-            return path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                np.savez(file, **arrays)
+            return
         except OSError as error:
             reasons.append(str(error))
     _log.warning("images are not cached: %s", "; ".join(reasons))
-    return None
-
-
-def _write(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        np.savez(file, **arrays)

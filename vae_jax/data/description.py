@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.factors import listed
 from vae_jax.errors import one_line
 
 _NAMES_SHOWN = 8  # classes that a line lists by name
@@ -21,9 +20,7 @@ def describe(dataset: Dataset) -> str:
     total = sum(map(len, splits.values()))
     form = form_of(dataset.image_shape, dataset.is_rows)
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
-    known = _classes(dataset)
-    known += listed(dataset.spec.factor_sizes, dataset.factor_names)
-    line = f"{total:,} {form}{known}: {sizes}"
+    line = f"{total:,} {form}{_classes(dataset)}{_factors(dataset)}: {sizes}"
     return one_line("; ".join([f"{dataset.name}: {line}", *dataset.notes]))
 
 
@@ -47,6 +44,17 @@ def _classes(dataset: Dataset) -> str:
         return ""
     count = len(np.unique(labels[labels >= 0]))  # negative: unlabelled
     return f" in {counted(count, 'class', 'classes')}"
+
+
+def _factors(dataset: Dataset) -> str:
+    """` with 2 factors (row 8, column 8)`; empty where there are none."""
+    sizes, names = dataset.spec.factor_sizes, dataset.factor_names
+    if sizes is None:
+        return ""
+    values = [str(size) for size in sizes]
+    if names is not None:
+        values = [f"{name} {v}" for name, v in zip(names, sizes, strict=True)]
+    return f" with {counted(len(sizes), 'factor', 'factors')} ({', '.join(values)})"
 
 
 def counted(count: int, one: str, several: str) -> str:

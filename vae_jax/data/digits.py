@@ -3,19 +3,22 @@
 Its file is read where it lies: to import scikit-learn takes seconds.
 """
 
-import importlib.metadata
-import pathlib
-
 import numpy as np
 
+from vae_jax.data import packaged
 from vae_jax.data.dataset import Split
-from vae_jax.data.source import Loaded, Options, Source
+from vae_jax.data.source import Loaded, Source
+from vae_jax.errors import DataError
 
 _FILE = "sklearn/datasets/data/digits.csv.gz"
 
 
 def read() -> Split:
-    """All images with their labels."""
+    """All images with their labels.
+
+    Raises:
+        DataError: scikit-learn is not installed, or its file is damaged.
+    """
     values, labels = _values_and_labels()
     images = np.round(values * (255 / 16)).astype(np.uint8)
     return Split(images.reshape(-1, 8, 8, 1), labels.astype(np.int32))
@@ -23,10 +26,11 @@ def read() -> Split:
 
 def _values_and_labels() -> tuple[np.ndarray, np.ndarray]:
     """Pixels [N, 64] and labels [N]."""
-    package = importlib.metadata.distribution("scikit-learn")
-    path = pathlib.Path(str(package.locate_file(_FILE)))
+    path = packaged.find("digits", "scikit-learn", _FILE)
     if path.is_file():
-        rows = np.loadtxt(path, delimiter=",")  # which reads gzip
+        rows = packaged.read_rows("digits", path, float)
+        if rows.shape[1] != 8 * 8 + 1:
+            raise DataError(f"digits: {path} does not hold images of 8x8 pixels")
         return rows[:, :-1], rows[:, -1]
     # A version that keeps it elsewhere.
     from sklearn import datasets
@@ -35,9 +39,4 @@ def _values_and_labels() -> tuple[np.ndarray, np.ndarray]:
     return digits.data, digits.target
 
 
-def _load(name: str, options: Options) -> Loaded:
-    del name, options
-    return Loaded({"train": read()})
-
-
-SOURCE = Source(_load)
+SOURCE = Source(lambda name, options: Loaded({"train": read()}))

@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from vae_jax.errors import DataError
@@ -15,8 +15,8 @@ from vae_jax.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-PAUSES_S = (1.0, 3.0, 9.0)
-TIMEOUT_S = 30.0
+PAUSES_S = (1.0, 3.0, 9.0)  # before the second try and each further one
+TIMEOUT_S = 30.0  # longest silence of the server
 _CONNECT_TIMEOUT_S = 10.0
 _CHUNK = 1 << 16
 _PASSING = (408, 425, 429)  # and all from 500: the server may answer otherwise later
@@ -26,15 +26,7 @@ class _Broken(Exception):
     """A try that failed and may be made again."""
 
 
-def download(
-    url: str,
-    path: pathlib.Path,
-    *,
-    size: int,
-    sha256: str,
-    timeout_s: float = TIMEOUT_S,
-    pauses_s: Sequence[float] = PAUSES_S,
-) -> None:
+def download(url: str, path: pathlib.Path, *, size: int, sha256: str) -> None:
     """Downloads a file to `path`, in one rename after its checksum is verified.
 
     The bytes are collected in `path` with .part added. An interrupted download resumes
@@ -49,8 +41,6 @@ def download(
         path: where the file is wanted; its folder is made.
         size: expected bytes.
         sha256: expected checksum, in hexadecimal.
-        timeout_s: longest silence of the server, in seconds; to connect it has 10.
-        pauses_s: seconds to wait before the second try and each further one.
 
     Raises:
         DataError: the server can't be reached, refuses, or breaks off at every try (the
@@ -60,7 +50,7 @@ def download(
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _receive_in_tries(url, part, size, timeout_s, pauses_s)
+        _receive_in_tries(url, part, size)
         found = sha256_of(part)
         if found != sha256:
             part.unlink()
@@ -80,17 +70,11 @@ def sha256_of(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _receive_in_tries(
-    url: str,
-    part: pathlib.Path,
-    size: int,
-    timeout_s: float,
-    pauses_s: Sequence[float],
-) -> None:
+def _receive_in_tries(url: str, part: pathlib.Path, size: int) -> None:
     with _shown(url, size) as (show, say):
-        for number, pause in enumerate((*pauses_s, None), start=1):
+        for number, pause in enumerate((*PAUSES_S, None), start=1):
             try:
-                return _receive(url, part, size, timeout_s, show)
+                return _receive(url, part, size, show)
             except _Broken as broken:
                 here = f"{_length(part):,} of {size:,} bytes are here"
                 if pause is None:
@@ -103,11 +87,7 @@ def _receive_in_tries(
 
 
 def _receive(
-    url: str,
-    part: pathlib.Path,
-    size: int,
-    timeout_s: float,
-    show: Callable[[int], None],
+    url: str, part: pathlib.Path, size: int, show: Callable[[int], None]
 ) -> None:
     """One request for what is still missing."""
     import requests  # a tenth of a second, and only needed here
@@ -124,7 +104,7 @@ def _receive(
             url,
             headers=headers,
             stream=True,
-            timeout=(min(timeout_s, _CONNECT_TIMEOUT_S), timeout_s),
+            timeout=(_CONNECT_TIMEOUT_S, TIMEOUT_S),
         ) as response:
             have, answered = _check_answer(response, url, part, size), True
             with open(part, "ab" if have else "wb") as file:

@@ -65,17 +65,6 @@ def sizes_of(factors: Sequence[np.ndarray | None]) -> tuple[int, ...] | None:
     return tuple(int(v) + 1 for v in np.max(largest, axis=0)) if largest else None
 
 
-def listed(sizes: Sequence[int] | None, names: Sequence[str] | None) -> str:
-    """` with 2 factors (row 8, column 8)`; empty where there are none."""
-    if sizes is None:
-        return ""
-    values = [str(size) for size in sizes]
-    if names is not None:
-        values = [f"{name} {v}" for name, v in zip(names, sizes, strict=True)]
-    word = "factor" if len(sizes) == 1 else "factors"
-    return f" with {len(sizes)} {word} ({', '.join(values)})"
-
-
 def _found(factors: np.ndarray | None) -> str:
     """`int64 (9, 2), from -1 to 4`."""
     if factors is None:

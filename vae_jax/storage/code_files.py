@@ -6,7 +6,7 @@ import io
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -138,10 +138,6 @@ def read_codes(path: pathlib.Path) -> Codes:
     return found
 
 
-def _write_npz(file: IO[bytes], codes: Any) -> None:
-    np.savez_compressed(file, **codes)
-
-
 def _read_npz(path: pathlib.Path) -> Codes:
     with open_npz(path, str(path)) as archive:
         names = archive.files
@@ -241,11 +237,8 @@ def _as(
 
 
 # By suffix: (file, codes) -> None, and path -> codes.
-FORMATS: dict[
-    str, tuple[Callable[[IO[bytes], Codes], None], Callable[[pathlib.Path], Codes]]
-]
-FORMATS = {
-    ".npz": (_write_npz, _read_npz),
+FORMATS: dict[str, tuple[Callable[..., None], Callable[[pathlib.Path], Codes]]] = {
+    ".npz": (lambda file, codes: np.savez_compressed(file, **codes), _read_npz),
     ".csv": (_write_csv, _read_csv),
     ".parquet": (_write_parquet, _read_parquet),
 }
