@@ -38,7 +38,7 @@ def read_rows(name: str, path: pathlib.Path, dtype: DTypeLike) -> np.ndarray:
     Args:
         name: the data set, for the message.
         path: FILE.csv.gz.
-        dtype: of all numbers.
+        dtype: type of the numbers.
 
     Raises:
         DataError: it is missing or damaged.
