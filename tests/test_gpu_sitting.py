@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tarfile
 import time
 
 import numpy as np
@@ -117,6 +118,23 @@ def test_a_training_goes_on_in_the_next_sitting(tmp_path, monkeypatch):
     assert UNFINISHED not in found and not (tmp_path / "digits.tar").exists()
     assert found["step"] == found["results"]["results.json"]["step"] == steps
     assert "evaluation/test_likelihood_k2.json" in found["results"]
+
+
+def test_a_training_is_kept_where_its_evaluation_fails(tmp_path, monkeypatch):
+    def run_for(words, budget, output):
+        [workdir] = [word.partition("=")[2] for word in words if "--workdir" in word]
+        if "experiments.train" in words:
+            pathlib.Path(workdir).mkdir()
+            (pathlib.Path(workdir) / "config.json").write_text("{}")
+            return 0
+        return 1
+
+    monkeypatch.setattr(programs, "run_for", run_for)
+    commands = programs.experiment("train"), programs.experiment("evaluate")
+    with pytest.raises(RuntimeError, match="experiments.evaluate"):
+        programs.measure_job(programs.Job("digits", commands), tmp_path, 600.0)
+    with tarfile.open(tmp_path / "digits.tar") as archive:
+        assert "run/config.json" in archive.getnames()
 
 
 def write_data(monkeypatch, sets, out):

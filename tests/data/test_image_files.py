@@ -31,6 +31,9 @@ def test_modes_that_are_understood():
         (encoded(opaque), colour),
         (palette.getvalue(), np.stack([GREY] * 3, axis=2)),
         (encoded(GREY > 127), (GREY > 127) * 255),
+        # A grey that is transparent, and that no pixel has.
+        (encoded(GREY | 1, transparency=0), GREY | 1),
+        (encoded(np.ones_like(GREY) > 0, transparency=0), np.full_like(GREY, 255)),
         (encoded(colour, exif=turned), np.rot90(colour, -1)),
         (encoded(GREY, "BMP"), GREY),
         (encoded(colour, "BMP"), colour),
@@ -110,6 +113,14 @@ def test_an_image_that_unpacks_to_too_many_pixels_is_not_unpacked(monkeypatch):
     header = image_of("L")[:60]  # no pixels at all: only the header may be read
     with pytest.raises(DataError, match="it: 8 x 8 pixels; the limit is 63 in all"):
         opened(header)
+
+
+def test_an_image_that_pillow_itself_refuses(monkeypatch):
+    """From twice as many pixels as it would warn of."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 31)
+    with pytest.raises(DataError, match="it: more than 50,000,000 pixels") as error:
+        opened(image_of("L"))
+    assert "damaged" not in str(error.value)
 
 
 def test_a_large_file_is_refused_unread(tmp_path):

@@ -1,6 +1,7 @@
 """Images from every source arrive with the right pixels, or with a clear error."""
 
 import dataclasses
+import gzip
 import os
 import pathlib
 import zlib
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.data.image_bytes import encoded, examples, same_rows
-from vae_jax.data import array_cache, digits, prepare, tfds_sources
+from vae_jax.data import array_cache, digits, packaged, prepare, tfds_sources
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.description import describe
 from vae_jax.data.npz import read_arrays
@@ -140,6 +141,15 @@ def test_digits(monkeypatch, is_there):
     expected = np.rint(load_digits().images * 255 / 16).astype(np.uint8)
     assert same_rows(all_images(dataset), expected)
     assert set(dataset.train.labels) == set(range(10))
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2\n")])
+def test_digits_of_another_file_are_one_line(tmp_path, monkeypatch, content):
+    path = tmp_path / "digits.csv.gz"
+    path.write_bytes(content)
+    monkeypatch.setattr(packaged, "find", lambda *names: path)
+    with pytest.raises(DataError, match=f"^digits: .*{path}"):
+        load_dataset("digits")
 
 
 @pytest.mark.parametrize(
@@ -611,6 +621,7 @@ def test_cache_write_leaves_nothing_half_done(mnist, monkeypatch):
         ("a\nb\x1b[31m", r"no data set is called 'a\nb\x1b[31m'"),
         ("digit", "Did you mean 'digits'"),
         ("", "no data set is called ''"),
+        ("~nobody-has-this-name/pictures", "no data set is called '~nobody-has-this"),
         ("../mnist", "no data set is called"),
         (
             "qqqqqq",

@@ -96,6 +96,7 @@ BAD = {
             r"labels has shape \[3\] .* 2 codes",
         ),
         ({"mean": TWO, "labels": np.zeros(2)}, "labels are float64.* whole numbers"),
+        ({"mean": TWO, "rows": np.zeros(2)}, "rows are float64.* whole numbers"),
     ],
     "of a csv": [
         ("", "must have the columns mean_0"),

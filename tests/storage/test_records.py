@@ -108,6 +108,8 @@ def test_read_metrics_forgives_only_the_last_line(tmp_path):
         with pytest.raises(DataError, match="line 2"):
             MetricWriter(tmp_path, start_step=3)
         assert len(path.read_text().splitlines()) == 3
+    with MetricWriter(tmp_path, start_step=0):  # which keeps none of them
+        assert path.read_text() == ""
     with pytest.raises(DataError, match="none does not exist"):
         read_metrics(tmp_path / "none")
 

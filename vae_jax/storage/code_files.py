@@ -5,7 +5,7 @@ import importlib.util
 import io
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import IO
 
 import numpy as np
@@ -171,7 +171,8 @@ def _read_csv(path: pathlib.Path) -> Codes:
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: can't be read as CSV ({error})") from error
     header = [name.strip() for name in header]
-    _check_header(path, header)
+    if doubled := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{path}: there are several columns called {doubled[0]!r}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(
@@ -196,13 +197,7 @@ def _read_parquet(path: pathlib.Path) -> Codes:
     except (ArrowException, OSError) as error:
         raise DataError(f"{path}: can't be read as parquet ({error})") from error
     names = table.column_names
-    _check_header(path, names)
     return _from_columns(path, {n: table[n].to_numpy() for n in names})
-
-
-def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
-    if doubled := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"{path}: there are several columns called {doubled[0]!r}")
 
 
 def _from_columns(path: pathlib.Path, table: Columns) -> Codes:
