@@ -59,6 +59,12 @@ def test_rows_count_alike_and_unlabelled_ones_sum_over_classes(kl_weight):
     assert loss == pytest.approx(-by_hand(kl_weight).mean(), rel=1e-5)
     bounds = by_hand(1.0)  # the metrics are at weight 1, whatever that of training
     assert metrics["elbo"] == pytest.approx(bounds[LABELS < 0].mean(), rel=1e-5)
+    unlabelled, q = LABELS < 0, scipy.special.softmax(LOGITS, axis=1)
+    distortion = -(q * LOG_LIK.mean(axis=0)).sum(axis=1)
+    rate = (q * (RATE.mean(axis=0) + np.log(C * q))).sum(axis=1)
+    assert metrics["rate"] == pytest.approx(rate[unlabelled].mean(), rel=1e-4)
+    found = metrics["distortion"]
+    assert found == pytest.approx(distortion[unlabelled].mean(), rel=1e-5)
     labelled = bounds[LABELS >= 0].mean()
     assert metrics["labelled_elbo"] == pytest.approx(labelled, rel=1e-5)
 

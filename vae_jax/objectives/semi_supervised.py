@@ -39,9 +39,10 @@ def semi_supervised_loss(
         hparams: "kl_weight" and "classification_weight".
 
     Returns:
-        The loss in nats, and the metrics elbo (of unlabelled rows), labelled_elbo (the
-        bound of log p(x, y) of labelled rows), class_accuracy (of labelled rows) and
-        kl_weight. A metric of rows that a batch has none of is NaN.
+        The loss in nats, and the metrics elbo, rate (KL(q(y, z | x) || p(y) p(z))) and
+        distortion of unlabelled rows, labelled_elbo (the bound of log p(x, y)) and
+        class_accuracy of labelled rows, and kl_weight. A metric of rows that a batch
+        has none of is NaN.
     """
     log_lik, rate, log_q = (output.extras[name].mean(axis=0) for name in EXTRAS)
     label, weight = x["label"], hparams["kl_weight"]
@@ -64,8 +65,11 @@ def semi_supervised_loss(
     loss = -jnp.where(is_labelled, labelled, unlabelled).mean()
     loss += hparams["classification_weight"] * cross_entropy.sum() / num_labelled
     labelled_elbo, elbo = bounds(1.0)
+    distortion = -(q * log_lik).sum(axis=1)
     return loss, {
         "elbo": elbo.mean(where=~is_labelled),
+        "rate": -(elbo + distortion).mean(where=~is_labelled),
+        "distortion": distortion.mean(where=~is_labelled),
         "labelled_elbo": labelled_elbo.mean(where=is_labelled),
         "class_accuracy": (log_q.argmax(axis=1) == label).mean(where=is_labelled),
         "kl_weight": weight,
