@@ -8,7 +8,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from vae_jax.evaluation.chunks import Progress
+from vae_jax.evaluation.chunks import Progress, map_chunks
 from vae_jax.fitted import training
 from vae_jax.fitted.base import Draws
 from vae_jax.fitted.flow import coloured, whitened
@@ -28,6 +28,7 @@ from vae_jax.types import Array, Key, Params
 
 BATCH_SIZE = 256
 NUM_SAMPLES = 64  # K of `SecondVAE.log_prob`
+ROWS_PER_CHUNK = 256
 
 
 @struct.dataclass
@@ -65,7 +66,7 @@ class SecondVAE:
             log_w = jax.vmap(one_draw)(keys)
             return jax.nn.logsumexp(log_w) - jnp.log(NUM_SAMPLES)
 
-        return jax.vmap(one_row)(x) - log_det
+        return map_chunks(jax.vmap(one_row), x, ROWS_PER_CHUNK) - log_det
 
 
 def second_vae(dim: int, width: int) -> VAE:

@@ -46,7 +46,7 @@ def reconstructions(
     """
     title = "Reconstructions"
     kinds = {"data": originals, "model": reconstructed}
-    if seen is not None and not np.allclose(seen, originals, rtol=0, atol=1e-5):
+    if seen is not None and not _alike(seen, originals):
         title += "; seen: the data as the model got them"
         kinds = {"data": originals, "seen": seen, "model": reconstructed}
     parts = [check_images(images, "NHWC") for images in kinds.values()]
@@ -65,6 +65,10 @@ def reconstructions(
     alternating = np.stack(rows, axis=1).reshape(-1, *parts[0].shape[1:])
     names = dict(enumerate([*kinds] * len(rows[0])))
     return style.draw_images(alternating, columns, path, title, y_ticks=names)
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=0, atol=1e-5)
 
 
 def image_rows(
