@@ -181,12 +181,8 @@ def _rounded(values: np.ndarray) -> list[object]:
     """Numbers with four digits, which is finer than a screen."""
     if not np.isfinite(values).all():
         raise DataError("codes hold values that are not finite")
-    return [
-        [float(f"{number:.4g}") for number in row]
-        if isinstance(row, list)
-        else float(f"{row:.4g}")
-        for row in values.tolist()
-    ]
+    shorter = np.vectorize(lambda value: float(f"{value:.4g}"), otypes=[float])
+    return shorter(values).tolist()
 
 
 def cell(height: int, width: int) -> tuple[int, int]:

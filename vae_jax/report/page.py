@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from vae_jax.as_text import exact
+from vae_jax.data.description import counted
 from vae_jax.errors import ConfigError
 from vae_jax.files import replace_file, writing
 from vae_jax.flat import flatten
@@ -198,7 +199,10 @@ def _facts(
 ) -> list[str]:
     """The report in one line each: how much was run, what was varied, what failed."""
     failed = sum(row.get(FAILED) is not None for row in rows)
-    facts = [_count(len(rows), "run"), _count(len(groups), "setting")]
+    facts = [
+        counted(len(rows), "run", "runs"),
+        counted(len(groups), "setting", "settings"),
+    ]
     facts += [
         f"{field}: {_values([exact(group.values[field]) for group in groups])}"
         for field in swept
@@ -213,10 +217,6 @@ def _values(texts: Sequence[str]) -> str:
         return ", ".join(found)
     first, last = ", ".join(found[: MAX_VALUES - 3]), found[-1]
     return f"{first}, ..., {last} ({len(found):,} values)"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _section(
