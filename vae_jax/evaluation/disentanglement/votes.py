@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vae_jax.errors import ConfigError, DataError
-from vae_jax.evaluation.disentanglement.inputs import Rows, check
+from vae_jax.evaluation.disentanglement.inputs import Rows, Seed, check
 from vae_jax.evaluation.disentanglement.linear import logistic_regression
 from vae_jax.ranges import COUNT, require
 
@@ -16,7 +16,6 @@ POINTS_PER_CHUNK = 1000
 # A dimension with less than this share of the widest one's standard deviation is
 # taken to be collapsed: its variance within a batch says nothing.
 COLLAPSED = 0.05
-Seed = int | np.random.Generator
 
 
 def beta_vae_score(
