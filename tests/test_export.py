@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY, flags, small_config, spec_of
 from tests.test_bad_input import on_disk
-from vae_jax import priors
+from vae_jax import distributions, likelihoods, priors
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError
 from vae_jax.export import bundle, description, formats
@@ -250,6 +251,36 @@ def test_preprocessing_is_told(fields, values, recipe, tmp_path):
     assert recipe in description.describe_data(run)["preprocessing"]
 
 
+def untrained(workdir, **fields):
+    """A run whose parameters are all 0."""
+    config, spec = small_config(**fields), spec_of(8, 8, 1)
+    shapes = abstract_saved(config, spec).variables
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return opened.Run(workdir, config, spec, 0, params, {})
+
+
+def test_an_autoencoder_has_no_prior_whatever_its_config_names(tmp_path):
+    run = untrained(tmp_path, **MODELS["autoencoder"], **MODELS["mixture"])
+    bundle.check_model(run)
+    arrays = bundle.prior_arrays(run)
+    assert arrays == {}
+    assert description.describe_prior(run, arrays)["name"] == "none"
+
+
+def test_a_fixed_scale_is_not_said_to_be_bounded(tmp_path):
+    fixed = {"normal.scale": "fixed", "normal.scale_value": 1e-5}
+    run = untrained(tmp_path, **MODELS["normal"], **fixed)
+    (log_std,) = [
+        output
+        for output in description.describe_decoder(run)["outputs"]
+        if output["name"] == "log_std"
+    ]
+    z = np.zeros((1, *run.trained.prior(1).sample(jax.random.key(0))[0].shape[1:]))
+    value = run.trained.decode(z).log_std
+    low, high = log_std["range"] or (-np.inf, np.inf)
+    assert ((value >= low) & (value <= high)).all()
+
+
 class Moved(priors.StandardNormal):
     """A prior of a user's own, which is normal but not the standard one."""
 
@@ -257,9 +288,22 @@ class Moved(priors.StandardNormal):
         return super().__call__(batch_size).replace(mean=jnp.ones((batch_size, 3)))
 
 
+@struct.dataclass
+class Told(distributions.Bernoulli):
+    """A distribution of a user's own, with a field that nothing describes."""
+
+    flipped: jax.Array
+
+
+class ToldLikelihood(likelihoods.BernoulliLikelihood):
+    def __call__(self, features):
+        return Told(features, 0 * features)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"model.likelihood": "told"}, "model.likelihood=told: .* has flipped"),
         ({"model.name": "hierarchical"}, "model.name=hierarchical.* one latent"),
         ({"model.posterior": "coupling_flow"}, "coupling_flow.* diagonal_normal"),
         ({"model.prior": "moved"}, "model.prior=moved: .* only the standard normal"),
@@ -267,10 +311,8 @@ class Moved(priors.StandardNormal):
 )
 def test_models_that_are_refused(fields, message, tmp_path, monkeypatch):
     monkeypatch.setitem(priors.BY_NAME, "moved", Moved)
-    config, spec = small_config(**fields), spec_of(8, 8, 1)
-    shapes = abstract_saved(config, spec).variables
-    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    run = opened.Run(tmp_path, config, spec, 0, params, {})
+    monkeypatch.setitem(likelihoods.BY_NAME, "told", ToldLikelihood)
+    run = untrained(tmp_path, **fields)
     with pytest.raises(ConfigError, match=message):
         bundle.export_run(run, "stablehlo", tmp_path / "out")
     assert not (tmp_path / "out").exists()

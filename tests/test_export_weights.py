@@ -118,7 +118,12 @@ def test_damage_is_one_line(exported, tmp_path):
     config["model"]["latent_dim"] += 1
     misfit = with_changes("misfit")
     write_json(misfit / "config.json", config)
+    about = json.loads((out / "export.json").read_bytes())
+    lacking = [with_changes(f"no {key}") for key in ("step", "arrays")]
+    for folder, key in zip(lacking, ("step", "arrays"), strict=True):
+        write_json(folder / "export.json", {k: v for k, v in about.items() if k != key})
     for folder, message in [
+        *[(folder, "export.json does not describe weights") for folder in lacking],
         (with_changes("cut", model__safetensors=b"12345678"), "can't be read: "),
         (changed, f"is damaged or of another model: {first}"),
         (other, f"{first} is missing in the checkpoint"),

@@ -73,7 +73,8 @@ def tempered():
     cov = np.linalg.inv(np.eye(lg.LATENT_DIM) + BETA * slope.T @ p["weights"])
     mean = cov @ slope.T @ (BETA * (np.asarray(x[0]) - p["bias"]))
     many = jnp.broadcast_to(x, (NUM_CHAINS, lg.DATA_DIM))
-    at = hmc.points(lg.prior(NUM_CHAINS), lambda z: lg.decode(PARAMS, z).log_prob(many))
+    log_prior = lg.prior(NUM_CHAINS).log_prob
+    at = hmc.points(log_prior, lambda z: lg.decode(PARAMS, z).log_prob(many))
     draws = np.random.default_rng(0).multivariate_normal(mean, cov, NUM_CHAINS)
     return at, at(jnp.asarray(draws, jnp.float32)), np.asarray(mean), np.asarray(cov)
 

@@ -1,5 +1,7 @@
 """Lines and sensitivities of decoders whose Jacobian is given."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from vae_jax.distributions import (
     DiscretizedLogistic,
     Laplace,
 )
+from vae_jax.evaluation import completeness
 from vae_jax.evaluation.continuity import line_numbers, sensitivity
 
 KEY = jax.random.key(0)
@@ -34,6 +37,19 @@ def test_lines_of_a_linear_decoder():
     exact = (np.asarray((END - START) @ WEIGHT) ** 2).sum(axis=1).mean()
     assert numbers["path_energy"] == pytest.approx(exact, rel=1e-5)
     assert numbers["length_ratio"] == pytest.approx(1, rel=1e-5)
+
+
+def test_no_product_of_the_evaluation_is_rounded():
+    """On a GPU the default would round what is multiplied to TF32."""
+    same = Partial(lambda z: DiagonalNormal(z, jnp.zeros_like(z)))
+    programs = [
+        jax.make_jaxpr(line_numbers)(same, START, END),
+        jax.make_jaxpr(completeness.real_images)(images(Z), images(START)),
+    ]
+    for program in programs:
+        found = re.findall(r"dot_general\[.*?\n *\]", str(program), re.DOTALL)
+        assert len(found) == 2 + (program is programs[1])
+        assert all("precision=(Precision.HIGHEST" in product for product in found)
 
 
 def test_lines_of_a_decoder_that_bends_them_into_arcs():

@@ -7,6 +7,7 @@ from benchmarks.disentanglement import MIXED, known_codes, made_factors
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.evaluation import disentanglement
 from vae_jax.evaluation.disentanglement import (
+    beta_vae_score,
     dci,
     factor_vae_score,
     infomec,
@@ -319,6 +320,16 @@ def test_what_a_metric_needs_is_said():
         mig(GOOD, v, num_bins=0)
     with pytest.raises(ConfigError, match="quantile=2"):
         irs(GOOD, v, quantile=2)
+    with pytest.raises(ConfigError, match="num_train=1: .* share one factor"):
+        beta_vae_score(GOOD, np.stack([v, v], 1), num_train=1)
+
+
+def test_irs_of_few_far_examples_is_negative():
+    """Each value's own mean is at one end, and the mean of all is in the middle."""
+    codes, factors = np.r_[np.arange(99) < 1, np.arange(99) > 0], np.repeat([0, 1], 99)
+    # Of each group one lies 98/99 from its mean, and all lie 1/2 from that of all.
+    found = irs(codes[:, None].astype(float), factors, quantile=1.0)
+    np.testing.assert_allclose(found, 1 - (98 / 99) / (1 / 2))
 
 
 def test_factors_are_numbered_by_the_values_that_occur():

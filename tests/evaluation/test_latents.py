@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from vae_jax.evaluation.latents import (
-    active_units,
     bits_per_dim,
     summarize,
 )
@@ -113,7 +112,3 @@ def test_bits_per_dim_of_a_uniform_model():
     assert bits_per_dim(0.0, 12, "unit", True) == pytest.approx(8)
     assert bits_per_dim(12 * math.log(2), 12, "binary", False) == pytest.approx(1)
     assert bits_per_dim(0.0, 12, "real", False) is None
-
-
-def test_active_units_per_layer(statistics):
-    assert active_units(statistics["layers"]) == (2, 2)

@@ -71,3 +71,18 @@ def test_the_flow_begins_as_the_normal_with_the_moments_of_the_codes():
     np.testing.assert_allclose(
         start.log_prob(DRAWS.validation), normal.log_prob(DRAWS.validation), rtol=1e-4
     )
+
+
+def test_the_second_vae_weighs_many_rows_in_little_memory():
+    """All draws of all rows at once would take 8 times as much of it."""
+    prior = two_stage.like(DRAWS, KEY, width=64)
+
+    def of_rows(num):
+        rows = jax.ShapeDtypeStruct((num, 2), jnp.float32)
+        compiled = jax.jit(lambda z: prior.log_prob(z)).lower(rows).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert of_rows(4096) < 2 * of_rows(512)
+    one_by_one = [prior.log_prob(z[None])[0] for z in DRAWS.train[254:258]]
+    whole = prior.log_prob(DRAWS.train[:258])
+    np.testing.assert_allclose(whole[254:], one_by_one, rtol=1e-5)

@@ -254,6 +254,16 @@ def test_colours_follow_the_labels(tmp_path):
     assert found["labels"] == list(range(30)) and found["listed"]
     write_explorer(path, HeldOut(images), [run], title="t")
     assert content(path)["heldout"]["labels"] == [-1] * 30
-    broken = dataclasses.replace(run, means=np.full((30, 2), np.nan))
-    with pytest.raises(DataError, match="not finite"):
-        write_explorer(path, many, [broken], title="t")
+    for changes in ({"means": np.full((30, 2), np.nan)}, {"reach": np.inf}):
+        broken = dataclasses.replace(run, **changes)
+        with pytest.raises(DataError, match="not finite"):
+            write_explorer(path, many, [broken], title="t")
+
+
+def test_an_infinite_rate_is_none(tmp_path):
+    """JSON has no infinity: a browser would show an empty page."""
+    axes = [dataclasses.replace(axis, rate=np.inf) for axis in RUNS[0].axes]
+    run = dataclasses.replace(RUNS[0], axes=axes)
+    write_explorer(tmp_path / "page.html", HELDOUT, [run], title="t")
+    (found,) = content(tmp_path / "page.html")["runs"]
+    assert [axis["rate"] for axis in found["axes"]] == [None, None]

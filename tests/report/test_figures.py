@@ -14,12 +14,12 @@ from vae_jax.report.latent_space import (
 )
 
 
-def drawn_of(count, is_continuous, workdir):
-    """Names of the figures of a latent space of four dimensions."""
+def drawn_of(count, is_continuous, workdir, dims=4, **changed):
+    """Names of the figures of a latent space."""
     workdir.mkdir()
     (workdir / "metrics.jsonl").write_text(json.dumps({"step": 1, "train/elbo": -3.0}))
     rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(4, 30))
+    matrix = rng.normal(size=(dims, 30))
 
     def decode(z):
         return (0.5 + 0.1 * np.tanh(z @ matrix)).reshape(-1, 5, 6, 1)
@@ -31,12 +31,13 @@ def drawn_of(count, is_continuous, workdir):
         shown=codes,
         kl=(codes**2).mean(axis=0),
         layer_kl=None,
-        prior_codes=rng.normal(size=(9, 4)),
+        prior_codes=rng.normal(size=(9, dims)),
         decode=decode,
         images=x,
         seen=x,
         is_continuous=is_continuous,
     )
+    space = dataclasses.replace(space, **changed)
     figures.draw_all(space, np.arange(count), workdir)
     return {path.stem for path in (workdir / "figures").iterdir()}
 
@@ -48,6 +49,14 @@ def test_there_are_pictures_of_what_there_is(tmp_path):
     assert drawn_of(1, True, tmp_path / "one") == one
     assert drawn_of(2, True, tmp_path / "two") == one | {"interpolations"}
     assert drawn_of(2, False, tmp_path / "discrete") == always
+
+
+def test_priors_without_dimensions_or_quantiles(tmp_path):
+    """Under a mixture the KL is one number, and no grid has its quantiles."""
+    plane = drawn_of(2, True, tmp_path / "normal", dims=2)
+    mixture = {"kl": np.array([3.0]), "has_standard_prior": False}
+    found = drawn_of(2, True, tmp_path / "mixture", dims=2, **mixture)
+    assert plane - found == {"kl_per_dimension", "latent_grid"}
 
 
 def test_lines_of_a_conditional_model_keep_the_label_of_the_first_image():

@@ -165,6 +165,8 @@ def test_shapes_that_do_not_fit_together(path):
     one, lines = random_images(2, 4, 4, 1), random_images(3, 4, 5, 5, 1)
     with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[1, 4, 4, 1\]"):
         plots.reconstructions(one, one[:1], path)
+    with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[2, 3, 4, 1\] and"):
+        plots.reconstructions(one, one, path, seen=one[:, :3])
     with pytest.raises(DataError, match=r"\[2, 4, 4, 1\] and \[3, 4, 5, 5, 1\]"):
         plots.every_label(one, lines, path)
     with pytest.raises(DataError, match="2 labels for 3 rows"):

@@ -36,6 +36,7 @@ class PriorOfCodes(Protocol):
 Prior = Callable[[int], PriorOfCodes]  # number of codes -> p(z)
 
 OUTER_MASS = 0.01  # of the prior, outside the region that holds the other 99%
+NUM_DRAWS = 50_000  # of the prior and of q(z) each, that tell what lies outside
 MOST_QUERIES = 50  # at a time
 DENSITIES_PER_CHUNK = 3_000_000  # 12 MB
 
@@ -83,12 +84,7 @@ class Codes:
 
 def standard_normal(latent_dim: int) -> Prior:
     """p(z) = N(0, I)."""
-
-    def prior(num_codes: int) -> DiagonalNormal:
-        zeros = jnp.zeros((num_codes, latent_dim))
-        return DiagonalNormal(mean=zeros, log_std=zeros)
-
-    return prior
+    return lambda num: DiagonalNormal.standard_like(jnp.zeros((num, latent_dim)))
 
 
 def collapse(codes: Codes) -> dict[str, float | None]:
@@ -121,9 +117,7 @@ def collapse(codes: Codes) -> dict[str, float | None]:
     }
 
 
-def outside_prior(
-    codes: Codes, prior: Prior, key: Key, num_draws: int = 50_000
-) -> float:
+def outside_prior(codes: Codes, prior: Prior, key: Key) -> float:
     """Share of q(z) where the prior's density is below its 1% quantile.
 
     For p = N(0, I) that is the share outside the ball that holds 99% of the prior, in
@@ -133,12 +127,11 @@ def outside_prior(
         codes: means and standard deviations of q(z | x) on the training split.
         prior: p(z).
         key: random key for the draws.
-        num_draws: how many draws of the prior and of q(z) each.
 
     Returns:
         The share, in [0, 1]; 0.01 if q = p.
     """
-    return float(_share_outside(codes, prior(num_draws), key))
+    return float(_share_outside(codes, prior(NUM_DRAWS), key))
 
 
 @jax.jit

@@ -249,7 +249,6 @@ def _in_batches(
     progress: Progress | None,
 ) -> dict[str, np.ndarray]:
     if batch_size is None:
-        batch_size = ROWS_PER_CHUNK // (annealing.num_chains + NUM_PILOTS)
-        batch_size = max(1, batch_size)
+        batch_size = max(1, ROWS_PER_CHUNK // (annealing.num_chains + NUM_PILOTS))
     require(COUNT, num_images=total, batch_size=batch_size)
     return map_rows(batch, total, batch_size, progress)

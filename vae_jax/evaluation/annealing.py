@@ -117,7 +117,7 @@ def forward_chains(
     """
     chains = annealing.num_chains
     space = CodeSpace(trained, x, chains + NUM_PILOTS)
-    at = hmc.points(space, space.log_lik)
+    at = hmc.points(space.log_prob, space.log_lik)
     start_key, chain_key = jax.random.split(key)
 
     def anneal(
@@ -137,11 +137,8 @@ def forward_chains(
     start = at(space.sample(start_key))
     carry = (start, jnp.zeros_like(start.log_lik), jnp.log(FIRST_STEP_SIZE))
     (_, log_w, _), (sizes, acceptance) = jax.lax.scan(anneal, carry, _steps(annealing))
-    return {
-        "log_w": log_w[:chains],
-        "step_sizes": sizes,
-        "acceptance": acceptance.mean(),
-    }
+    acceptance = acceptance.mean()
+    return {"log_w": log_w[:chains], "step_sizes": sizes, "acceptance": acceptance}
 
 
 def backward_chains(
@@ -166,7 +163,7 @@ def backward_chains(
         log w [C], nats, with E[1 / w] = 1 / p(x).
     """
     space = CodeSpace(trained, x, annealing.num_chains)
-    at = hmc.points(space, space.log_lik)
+    at = hmc.points(space.log_prob, space.log_lik)
 
     def step_back(
         carry: tuple[hmc.Point, Array], step: tuple[Step, Array]

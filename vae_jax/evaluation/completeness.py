@@ -66,7 +66,8 @@ def real_images(heldout: Array, train: Array) -> RealImages:
     # Eigenvectors of the products of images, which are fewer than the pixels may be.
     products = jnp.matmul(centered, centered.T, precision="highest")
     _, vectors = jnp.linalg.eigh(products)  # eigenvalues ascend
-    components, _ = jnp.linalg.qr(centered.T @ vectors[:, -FEATURES:])
+    combined = jnp.matmul(centered.T, vectors[:, -FEATURES:], precision="highest")
+    components, _ = jnp.linalg.qr(combined)
     # Whole, so that distances of binary images stay whole numbers.
     shift = jnp.round(center)
     pixels = flatten_event(heldout) - shift

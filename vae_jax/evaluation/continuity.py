@@ -54,8 +54,8 @@ def line_numbers(decode: Partial, start: Array, end: Array) -> dict[str, Array]:
         moves = jnp.broadcast_to(end - start, z.shape)
         _, velocity = jax.jvp(mean_image, (flat(z),), (flat(moves),))
         squared_speed = (velocity**2).sum(axis=1).reshape(-1, NUM_NODES)
-        energy = squared_speed @ weights
-        length = jnp.sqrt(squared_speed) @ weights
+        energy = jnp.matmul(squared_speed, weights, precision="highest")
+        length = jnp.matmul(jnp.sqrt(squared_speed), weights, precision="highest")
         chord = mean_image(flat(end)) - mean_image(flat(start))
         return jnp.stack([energy, length, jnp.linalg.norm(chord, axis=1)], axis=1)
 

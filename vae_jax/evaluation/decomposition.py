@@ -101,20 +101,12 @@ def decompose_rate(
         "mutual_information_cap": math.log(num_codes),
         "total_correlation_high": max(above, float(shared.mean())),
         "total_correlation_standard_error": standard_error(shared),
-        "batch_total_correlation": claimed_by_batches(codes, stream(key, "batches")),
+        "batch_total_correlation": _claimed_by_batches(codes, stream(key, "batches")),
     }
 
 
-def claimed_by_batches(codes: Codes, key: Key) -> float:
-    """`batch_total_correlation` of batches of 64 codes, averaged over at most 100.
-
-    Args:
-        codes: means and standard deviations of q(z | x), std > 0.
-        key: random key for the batches and their draws.
-
-    Returns:
-        What the loss `beta_tc` would report for these codes, nats.
-    """
+def _claimed_by_batches(codes: Codes, key: Key) -> float:
+    """What the loss `beta_tc` says of batches of 64 codes, averaged over up to 100."""
     num_codes = codes.mean.shape[0]
     size = min(BATCH_SIZE, num_codes)
     count = min(NUM_BATCHES, num_codes // size)

@@ -43,7 +43,8 @@ class FirstLayer:
     trained: Trained
     posterior: type[Posterior] = struct.field(pytree_node=False)  # of q(z1 | x)
     shapes: Shapes = struct.field(pytree_node=False)  # of the codes in a row
-    supports: tuple[str, ...] = struct.field(pytree_node=False)  # likewise
+    # Whether there are codes between any two: not where one is discrete.
+    is_continuous: bool = struct.field(pytree_node=False)
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
     takes_images: bool = struct.field(pytree_node=False)  # whether x is no dict
 
@@ -57,7 +58,7 @@ class FirstLayer:
             trained,
             type(latents[0].posterior),
             shapes_of([latent.z for latent in read]),
-            tuple(latent.posterior.support for latent in read),
+            all(latent.posterior.support != Quantized.support for latent in read),
             is_only=len(read) == len(latents),
             takes_images=not isinstance(x, Mapping),
         )
@@ -65,7 +66,7 @@ class FirstLayer:
     @classmethod
     def of_split(cls, trained: Trained, split: Split) -> "FirstLayer":
         """The layer of a model for the examples of a split; computes nothing."""
-        return cls.of(trained, split.x(np.zeros(1, int)))
+        return cls.of(trained, split.some(1).x())
 
     @property
     def is_joined(self) -> bool:
@@ -85,11 +86,6 @@ class FirstLayer:
         """
         is_normal = issubclass(self.posterior, DiagonalNormal | Deterministic)
         return is_normal and not self.is_joined
-
-    @property
-    def is_continuous(self) -> bool:
-        """Whether there are codes between any two: not where one is discrete."""
-        return Quantized.support not in self.supports
 
     @property
     def is_quantized(self) -> bool:
@@ -162,9 +158,10 @@ class FirstLayer:
 
     def means_and_stds(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations of a split, see `moments`, both [N, D]."""
-        return map_rows(
-            lambda rows: _mean_and_std(self, split.x(rows)), len(split), CODES_PER_CHUNK
+        mean, variance = map_rows(
+            lambda rows: self.moments(split.x(rows)), len(split), CODES_PER_CHUNK
         )
+        return mean, np.sqrt(variance)
 
     def indices(self, split: Split) -> np.ndarray:
         """Numbers of the codes of a split, [N, S] at S sites, of quantized codes alone.
@@ -207,9 +204,11 @@ class FirstPrior:
         """Whether the dimensions are independent, as those of a diagonal normal."""
         return getattr(self.layer.trained.prior(1), "is_factorised", False)
 
+    @jax.jit
     def sample(self, key: Key) -> Array:
         """One draw per row, [num, D]; of the layers above, too, in a hierarchy."""
-        return _sample(self, key)
+        codes = self.layer.trained.prior(self.num, self.given).sample(key)
+        return _row(self.layer, codes[: len(self.layer.shapes)], self.given)
 
     def log_prob(self, x: Array) -> Array:
         """Nats, [num]; only where there is no layer above."""
@@ -255,13 +254,6 @@ def _decode(layer: FirstLayer, z: Array, given: Given = None) -> Distribution:
     return image_likelihood(layer.trained.decode(codes, given))
 
 
-@jax.jit
-def _sample(prior: FirstPrior, key: Key) -> Array:
-    layer, given = prior.layer, prior.given
-    codes = layer.trained.prior(prior.num, given).sample(key)
-    return _row(layer, codes[: len(layer.shapes)], given)
-
-
 def _latents(layer: FirstLayer, x: Examples, key: Key) -> tuple[Latent, ...]:
     """The layers in a row."""
     return layer.trained.encode(x, key)[: len(layer.shapes)]
@@ -273,12 +265,6 @@ def _moments(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
     latents = _latents(layer, x, jax.random.key(0))
     means, variances = zip(*(flat_moments(q.posterior) for q in latents), strict=True)
     return join(means), join(variances)
-
-
-@jax.jit
-def _mean_and_std(layer: FirstLayer, x: Examples) -> tuple[Array, Array]:
-    mean, variance = _moments(layer, x)
-    return mean, jnp.sqrt(variance)
 
 
 def _index(layer: FirstLayer, x: Examples) -> Array:

@@ -1,20 +1,12 @@
 """Hamiltonian Monte Carlo on p(z) p(x | z)^beta, many chains side by side."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.types import Array, Key
-
-
-class Prior(Protocol):
-    """What is asked of p(z): draws [C, D], and their log density [C] in nats."""
-
-    def sample(self, key: Key) -> Array: ...
-
-    def log_prob(self, x: Array) -> Array: ...
 
 
 class Point(NamedTuple):
@@ -38,31 +30,28 @@ class Point(NamedTuple):
 At = Callable[[Array], Point]  # z [C, D] -> Point
 
 
-def points(prior: Prior, log_lik: Callable[[Array], Array]) -> At:
+def points(
+    log_prior: Callable[[Array], Array], log_lik: Callable[[Array], Array]
+) -> At:
     """The function that looks a place up: z [C, D] -> Point.
 
     Args:
-        prior: p(z) for C rows.
-        log_lik: z [C, D] -> log p(x | z), nats [C], of one x; rows don't mix.
+        log_prior: z [C, D] -> log p(z), nats [C]; rows don't mix.
+        log_lik: z [C, D] -> log p(x | z), nats [C], of one x; likewise.
     """
 
     def at(z: Array) -> Point:
-        log_prior, to_prior = jax.vjp(prior.log_prob, z)
-        log_likelihood, to_lik = jax.vjp(log_lik, z)
-        ones = jnp.ones_like(log_prior)
+        prior, to_prior = jax.vjp(log_prior, z)
+        likelihood, to_lik = jax.vjp(log_lik, z)
+        ones = jnp.ones_like(prior)
         (prior_slope,), (lik_slope,) = to_prior(ones), to_lik(ones)
-        return Point(z, log_prior, prior_slope, log_likelihood, lik_slope)
+        return Point(z, prior, prior_slope, likelihood, lik_slope)
 
     return at
 
 
 def leapfrog(
-    at: At,
-    start: Point,
-    velocity: Array,
-    beta: Array,
-    step_size: Array,
-    num_steps: int,
+    at: At, start: Point, velocity: Array, beta: Array, step_size: Array, num_steps: int
 ) -> tuple[Point, Array]:
     """Follows the Hamiltonian's motion: reversible, and it keeps volume.
 

@@ -9,7 +9,6 @@ from vae_jax.types import Array, Key
 
 HIDDEN_DIMS = (128, 128, 128)
 NUM_STEPS = 1000
-BATCH_SIZE = 256
 NUM_DRAWS = 60_000  # that the classifier is trained with, of the prior and of q(z) each
 
 
@@ -54,5 +53,4 @@ def _accuracy(
         num_classes=2,
         hidden_dims=HIDDEN_DIMS,
         num_steps=NUM_STEPS,
-        batch_size=BATCH_SIZE,
     ).accuracy

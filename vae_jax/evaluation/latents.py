@@ -1,16 +1,13 @@
 """From the statistics of a split to the numbers of results.json."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import LEVELS
 from vae_jax.evaluation.likelihood import Statistics
-from vae_jax.evaluation.moments import Moments
 from vae_jax.types import Array
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, section 5.2
@@ -83,8 +80,9 @@ def summarize(
         results["effective_sample_size"] = statistics["ess"].mean()
         results["bits_per_dim"] = bits_per_dim(nll, num_pixels, support, dequantized)
     # A variance over the data, of which a single example has none.
-    active = active_units(layers) if num_examples > 1 else (None,) * len(layers)
+    active: list[Any] = [None] * len(layers)
     if num_examples > 1:
+        active = [(m.variance_of_means > ACTIVE_VARIANCE).sum() for m in layers]
         results["active_units"] = sum(active)
     if len(layers) > 1:
         for number, (layer, count) in enumerate(zip(layers, active, strict=True), 1):
@@ -115,20 +113,8 @@ def bits_per_dim(
     return bits + math.log2(LEVELS) if dequantized else None
 
 
-def active_units(layers: Sequence[Moments]) -> tuple[Array | np.integer, ...]:
-    """Per layer, how many dimensions' posterior means vary by more than 0.01.
-
-    A_u = Var_x(E_q[u | x]) > 0.01. Source: Burda et al. 2016, section 5.2.
-
-    Args:
-        layers: `Moments` of each.
-    """
-    return tuple((m.variance_of_means > ACTIVE_VARIANCE).sum() for m in layers)
-
-
 def _plain(value: Array | np.generic | float | None) -> Array | float | None:
     """A float or an int, unless the value is being traced."""
-    if value is None or isinstance(value, jax.core.Tracer | int):
+    if value is None or isinstance(value, jax.core.Tracer):
         return value
-    whole = jnp.issubdtype(np.asarray(value).dtype, jnp.integer)
-    return int(value) if whole else float(value)
+    return np.asarray(value).item()

@@ -24,7 +24,7 @@ from vae_jax.evaluation.moments import Moments
 from vae_jax.outputs import VAEOutput, flat_moments
 from vae_jax.ranges import COUNT, require
 from vae_jax.training.checks import check_output
-from vae_jax.types import AnyArray, Array, Examples, Key, Params, PyTree
+from vae_jax.types import AnyArray, Array, Examples, Key, Params
 
 Apply = Callable[[Params, Examples, Key], VAEOutput]
 Statistics = dict[str, Any]  # arrays [B], and per layer tuples of arrays [B, D_l]
@@ -100,9 +100,7 @@ def importance_statistics(
     nothing = jnp.full(shapes["distortion"].shape, -jnp.inf)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     (sums, log_sum, log_sum_squares), _ = jax.lax.scan(
-        add_chunk,
-        (zeros, nothing, nothing),
-        jnp.arange(math.ceil(num_samples / chunk)),
+        add_chunk, (zeros, nothing, nothing), jnp.arange(-(-num_samples // chunk))
     )
     statistics = jax.tree.map(lambda total: total / num_samples, sums)
     if log_w_shape is not None:
@@ -163,7 +161,8 @@ def evaluate_examples(
         return _batch_statistics(settings, params, draw(rows), used, batch_key)
 
     chunks = row_chunks(num_examples, batch_size, progress)
-    if _is_traced((params, key, example)):
+    leaves = jax.tree.leaves((params, key, example))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return _in_one_program(batch, list(chunks), num_examples)
     parts: list[Statistics] = []
     layers: Layers | None = None
@@ -215,11 +214,6 @@ def _batch_statistics(
 
 def _merged(layers: Layers, others: Layers) -> Layers:
     return tuple(a.merged(b) for a, b in zip(layers, others, strict=True))
-
-
-def _is_traced(tree: PyTree) -> bool:
-    """Whether a function that JAX traces asks, in which values are not known."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def _one_sample(output: VAEOutput, x: Examples) -> tuple[Statistics, Array | None]:

@@ -49,7 +49,7 @@ def squared_distances(
 
 
 def neighbourhoods(
-    means: np.ndarray, variances: np.ndarray, seed: int = 0
+    means: np.ndarray, variances: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """What decides whether a point is among the codes: one of them is near enough.
 
@@ -61,12 +61,11 @@ def neighbourhoods(
     Args:
         means: means of q(z | x), [N, D], N at least 2.
         variances: its variances, [N, D]; 0 for points.
-        seed: seed of the draws.
 
     Returns:
         The widened variances, [N, D], and the largest squared distance by them.
     """
-    noise = np.random.default_rng(seed).standard_normal(means.shape)
+    noise = np.random.default_rng(0).standard_normal(means.shape)
     wide = widened(means, variances)
     z = means + np.sqrt(variances) * noise
     distances = squared_distances(z, means, wide)

@@ -8,15 +8,12 @@ import jax
 import numpy as np
 
 from vae_jax.data.examples import IMAGE, inputs
-from vae_jax.distributions import (
-    DiagonalNormal,
-    NormalMixture,
-    UniformCodes,
-)
+from vae_jax.distributions import DiagonalNormal, NormalMixture, UniformCodes
 from vae_jax.errors import ConfigError
 from vae_jax.export import formats
 from vae_jax.export.checks import check_out, filling
 from vae_jax.export.description import (
+    DESCRIPTION,
     LOAD,
     MEANINGS,
     PRIOR,
@@ -24,15 +21,15 @@ from vae_jax.export.description import (
     describe_decoder,
     describe_encoder,
     describe_prior,
+    is_autoencoder,
     latents,
+    likelihood,
     parameters,
 )
 from vae_jax.models.base import LayeredPrior
 from vae_jax.runs.opened import Run
 from vae_jax.storage.records import write_json
 from vae_jax.types import Array
-
-DESCRIPTION = "export.json"
 
 
 def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
@@ -86,7 +83,7 @@ def export_run(run: Run, file_format: str, out: pathlib.Path) -> list[str]:
 
 
 def check_model(run: Run) -> None:
-    """Raises unless the model has one latent layer and an exportable posterior.
+    """Raises unless the model has one latent layer, of parts that can be exported.
 
     Raises:
         ConfigError: says which part can't be exported.
@@ -115,6 +112,13 @@ def check_model(run: Run) -> None:
             " deterministic posteriors and discrete codes can be exported, as others"
             " have no mean and log_std"
         )
+    unknown = set(parameters(likelihood(run))) - set(MEANINGS)
+    if unknown:
+        raise ConfigError(
+            f"model.likelihood={run.config.model.likelihood}: only distributions of"
+            f" {', '.join(MEANINGS)} can be exported, and this one has"
+            f" {', '.join(sorted(unknown))}"
+        )
     if not isinstance(prior, DiagonalNormal | NormalMixture | UniformCodes):
         raise ConfigError(
             f"model.prior={run.config.model.prior}: only normal priors, mixtures of"
@@ -140,10 +144,12 @@ def functions(run: Run) -> tuple[formats.Function, formats.Function]:
 
 
 def prior_arrays(run: Run) -> dict[str, np.ndarray]:
-    """What a prior is made of; nothing for the standard normal.
+    """What a prior is made of; nothing for the standard normal, or where there is none.
 
     A mixture's parameters, [C] and [C, D], or the codebook [C, d] of discrete codes.
     """
+    if is_autoencoder(run):
+        return {}
     layered = run.trained.prior(1)
     assert isinstance(layered, LayeredPrior)
     top: Any = layered.top

@@ -75,10 +75,7 @@ config.json has all of them. Versions: jax {jax}. Digest of config and data:
 
 
 def model_card(
-    run: Run,
-    results: Mapping[str, float | None] | None,
-    defaults: Fields,
-    license: str,
+    run: Run, results: Mapping[str, float | None] | None, defaults: Fields, license: str
 ) -> str:
     """The text of the card, with metadata as the Hugging Face Hub reads them.
 
@@ -108,7 +105,9 @@ def model_card(
         a_model="An autoencoder" if is_plain else "A variational autoencoder",
         kind="rows of real numbers" if run.spec.is_rows else "images",
         of=f" of the data set {name}",
-        version=_version(),
+        # Not an import: the package imports its modules, and no module the package.
+        # Nor what is installed: not the package, where it runs from a checkout.
+        version=importlib.import_module("vae_jax").__version__,
         posterior=config.model.posterior,
         prior="no prior" if is_plain else f"prior `{config.model.prior}`",
         use=DECODED if is_plain else DRAWN,
@@ -146,12 +145,6 @@ def command(config: Config, defaults: Fields) -> str:
     flags = map(shlex.quote, train_flags(own, defaults))
     lines = ["python -m vae_jax train --config=configs/default.py", *flags]
     return " \\\n    ".join([*lines, "--workdir=RUN"])
-
-
-def _version() -> str:
-    """That of this package, which is not installed where it runs from a checkout."""
-    # Not an import: the package imports its modules, and no module the package.
-    return importlib.import_module("vae_jax").__version__
 
 
 def _front(
@@ -197,7 +190,6 @@ def _numbers(results: Mapping[str, float | None]) -> list[Quantity]:
         for section in sections(quantities(), known)
         if section.group.drawn and section.group.title != "Other numbers"
         for quantity in section.quantities
-        if quantity.name in known
     ]
 
 
@@ -212,7 +204,7 @@ def _table(
         shown = few_digits(results[quantity.name])
         shown += f" ± {few_digits(error, 2)}" if error is not None else ""
         lines.append(f"| {quantity.label} | {shown} | {quantity.good} |")
-    return "\n".join(lines).replace("q(z | x)", r"q(z \| x)") + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _data(run: Run, name: str, data: Json) -> str:

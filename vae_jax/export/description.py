@@ -12,7 +12,7 @@ from vae_jax.outputs import Latent
 from vae_jax.runs.opened import Run
 from vae_jax.types import Array
 
-PRIOR = "prior.npz"
+DESCRIPTION, PRIOR = "export.json", "prior.npz"
 
 # What the outputs are, by name; "distribution" in the description says how they are
 # used.
@@ -67,28 +67,27 @@ def describe_encoder(run: Run) -> dict[str, object]:
     """Input and outputs of the encoder, for the JSON file."""
     x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
     posterior = latents(run)[0].posterior
-    found = levels(run)
+    found, bound = levels(run), int(LOG_STD_BOUND)
     bounds = None if found == "real" else [0, 1]
     input_x = {**_array("x", x), "range": bounds, "values": VALUES[found]}
     return {
         "distribution": f"q(z | x). {_first_line(posterior)}",
         "inputs": [input_x],
-        "outputs": _outputs(parameters(posterior), None),
+        "outputs": _outputs(parameters(posterior), {"log_std": [-bound, bound]}),
     }
 
 
 def describe_decoder(run: Run) -> dict[str, object]:
     """Input and outputs of the decoder, for the JSON file."""
-    z = jax.ShapeDtypeStruct(latents(run)[0].z.shape, np.float32)
-    likelihood = jax.eval_shape(run.trained.decode, z)
+    z = _code(run)
+    found = likelihood(run)
     mean = jax.eval_shape(lambda z: run.trained.decode(z).mean, z)
+    # Of a fixed scale there are no bounds.
+    ranges = {} if found.support == "real" else {"mean": [0, 1]}
     return {
-        "distribution": f"p(x | z). {_first_line(likelihood)}",
+        "distribution": f"p(x | z). {_first_line(found)}",
         "inputs": [{**_array("z", z), "range": None}],
-        "outputs": _outputs(
-            {"mean": mean, **parameters(likelihood)},
-            None if likelihood.support == "real" else [0, 1],
-        ),
+        "outputs": _outputs({"mean": mean, **parameters(found)}, ranges),
     }
 
 
@@ -140,10 +139,8 @@ def levels(run: Run) -> str:
 
 
 def _outputs(
-    arrays: Mapping[str, Array], range_of_mean: list[int] | None
+    arrays: Mapping[str, Array], ranges: Mapping[str, list[int]]
 ) -> list[dict[str, object]]:
-    bound = int(LOG_STD_BOUND)
-    ranges = {"mean": range_of_mean, "log_std": [-bound, bound]}
     return [
         {**_array(name, x), "range": ranges.get(name), "meaning": MEANINGS[name]}
         for name, x in arrays.items()
@@ -163,3 +160,12 @@ def latents(run: Run) -> tuple[Latent, ...]:
     """Shapes of the latent layers for one image."""
     x = jax.ShapeDtypeStruct((1, *run.spec.image_shape), np.float32)
     return jax.eval_shape(run.trained.encode, x, jax.random.key(0))
+
+
+def likelihood(run: Run) -> Any:
+    """Shapes of p(x | z) for one code."""
+    return jax.eval_shape(run.trained.decode, _code(run))
+
+
+def _code(run: Run) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(latents(run)[0].z.shape, np.float32)

@@ -82,7 +82,6 @@ def check_format(file_format: str) -> Format:
 
 
 def _to_stablehlo(function: Function, name: str, shape: Sequence[int]) -> bytes:
-    del name  # its argument is positional
     from jax import export  # `import jax` does not load it
 
     sizes = export.symbolic_shape(", ".join(["batch", *map(str, shape)]))

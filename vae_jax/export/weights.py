@@ -15,18 +15,16 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.export.card import CARD, model_card
 from vae_jax.export.checks import check_out, check_packages, filling
-from vae_jax.export.description import describe_data
+from vae_jax.export.description import DESCRIPTION, describe_data
 from vae_jax.fields import Fields
 from vae_jax.paths import PathLike, local_path
 from vae_jax.runs import identity
 from vae_jax.runs.opened import Run, abstract_saved
 from vae_jax.storage import manifest
 from vae_jax.storage.records import read_json, write_json
-from vae_jax.types import PyTree
 
 FORMAT = "safetensors"
 WEIGHTS = "model.safetensors"
-DESCRIPTION = "export.json"
 
 
 def export_weights(
@@ -53,7 +51,10 @@ def export_weights(
     check_out(out)
     from safetensors.numpy import save  # an extra
 
-    variables = jax.tree.map(np.asarray, jax.device_get(run.variables))
+    # Not `ascontiguousarray`, which gives a scalar an axis.
+    variables = jax.tree.map(
+        lambda leaf: np.asarray(leaf, order="C"), jax.device_get(run.variables)
+    )
     content: dict[str, Mapping[str, Any]] = {
         "config.json": run.config.to_dict(),
         "data.json": identity.read_data(run.workdir),
@@ -70,7 +71,8 @@ def export_weights(
     }
     card = model_card(run, content.get("results.json"), defaults, license)
     with filling(out):
-        (out / WEIGHTS).write_bytes(save(_by_name(variables), {"format": "vae_jax"}))
+        arrays = manifest.named(variables)
+        (out / WEIGHTS).write_bytes(save(arrays, {"format": "vae_jax"}))
         (out / CARD).write_text(card, encoding="utf-8")
         for name, mapping in content.items():
             write_json(out / name, mapping)
@@ -111,16 +113,16 @@ def open_weights(folder: PathLike) -> Run:
     like = abstract_saved(config, spec).variables
     described = manifest.describe(found)
     wrong = manifest.misfit(described, manifest.describe(like))
-    wrong = wrong or manifest.corrupted(about.get("arrays", {}), described)
+    try:
+        step = int(about["step"])
+        wrong = wrong or manifest.corrupted(about["arrays"], described)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder / DESCRIPTION} does not describe weights: {error!r}"
+        ) from None
     if wrong:
         raise DataError(f"{folder / WEIGHTS} is damaged or of another model: {wrong}")
     variables = jax.tree.unflatten(
         jax.tree.structure(like), [found[name] for name in manifest.named(like)]
     )
-    return Run(folder, config, spec, int(about["step"]), variables, {})
-
-
-def _by_name(tree: PyTree) -> dict[str, np.ndarray]:
-    """The arrays of a pytree, by the names that its manifest has."""
-    # Not `ascontiguousarray`, which gives a scalar an axis.
-    return manifest.named(jax.tree.map(lambda leaf: np.asarray(leaf, order="C"), tree))
+    return Run(folder, config, spec, step, variables, {})

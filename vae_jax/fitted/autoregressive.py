@@ -62,15 +62,14 @@ class Autoregressive:
 
         Logits are divided by the temperature; at 0 the likeliest code is taken.
         """
-
-        def draw(key: Key) -> Array:
-            return self._draw(key, ROWS_PER_CHUNK, temperature)
-
         if num <= ROWS_PER_CHUNK:
             index = self._draw(key, num, temperature)
         else:
             keys = jax.random.split(key, -(-num // ROWS_PER_CHUNK))
-            index = jax.lax.map(draw, keys).reshape(-1, self.network.num_sites)[:num]
+            drawn = jax.lax.map(
+                lambda key: self._draw(key, ROWS_PER_CHUNK, temperature), keys
+            )
+            index = drawn.reshape(-1, self.network.num_sites)[:num]
         return self.codebook[index].reshape(num, *self.shape)
 
     def _draw(self, key: Key, num: int, temperature: float) -> Array:
@@ -105,7 +104,6 @@ def like(
     draws: Draws, key: Key, num_layers: int = 4, width: int = 128, **others: float
 ) -> Autoregressive:
     """The prior with the network's first parameters."""
-    del others
     assert draws.codebook is not None
     num_codes, num_numbers = draws.codebook.shape
     num_sites = draws.dim // num_numbers

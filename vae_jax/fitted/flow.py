@@ -11,7 +11,7 @@ from vae_jax.distributions import CouplingFlow, DiagonalNormal
 from vae_jax.evaluation.chunks import Progress
 from vae_jax.fitted import training
 from vae_jax.fitted.base import Draws
-from vae_jax.fitted.mixture import FullMixture, fit_gaussian
+from vae_jax.fitted.mixture import FullMixture, fit_gaussian, log_det
 from vae_jax.fitted.mixture import like as like_gaussian
 from vae_jax.ranges import COUNT, LAYERS, POSITIVE, require
 from vae_jax.types import Array, Key
@@ -32,7 +32,7 @@ class Couplings:
         """The flow from N(0, I), for `num` rows."""
         zeros = jnp.zeros((num, self.weights_in.shape[1]))
         return CouplingFlow(
-            base=DiagonalNormal(mean=zeros, log_std=zeros),
+            base=DiagonalNormal.standard_like(zeros),
             context=jnp.broadcast_to(self.context, (num, *self.context.shape)),
             weights_in=self.weights_in,
             weights_out=self.weights_out,
@@ -61,10 +61,9 @@ class Flow:
 
     def log_prob(self, z: Array) -> Array:
         """Nats, exact, [B, ...] -> [B]."""
-        root = self.normal.root[0]
-        log_det = jnp.log(jnp.diagonal(root)).sum()
         u = whitened(self.normal, z)
-        return self.couplings.flow(u.shape[0]).log_prob(u) - log_det
+        log_prob = self.couplings.flow(u.shape[0]).log_prob(u)
+        return log_prob - log_det(self.normal.root[0])
 
 
 def whitened(normal: FullMixture, z: Array) -> Array:
@@ -88,7 +87,6 @@ def like(
     draws: Draws, key: Key, num_layers: int = 8, width: int = 128, **others: float
 ) -> Flow:
     """The flow at its start, with a standard normal."""
-    del others
     layers, dim = num_layers, draws.dim
     scale = 1 / jnp.sqrt(dim)
     couplings = Couplings(

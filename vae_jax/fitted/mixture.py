@@ -49,16 +49,19 @@ class FullMixture:
             eps = jax.scipy.linalg.solve_triangular(
                 root, (rows - mean[None, :]).T, lower=True
             )
-            log_det = jnp.log(jnp.diagonal(root)).sum()
-            return -0.5 * (eps**2 + LOG_2PI).sum(axis=0) - log_det
+            return -0.5 * (eps**2 + LOG_2PI).sum(axis=0) - log_det(root)
 
         log_probs = jax.vmap(component)(self.mean, self.root)  # [C, B]
         return jax.nn.logsumexp(self.log_weights[:, None] + log_probs, axis=0)
 
 
+def log_det(root: Array) -> Array:
+    """Logarithm of the determinant of a lower triangle, nats, [D, D] -> []."""
+    return jnp.log(jnp.diagonal(root)).sum()
+
+
 def like(draws: Draws, key: Key, num_components: int = 1) -> FullMixture:
     """Standard normals, all alike."""
-    del key
     dim = draws.dim
     return FullMixture(
         log_weights=jnp.full(num_components, -jnp.log(num_components)),
@@ -81,7 +84,6 @@ def fit_gaussian(
     Raises:
         DataError: all codes are equal.
     """
-    del key, progress
     rows = _rows(draws.train)
     mean = rows.mean(axis=0)
     covariance = (rows - mean).T @ (rows - mean) / len(rows)
@@ -109,7 +111,6 @@ def fit_mixture(
             codes.
         DataError: all codes are equal.
     """
-    del progress
     require(COUNT, num_components=num_components)
     rows = _rows(draws.train)
     if num_components > len(rows):
@@ -155,9 +156,5 @@ def _mixture(
     weights: np.ndarray, mean: np.ndarray, root: np.ndarray, shape: tuple[int, ...]
 ) -> FullMixture:
     """The same numbers in single precision."""
-    return FullMixture(
-        log_weights=jnp.asarray(np.log(weights), jnp.float32),
-        mean=jnp.asarray(mean, jnp.float32),
-        root=jnp.asarray(root, jnp.float32),
-        shape=shape,
-    )
+    log_weights = jnp.float32(np.log(weights))
+    return FullMixture(log_weights, jnp.float32(mean), jnp.float32(root), shape)

@@ -50,7 +50,6 @@ def maximum_likelihood(
     def step(
         state: tuple[Params, optax.OptState], rows: Array, key: Key
     ) -> tuple[Params, optax.OptState]:
-        del key
         params, opt_state = state
         gradient = jax.grad(lambda p: -log_prob(p, rows).mean())(params)
         updates, opt_state = tx.update(gradient, opt_state, params)

@@ -8,11 +8,11 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from vae_jax.evaluation.chunks import Progress
+from vae_jax.evaluation.chunks import Progress, map_chunks
 from vae_jax.fitted import training
 from vae_jax.fitted.base import Draws
 from vae_jax.fitted.flow import coloured, whitened
-from vae_jax.fitted.mixture import FullMixture, fit_gaussian
+from vae_jax.fitted.mixture import FullMixture, fit_gaussian, log_det
 from vae_jax.fitted.mixture import like as like_gaussian
 from vae_jax.likelihoods import NormalLikelihood
 from vae_jax.models.vae import VAE
@@ -28,6 +28,7 @@ from vae_jax.types import Array, Key, Params
 
 BATCH_SIZE = 256
 NUM_SAMPLES = 64  # K of `SecondVAE.log_prob`
+ROWS_PER_CHUNK = 256
 
 
 @struct.dataclass
@@ -54,7 +55,6 @@ class SecondVAE:
         The importance-weighted estimate with 64 draws of q(u | z) whose noise is fixed,
         so that it is a function of z. exp of it has the mean p(z) over that noise.
         """
-        log_det = jnp.log(jnp.diagonal(self.normal.root[0])).sum()
         x = whitened(self.normal, z)
 
         def one_row(row: Array) -> Array:
@@ -65,7 +65,8 @@ class SecondVAE:
             log_w = jax.vmap(one_draw)(keys)
             return jax.nn.logsumexp(log_w) - jnp.log(NUM_SAMPLES)
 
-        return jax.vmap(one_row)(x) - log_det
+        log_prob = map_chunks(jax.vmap(one_row), x, ROWS_PER_CHUNK)
+        return log_prob - log_det(self.normal.root[0])
 
 
 def second_vae(dim: int, width: int) -> VAE:
@@ -88,7 +89,6 @@ def second_vae(dim: int, width: int) -> VAE:
 
 def like(draws: Draws, key: Key, width: int = 256, **others: float) -> SecondVAE:
     """The prior with the second model's first parameters."""
-    del others
     model = second_vae(draws.dim, width)
     params = jax.jit(model.init)(key, jnp.zeros((1, draws.dim)), key)["params"]
     return SecondVAE(like_gaussian(draws, key), Trained(model, params))

@@ -139,10 +139,7 @@ def _even(low: float, high: float, start: float, stop: float, margin: float) -> 
 
 
 def _bent(
-    values: Sequence[float],
-    start: float,
-    stop: float,
-    even: Callable[[float], float],
+    values: Sequence[float], start: float, stop: float, even: Callable[[float], float]
 ) -> Axis:
     placed = [even(value) for value in values]
     room = MARGIN * (max(placed) - min(placed))
@@ -154,6 +151,5 @@ def _bent(
     ticks = [d * 10.0**e for e in range(first, last + 1, step) for d in digits]
     if min(values) <= 0:
         ticks = [0.0, *(tick for tick in ticks if tick >= smallest / 2)]
-    return Axis(
-        start, stop, low, high, [t for t in ticks if low <= even(t) <= high], even
-    )
+    ticks = [tick for tick in ticks if low <= even(tick) <= high]
+    return Axis(start, stop, low, high, ticks, even)

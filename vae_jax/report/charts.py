@@ -56,7 +56,7 @@ def against_setting(
     turned = sum(map(svg.width_of, layout.ticks)) > 0.75 * WIDTH
     ticks = [svg.shortened(tick, LONG_TICK) for tick in layout.ticks]
     longest = max(map(svg.width_of, ticks), default=0.0)
-    entries = _legend(panels, layout, quantity)
+    entries = _legend([key for panel in panels for key in panel], layout, quantity)
     top = TOP + LINE * several
     panel_height = top + (PANEL if several else HEIGHT)
     height = len(panels) * panel_height + 2 * LINE
@@ -66,24 +66,23 @@ def against_setting(
     for i, drawn in enumerate(panels):
         bottom = (i + 1) * panel_height
         values = _values(layout, drawn)
-        y = _y_axis(values, bottom, i * panel_height + top, quantity)
+        ends = (bottom, i * panel_height + top)
+        if quantity.scale == "linear":
+            y = axes.cut(values, *ends)
+        else:
+            y = axes.numeric(values, *ends, quantity.scale)
         x = Axis(left_of(y), WIDTH - RIGHT, -0.5, len(layout.ticks) - 0.5)
         frame(chart, x, y, (bottom, quantity.label))
         if several:
-            svg.add(
-                chart,
-                "text",
-                quantity.lines[drawn[0]],
-                x=x.start,
-                y=i * panel_height + top - 6,
-            )
+            line = quantity.lines[drawn[0]]
+            svg.add_text(chart, line, x.start, i * panel_height + top - 6)
         panel = _Panel(chart, x, y, layout, quantity, names, far={})
         _draw_lines(panel, drawn)
         if sum(map(y.is_beyond, set(values))) <= MAX_WRITTEN:
             _write_far(panel)
     _draw_ticks(chart, x, bottom, ticks, turned)
     middle = (x.start + x.stop) / 2
-    svg.add(chart, "text", layout.label, x=middle, y=height - 4, text_anchor="middle")
+    svg.add_text(chart, layout.label, middle, height - 4, "middle")
     if len(entries) > 1:
         for i, (name, series) in enumerate(entries):
             _draw_entry(chart, name, series, (x.start, height + LINE * (i + 0.7)))
@@ -100,14 +99,6 @@ def _values(layout: Layout, keys: Sequence[str]) -> list[float]:
             low = mean - error if mean - error > 0 or mean <= 0 else mean
             found += [low, mean, mean + error]
     return found
-
-
-def _y_axis(
-    values: Sequence[float], bottom: float, top: float, quantity: Quantity
-) -> Axis:
-    if quantity.scale == "linear":
-        return axes.cut(values, bottom, top)
-    return axes.numeric(values, bottom, top, quantity.scale)
 
 
 def left_of(y: Axis) -> float:
@@ -128,7 +119,7 @@ def frame(chart: ET.Element, x: Axis, y: Axis, foot: tuple[float, str]) -> None:
     left, right = x.first, WIDTH - RIGHT
     for tick, text in y.texts:
         svg.add_line(chart, (left, y(tick)), (right, y(tick)), "grid")
-        svg.add(chart, "text", text, x=left - 6, y=y(tick) + 4.5, text_anchor="end")
+        svg.add_text(chart, text, left - 6, y(tick) + 4.5, "end")
     svg.add_line(chart, (left, bottom), (right, bottom), "axis")
     if x.edge is not None:
         for place in (x.edge - 3, x.edge + 3):
@@ -170,7 +161,7 @@ def _draw_lines(panel: _Panel, keys: Sequence[str]) -> None:
     for key in keys:
         for line in panel.layout.lines.values():
             if is_reference(key):  # of no model: the same in each line
-                _draw_reference(panel.chart, panel.x, panel.y, key, line)
+                _draw_reference(panel, key, line)
                 break
             _draw_line(panel, key, line, next(number))
 
@@ -209,14 +200,11 @@ def _write_far(panel: _Panel) -> None:
         text = " to ".join(ends)
         fits = place[0] + 9 + svg.width_of(text) < WIDTH
         x, anchor = (place[0] + 9, "start") if fits else (place[0] - 9, "end")
-        svg.add(panel.chart, "text", text, x=x, y=place[1] + 4, text_anchor=anchor)
+        svg.add_text(panel.chart, text, x, place[1] + 4, anchor)
 
 
 def _draw_error(
-    panel: _Panel,
-    place: tuple[float, float],
-    values: tuple[float, float],
-    color: str,
+    panel: _Panel, place: tuple[float, float], values: tuple[float, float], color: str
 ) -> None:
     """A bar of one standard error down and up, as far as the axis goes."""
     (x, _), (low, high), y = place, values, panel.y
@@ -229,21 +217,19 @@ def _draw_error(
         svg.add_line(panel.chart, *ends, f"error {color}")
 
 
-def _draw_reference(
-    chart: ET.Element, x: Axis, y: Axis, key: str, line: Mapping[int, Setting]
-) -> None:
+def _draw_reference(panel: _Panel, key: str, line: Mapping[int, Setting]) -> None:
     """What a model can reach at best, as a dashed line over the whole axis."""
+    x, y = panel.x, panel.y
     known = [(x(t), y(m)) for t, s in line.items() if (m := s.mean(key)) is not None]
     if known:
         ends = [(x.start, known[0][1]), *known, (x.stop, known[-1][1])]
-        svg.add_path(chart, ends, "line reference")
+        svg.add_path(panel.chart, ends, "line reference")
 
 
 def _legend(
-    panels: Sequence[Sequence[str]], layout: Layout, quantity: Quantity
+    keys: Sequence[str], layout: Layout, quantity: Quantity
 ) -> list[tuple[str, int | None]]:
     """Name and number of each series, references last with none."""
-    keys = list(dict.fromkeys(key for panel in panels for key in panel))
     own = [key for key in keys if not is_reference(key)]
     names = [quantity.lines[key] for key in own] if layout.is_single else layout.lines
     entries: list[tuple[str, int | None]] = [(name, i) for i, name in enumerate(names)]
@@ -260,4 +246,4 @@ def _draw_entry(
     svg.add_path(chart, [(left, y), (left + 26, y)], f"line {color}")
     if series is not None:
         svg.add_mark(chart, (left + 13, y), series, name)
-    svg.add(chart, "text", svg.shortened(name, 44), x=left + 34, y=y + 4.5)
+    svg.add_text(chart, svg.shortened(name, 44), left + 34, y + 4.5)

@@ -143,7 +143,7 @@ def _name_of_runs(rows: Sequence[Row]) -> str:
 
 def is_numeric(values: Iterable[object]) -> bool:
     """Whether all values can stand on an axis of numbers."""
-    return all(is_number(value) for value in values)
+    return all(map(is_number, values))
 
 
 def result_keys(rows: Sequence[Row], swept: Sequence[str]) -> list[str]:
@@ -164,11 +164,7 @@ def write_results(rows: Sequence[Row], path: pathlib.Path) -> None:
     Columns: the run's name, its swept values and its seed, the keys of results.json,
     and failed_at_step where a run failed.
     """
-    # A failed run has few keys; where it comes first, its failure would stand between.
-    order = dict.fromkeys(k for row in rows for k in row if k != FAILED)
-    if any(FAILED in row for row in rows):
-        order[FAILED] = None
-    _write_csv([{key: row.get(key) for key in order} for row in rows], path)
+    _write_csv(rows, path)
 
 
 def write_summary(
@@ -193,8 +189,10 @@ def write_summary(
 
 def _write_csv(lines: Sequence[Row], path: pathlib.Path) -> None:
     text = io.StringIO(newline="")
-    columns = dict.fromkeys(key for line in lines for key in line)
-    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    keys = dict.fromkeys(key for line in lines for key in line)
+    # A failed run has few keys; where it comes first, its failure would stand between.
+    columns = sorted(keys, key=lambda key: key == FAILED)
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     replace_file(path, text.getvalue().encode())

@@ -108,7 +108,7 @@ def draw(rows: Sequence[Row], names: Mapping[str, str]) -> ET.Element:
     chart = svg.new(whole, whole, "Rank correlations of pairs of numbers over runs")
     for i, title in enumerate(titles):
         place = edge + CELL * (i + 0.5)
-        svg.add(chart, "text", title, x=edge - 6, y=place + 4.5, text_anchor="end")
+        svg.add_text(chart, title, edge - 6, place + 4.5, "end")
         turned = f"translate({place + 4.5:.1f} {edge - 6:.1f}) rotate(-90)"
         svg.add(chart, "text", title, transform=turned)
     for (i, j), value in np.ndenumerate(matrix):
@@ -127,13 +127,6 @@ def draw(rows: Sequence[Row], names: Mapping[str, str]) -> ET.Element:
             height=CELL,
             fill_opacity=f"{abs(value):.2f}",
         )
-        svg.add(
-            cell,
-            "text",
-            text.replace("0.", "."),
-            x=left + CELL / 2,
-            y=top + CELL / 2 + 4,
-            text_anchor="middle",
-            class_="number",
-        )
+        middle = (left + CELL / 2, top + CELL / 2 + 4)
+        svg.add_text(cell, text.replace("0.", "."), *middle, "middle", class_="number")
     return chart

@@ -30,7 +30,7 @@ class Axis:
 
     name: str  # as "z[3]"
     values: Sequence[float]  # those that are decoded, ascending
-    rate: float | None = None  # nats; None where the model defines none
+    rate: float | None = None  # nats; None, or infinite, where there is none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +141,8 @@ def _classes(heldout: HeldOut) -> tuple[list[dict[str, str]], list[int]]:
 
 
 def _run(run: Explored, quality: int) -> dict[str, object]:
+    if not _is_finite(run.reach):
+        raise DataError("codes hold values that are not finite")
     height, width, channels = run.lattice.shape[-3:]
     lattice = run.lattice.reshape(-1, height, width, channels)
     return {
@@ -149,7 +151,7 @@ def _run(run: Explored, quality: int) -> dict[str, object]:
         "axes": [
             {
                 "name": axis.name,
-                "rate": axis.rate,
+                "rate": axis.rate if _is_finite(axis.rate) else None,
                 "values": _rounded(np.asarray(axis.values)),
                 "low": min(axis.values),
                 "high": max(axis.values),
@@ -171,16 +173,16 @@ def _run(run: Explored, quality: int) -> dict[str, object]:
     }
 
 
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
 def _rounded(values: np.ndarray) -> list[object]:
     """Numbers with four digits, which is finer than a screen."""
     if not np.isfinite(values).all():
         raise DataError("codes hold values that are not finite")
-    return [
-        [float(f"{number:.4g}") for number in row]
-        if isinstance(row, list)
-        else float(f"{row:.4g}")
-        for row in values.tolist()
-    ]
+    shorter = np.vectorize(lambda value: float(f"{value:.4g}"), otypes=[float])
+    return shorter(values).tolist()
 
 
 def cell(height: int, width: int) -> tuple[int, int]:

@@ -20,6 +20,8 @@ def draw_all(
 
     There are no interpolations of fewer than two images, and of discrete codes no
     picture of what lies between them, nor of a rate by dimension that is a constant.
+    There is none of that rate either where it has no part for each dimension, nor of a
+    plane at the quantiles of a prior that is not the standard normal.
 
     Args:
         space: latent space of the model on the test split.
@@ -80,14 +82,15 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
             holds_label=space.num_held > 0,
         )
     _draw_traversals(space, folder)
-    if space.kl is not None:
+    if space.kl is not None and space.has_parts:
         is_one = len(space.kl) == space.codes.shape[1]  # of the layers in a row
         latent_plots.kl_per_dimension(
             space.kl,
             folder / "kl_per_dimension.png",
             space.name if space.layers and is_one else "",
         )
-    if space.codes.shape[1] == 2 and space.shown.shape[1] == 2:
+    is_plane = space.codes.shape[1] == 2 and space.shown.shape[1] == 2
+    if is_plane and space.has_standard_prior:
         latent_plots.latent_grid(
             space.decode_grid(prior_grid()), folder / "latent_grid.png"
         )
@@ -95,7 +98,7 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
 
 def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     """Walks along the busiest dimensions from the code of the first image."""
-    if space.kl is not None and len(space.kl) == space.shown_size:
+    if space.kl is not None and space.has_parts:
         busyness = space.kl
     else:
         busyness = space.codes.std(axis=0)

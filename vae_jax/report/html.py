@@ -25,7 +25,10 @@ def template(name: str) -> jinja2.Template:
 
 def script_json(content: object) -> str:
     """JSON that can stand in a script element: nothing in it ends the element."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    # NaN and infinities are no JSON: a browser would refuse all of it.
+    text = json.dumps(
+        content, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.replace("<", "\\u003c")
 
 

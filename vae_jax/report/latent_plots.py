@@ -34,15 +34,13 @@ def interpolations(
         DataError: not images.
     """
     images = check_images(images, "RTHWC")
-    steps = images.shape[1]
     return style.draw_images(
-        images.reshape(-1, *images.shape[2:]),
-        steps,
+        images,
         path,
         "Interpolations between two codes"
         + (", with the label of the first" if holds_label else ""),
         x_label="share of the second code",
-        x_ticks={0: "0", steps - 1: "1"},
+        x_ticks={0: "0", images.shape[1] - 1: "1"},
     )
 
 
@@ -66,8 +64,7 @@ def traversals(
     if len(labels) != len(images):
         raise DataError(f"{len(labels)} labels for {len(images)} rows of traversals")
     return style.draw_images(
-        images.reshape(-1, *images.shape[2:]),
-        images.shape[1],
+        images,
         path,
         "One latent dimension at a time",
         x_label="small to large value of that dimension",
@@ -95,8 +92,7 @@ def latent_grid(images: np.ndarray, path: PathLike | None = None) -> Figure:
         raise DataError(f"a latent grid is square, not {size} x {images.shape[1]}")
     ticks = {i: f"{100 * (i + 0.5) / size:.3g}%" for i in (0, size - 1)}
     return style.draw_images(
-        images.reshape(-1, *images.shape[2:]),
-        size,
+        images,
         path,
         "Decoded latent space",
         x_label="z[0], quantile of the prior",
@@ -144,7 +140,7 @@ def latent_map(
     size = float(np.clip(20_000 / len(points), 3, 30))
     dots: dict[str, Any] = {"alpha": 0.5, "s": size, "linewidths": 0}
     labelled = _labelled(labels, len(points))
-    if labels is None or not labelled.any():
+    if not labelled.any():
         axes.scatter(*points.T, color=style.BLUE, **dots)
     else:
         axes.scatter(*points[~labelled].T, color=style.GREY, **dots)

@@ -13,7 +13,8 @@ class LatentSpace:
 
     codes: np.ndarray  # means of q(z | x), [N, D]; of the top layer, where z is of all
     shown: np.ndarray  # codes of `images`, [m, D], as `decode` takes them
-    kl: np.ndarray | None  # mean KL by dimension, nats, [D]; None for an autoencoder
+    # Mean KL by dimension, nats, [D], or in all, [1]; None for an autoencoder.
+    kl: np.ndarray | None
     layer_kl: np.ndarray | None  # its sums of each layer, next to the data first, [L]
     prior_codes: np.ndarray  # draws from p(z), [n, D]
     # z [B, D] -> mean of p(x | z), [B, H, W, C]
@@ -34,6 +35,11 @@ class LatentSpace:
     def shown_size(self) -> int:
         """How many numbers of a row of `shown` are of codes."""
         return self.shown.shape[1] - self.num_held
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether `kl` has a part for each dimension: not under a mixture prior."""
+        return self.kl is not None and len(self.kl) == self.shown_size
 
     @property
     def name(self) -> str:

@@ -25,10 +25,8 @@ def samples(images: Mapping[int, np.ndarray], path: PathLike | None = None) -> F
     Raises:
         DataError: not images.
     """
-    rows = check_images(np.stack(list(images.values())), "LTHWC")
     return style.draw_images(
-        rows.reshape(-1, *rows.shape[2:]),
-        rows.shape[1],
+        check_images(np.stack(list(images.values())), "LTHWC"),
         path,
         "Samples that share the layers above",
         x_label="draws of the layer and of those below it",

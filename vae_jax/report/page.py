@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from vae_jax.as_text import exact
+from vae_jax.data.description import counted
 from vae_jax.errors import ConfigError
 from vae_jax.files import replace_file, writing
 from vae_jax.flat import flatten
@@ -81,7 +82,8 @@ def write_report(
     best = None if incomparable(swept) else best_setting(groups, "elbo")
     layout, left_out = thinned(arrange(groups, swept), best)
     drawn = _draw_charts(layout, names, found, best)
-    if ranked := correlations.ranked(finished := _finished(groups), found):
+    finished = [row for group in groups for row in group.finished]
+    if ranked := correlations.ranked(finished, found):
         drawn["rank_correlations"] = correlations.draw(finished, ranked)
     with writing(out):
         (out / "figures").mkdir(parents=True, exist_ok=True)
@@ -107,6 +109,7 @@ def write_report(
         )
     top, cut_off = _best_first(groups, swept)
     pictured = _some(shown, page_pictures.MAX_SHOWN, best)
+    of_pictures = f"{len(pictured)} of the {len(groups):,} settings"
     text = html.template("report.html.jinja").render(
         title=title,
         conclusion=conclude(names, found, swept),
@@ -122,7 +125,7 @@ def write_report(
         columns=[column_names[group] for group in columns],
         states=[_state(group) for group in columns],
         strips=page_pictures.strips(pictured, names, folder_of),
-        pictured=_of_all(len(pictured), len(groups)),
+        pictured="each setting" if len(pictured) == len(groups) else of_pictures,
         failures=_shortened(page_pictures.failures(groups), "more failed"),
         runs=page_tables.run_table(rows, swept, found),
         config=_config_lines(config, groups, swept),
@@ -133,19 +136,10 @@ def write_report(
     return out / "report.html"
 
 
-def _finished(groups: Sequence[Setting]) -> list[Row]:
-    return [row for group in groups for row in group.finished]
-
-
 def _some(shown: Sequence[Setting], limit: int, keep: Setting | None) -> list[Setting]:
     """Settings that are spread evenly over many, with one that stays."""
     kept = shown.index(keep) if keep in shown else 0
     return [shown[i] for i in spread(len(shown), limit, kept)]
-
-
-def _of_all(number: int, total: int) -> str:
-    """How many settings something is of, after "of"."""
-    return "each setting" if number == total else f"{number} of the {total:,} settings"
 
 
 def _best_first(
@@ -205,7 +199,10 @@ def _facts(
 ) -> list[str]:
     """The report in one line each: how much was run, what was varied, what failed."""
     failed = sum(row.get(FAILED) is not None for row in rows)
-    facts = [_count(len(rows), "run"), _count(len(groups), "setting")]
+    facts = [
+        counted(len(rows), "run", "runs"),
+        counted(len(groups), "setting", "settings"),
+    ]
     facts += [
         f"{field}: {_values([exact(group.values[field]) for group in groups])}"
         for field in swept
@@ -222,10 +219,6 @@ def _values(texts: Sequence[str]) -> str:
     return f"{first}, ..., {last} ({len(found):,} values)"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _section(
     section: Section, groups: Sequence[Setting], drawn: Mapping[str, ET.Element]
 ) -> dict[str, object]:
@@ -236,7 +229,11 @@ def _section(
         "id": section.group.title.lower().replace(" ", "-"),
         "text": section.group.text,
         "charted": [q for q in quantities if q.name in drawn],
-        "others": [q for q in quantities if q.name not in drawn and q.meaning],
+        "others": [
+            (q.title, page_tables.explained(q))
+            for q in quantities
+            if q.name not in drawn and q.meaning
+        ],
         "lines": [
             (head, [page_tables.mean_cell(group, key) for group in groups])
             for key, head in page_tables.headings([section]).items()

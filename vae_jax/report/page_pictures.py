@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -23,26 +22,12 @@ MAX_SHOWN = 12  # settings in a strip
 WIDTH = 640  # pixels: sharp at the 320 points that a phone gives an enlarged one
 
 
-class Picture(NamedTuple):
-    """A figure of the first seed of a setting that finished."""
-
-    setting: str
-    uri: str
-
-
-class Strip(NamedTuple):
-    """Pictures of one kind."""
-
-    title: str
-    pictures: Sequence[Picture]
-
-
 def strips(
     groups: Sequence[Setting],
     names: Mapping[Setting, str],
     folders: Mapping[str, pathlib.Path],
-) -> list[Strip]:
-    """The pictures that there are.
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The pictures that there are, of the first seed of each setting that finished.
 
     Args:
         groups: the settings that are shown.
@@ -50,7 +35,8 @@ def strips(
         folders: folder of each run by its name; its figures/*.png are shown.
 
     Returns:
-        A strip for each kind that some run has, in the order of `KINDS`.
+        A strip for each kind that some run has, in the order of `KINDS`: its title, and
+        the name of a setting with its picture as text.
 
     Raises:
         DataError: a figure is damaged.
@@ -62,9 +48,9 @@ def strips(
             for row in group.finished[:1]:
                 path = folders[str(row["name"])] / "figures" / f"{kind}.png"
                 if path.is_file():
-                    pictures.append(Picture(names[group], _data_uri(path)))
+                    pictures.append((names[group], _data_uri(path)))
         if pictures:
-            found.append(Strip(title, pictures))
+            found.append((title, pictures))
     return found
 
 

@@ -30,6 +30,15 @@ class _Point(NamedTuple):
     distortion: float
 
 
+class _Plane(NamedTuple):
+    chart: ET.Element
+    x: Axis
+    y: Axis
+
+    def place(self, point: _Point) -> tuple[float, float]:
+        return self.x(point.rate), self.y(point.distortion)
+
+
 def rate_distortion(
     layout: Layout, names: Mapping[Setting, str], best: Setting | None
 ) -> ET.Element:
@@ -65,21 +74,22 @@ def rate_distortion(
     y = axes.numeric([below, *heights], FOOT, TOP)
     x = axes.cut(rates, left_of(y), WIDTH - RIGHT)
     frame(chart, x, y, (FOOT, "Distortion, nats"))
-    _draw_rates(chart, x)
+    plane = _Plane(chart, x, y)
+    _draw_rates(plane)
     taken: list[Box] = [(0, 0, x.first, FOOT)]  # the numbers of the y axis
-    taken += [_around((x(point.rate), y(point.distortion))) for point in points]
-    levels = _draw_equal_elbo(chart, x, y)
+    taken += [_around(plane.place(point)) for point in points]
+    levels = _draw_equal_elbo(plane)
     for series, line in enumerate(lines):
-        _draw_line(chart, (x, y), line, series, layout.ordered)
-    _draw_marks(chart, (x, y), lines, names, best)
-    _name_points(chart, (x, y), points, best, taken)
+        _draw_line(plane, line, series, layout.ordered)
+    _draw_marks(plane, lines, names, best)
+    _name_points(plane, points, best, taken)
     _name_levels(chart, levels, taken)
     if not layout.is_single:
         for i, name in enumerate(layout.lines):
             place = (x.first + 13, HEIGHT + LINE * (i + 0.5))
             svg.add_mark(chart, place, i, name)
             text = svg.shortened(name, 44)
-            svg.add(chart, "text", text, x=place[0] + 16, y=place[1] + 4.5)
+            svg.add_text(chart, text, place[0] + 16, place[1] + 4.5)
     return chart
 
 
@@ -93,27 +103,23 @@ def _ends(points: Sequence[_Point], key: str) -> list[float]:
     return found
 
 
-def _draw_rates(chart: ET.Element, x: Axis) -> None:
+def _draw_rates(plane: _Plane) -> None:
     """Numbers and label of the x axis."""
+    chart, x, _ = plane
     for tick, text in x.texts:
-        svg.add(chart, "text", text, x=x(tick), y=FOOT + LINE, text_anchor="middle")
-    label = "Rate, nats"
+        svg.add_text(chart, text, x(tick), FOOT + LINE, "middle")
     middle = (x.first + WIDTH - RIGHT) / 2
-    svg.add(chart, "text", label, x=middle, y=FOOT + 2 * LINE, text_anchor="middle")
+    svg.add_text(chart, "Rate, nats", middle, FOOT + 2 * LINE, "middle")
 
 
 def _draw_line(
-    chart: ET.Element,
-    xy: tuple[Axis, Axis],
-    line: Sequence[_Point],
-    series: int,
-    ordered: bool,
+    plane: _Plane, line: Sequence[_Point], series: int, ordered: bool
 ) -> None:
     """Errors of the points, and what joins them where their order means something."""
-    x, y = xy
+    chart, x, y = plane
     color = f"s{series % svg.NUM_SERIES}"
     for point in line:
-        px, py = x(point.rate), y(point.distortion)
+        px, py = plane.place(point)
         if not x.is_beyond(point.rate):
             wide = point.setting.standard_error("rate") or 0.0
             ends = [(x(point.rate + sign * wide), py) for sign in (-1, 1)]
@@ -122,38 +128,32 @@ def _draw_line(
         ends = [(px, y(point.distortion + sign * high)) for sign in (-1, 1)]
         svg.add_line(chart, ends[0], ends[1], f"error {color}")
     if ordered:
-        places = [(x(point.rate), y(point.distortion)) for point in line]
-        join(chart, places, [x.is_beyond(point.rate) for point in line], color)
+        far = [x.is_beyond(point.rate) for point in line]
+        join(chart, list(map(plane.place, line)), far, color)
 
 
 def _draw_marks(
-    chart: ET.Element,
-    xy: tuple[Axis, Axis],
+    plane: _Plane,
     lines: Sequence[Sequence[_Point]],
     names: Mapping[Setting, str],
     best: Setting | None,
 ) -> None:
-    x, y = xy
+    titles = {"elbo": "ELBO", "rate": "rate", "distortion": "distortion"}
     for series, line in enumerate(lines):
         for point in line:
-            setting, place = point.setting, (x(point.rate), y(point.distortion))
+            setting, (x, y) = point.setting, plane.place(point)
             if setting is best:
-                svg.add(chart, "circle", cx=place[0], cy=place[1], r=9, class_="best")
-            tip = [names[setting]] + [
-                f"{title}: {amount(setting, key)} nats"
-                for title, key in (
-                    ("ELBO", "elbo"),
-                    ("rate", "rate"),
-                    ("distortion", "distortion"),
-                )
-            ]
-            svg.add_mark(chart, place, series, "\n".join(tip))
+                svg.add(plane.chart, "circle", cx=x, cy=y, r=9, class_="best")
+            tip = [names[setting]]
+            tip += [f"{titles[k]}: {amount(setting, k)} nats" for k in titles]
+            svg.add_mark(plane.chart, (x, y), series, "\n".join(tip))
 
 
 def _draw_equal_elbo(
-    chart: ET.Element, x: Axis, y: Axis
+    plane: _Plane,
 ) -> list[tuple[float, list[tuple[float, float]]]]:
     """Draws lines of equal ELBO; returns it with the ends of each."""
+    chart, x, y = plane
     low, high = x.low + y.low, x.high + y.high
     drawn = []
     for level in map(float, MaxNLocator(6).tick_values(low, high)):
@@ -166,17 +166,13 @@ def _draw_equal_elbo(
 
 
 def _name_points(
-    chart: ET.Element,
-    xy: tuple[Axis, Axis],
-    points: Sequence[_Point],
-    best: Setting | None,
-    taken: list[Box],
+    plane: _Plane, points: Sequence[_Point], best: Setting | None, taken: list[Box]
 ) -> None:
     """Writes a text beside each point that has a free place for it.
 
     The best comes first, and then those at the edge, whose rate can't be read off.
     """
-    x, y = xy
+    x = plane.x
     named = sorted(
         points, key=lambda p: (p.setting is not best, not x.is_beyond(p.rate))
     )
@@ -187,8 +183,8 @@ def _name_points(
         text = point.text + ", best ELBO" * is_best
         if x.is_beyond(point.rate):
             text += f" (rate {few_digits(point.rate, 3)})"
-        place = (x(point.rate), y(point.distortion))
-        _place_text(chart, text, place, taken, "strong" if is_best else "name")
+        kind = "strong" if is_best else "name"
+        _place_text(plane.chart, text, plane.place(point), taken, kind)
 
 
 def _name_levels(
@@ -219,15 +215,8 @@ def _place_text(
         box = (left, baseline - 11, left + svg.width_of(text), baseline + 3)
         inside = box[2] <= WIDTH and 0 <= box[1] and box[3] < FOOT
         if inside and not any(_overlap(box, other) for other in taken):
-            svg.add(
-                chart,
-                "text",
-                text,
-                x=place[0] + dx,
-                y=baseline,
-                text_anchor=ANCHORS[side],
-                class_=kind,
-            )
+            x = place[0] + dx
+            svg.add_text(chart, text, x, baseline, ANCHORS[side], class_=kind)
             taken.append(box)
             return True
     return False

@@ -46,25 +46,29 @@ def reconstructions(
     """
     title = "Reconstructions"
     kinds = {"data": originals, "model": reconstructed}
-    if seen is not None and not np.allclose(seen, originals, rtol=0, atol=1e-5):
+    if seen is not None and not _alike(seen, originals):
         title += "; seen: the data as the model got them"
         kinds = {"data": originals, "seen": seen, "model": reconstructed}
     parts = [check_images(images, "NHWC") for images in kinds.values()]
     if len({images.shape for images in parts}) > 1:
         shapes = " and ".join(str(list(images.shape)) for images in parts)
         raise DataError(f"originals and reconstructions have shapes {shapes}")
-    count = len(parts[0])
-    columns = min(8, count)
-    fill = ((0, -count % columns), (0, 0), (0, 0), (0, 0))
-    rows = [
-        np.pad(images, fill, constant_values=1.0).reshape(
-            -1, columns, *images.shape[1:]
-        )
-        for images in parts
-    ]
-    alternating = np.stack(rows, axis=1).reshape(-1, *parts[0].shape[1:])
-    names = dict(enumerate([*kinds] * len(rows[0])))
-    return style.draw_images(alternating, columns, path, title, y_ticks=names)
+    columns = min(8, len(parts[0]))
+    rows = np.stack([_in_rows(images, columns) for images in parts], axis=1)
+    names = dict(enumerate([*kinds] * len(rows)))
+    alternating = rows.reshape(-1, *rows.shape[2:])
+    return style.draw_images(alternating, path, title, y_ticks=names)
+
+
+def _in_rows(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images row by row, the last row filled up with white, [R, columns, H, W, C]."""
+    fill = ((0, -len(images) % columns), (0, 0), (0, 0), (0, 0))
+    filled = np.pad(images, fill, constant_values=1.0)
+    return filled.reshape(-1, columns, *images.shape[1:])
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=0, atol=1e-5)
 
 
 def image_rows(
@@ -92,9 +96,8 @@ def image_rows(
     """
     images = check_images(images, "NHWC")
     columns = columns or int(np.ceil(np.sqrt(len(images))))
-    return style.draw_images(
-        images, columns, path, title, y_ticks=dict(enumerate(names))
-    )
+    rows, beside = _in_rows(images, columns), dict(enumerate(names))
+    return style.draw_images(rows, path, title, y_ticks=beside)
 
 
 def samples(
@@ -122,23 +125,19 @@ def samples(
     if len(names) == 1:
         return image_rows(images, path, title=f"{title}, label {names[0]}")
     images = check_images(images, "NHWC")
-    rows = [images[np.asarray(labels) == name] for name in names]
-    columns = min(MOST_COLUMNS, max(map(len, rows)))
-    filled = [
-        np.pad(row, ((0, -len(row) % columns), *[(0, 0)] * 3), constant_values=1.0)
-        for row in rows
-    ]
+    own = [images[np.asarray(labels) == name] for name in names]
+    columns = min(MOST_COLUMNS, max(map(len, own)))
+    rows = [_in_rows(part, columns) for part in own]
     beside = [  # the label at its first row
         text
-        for name, row in zip(names, filled, strict=True)
-        for text in (str(name), *[""] * (len(row) // columns - 1))
+        for name, part in zip(names, rows, strict=True)
+        for text in (str(name), *[""] * (len(part) - 1))
     ]
-    return image_rows(
-        np.concatenate(filled),
+    return style.draw_images(
+        np.concatenate(rows),
         path,
-        title=f"{title}, by label",
-        columns=columns,
-        names=beside,
+        f"{title}, by label",
+        y_ticks=dict(enumerate(beside)),
     )
 
 
@@ -166,10 +165,8 @@ def every_label(
     if images.shape != (len(decoded), *decoded.shape[2:]):
         shapes = f"{list(images.shape)} and {list(decoded.shape)}"
         raise DataError(f"images and what is decoded have shapes {shapes}")
-    rows = np.concatenate([images[:, None], decoded], axis=1)
     return style.draw_images(
-        rows.reshape(-1, *images.shape[1:]),
-        rows.shape[1],
+        np.concatenate([images[:, None], decoded], axis=1),
         path,
         "Codes of images, decoded with every label",
         x_label="label",

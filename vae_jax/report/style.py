@@ -96,8 +96,7 @@ def check_kl(kl: np.ndarray, axis: str) -> np.ndarray:
 
 
 def draw_images(
-    images: np.ndarray,
-    columns: int,
+    rows: np.ndarray,
     path: PathLike | None,
     title: str,
     *,
@@ -109,8 +108,7 @@ def draw_images(
     """Draws a grid of images in which a pixel is a square of whole screen pixels.
 
     Args:
-        images: [N, H, W, C], values in [0, 1].
-        columns: images in a row.
+        rows: images, row by row, [R, T, H, W, C], values in [0, 1].
         path: the PNG file to write, or None.
         title: text above the grid.
         x_label: text below the grid.
@@ -121,44 +119,31 @@ def draw_images(
     Returns:
         The figure.
     """
-    grid = image_grid(images, columns)
+    grid = image_grid(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
     height, width = grid.shape[:2]
     scale = max(1, round(WIDTH * DPI / max(height, width)))
+    grid_width, grid_height = scale * width, scale * height  # on the screen
     x_ticks, y_ticks = x_ticks or {}, y_ticks or {}
     longest = max(map(len, y_ticks.values()), default=0)
     line = TEXT / 72 * DPI * 1.6  # pixels
     # Texts may be wider than the grid that they are centred on.
-    spill = (0.4 * line * max(len(title), len(x_label)) - scale * width) / 2
+    spill = (0.4 * line * max(len(title), len(x_label)) - grid_width) / 2
     left = max(line * (0.4 + 0.45 * longest + bool(y_label)), spill)
     below = line * (0.4 + bool(x_ticks) + bool(x_label))
-    above, right = 1.6 * line, max(0.4 * line, spill)
-    total_width = left + scale * width + right
-    total_height = below + scale * height + above
-    size = (total_width / DPI, total_height / DPI)
-    figure = NotebookFigure(figsize=size, dpi=DPI)
+    wide = left + grid_width + max(0.4 * line, spill)
+    high = below + grid_height + 1.6 * line
+    figure = NotebookFigure(figsize=(wide / DPI, high / DPI), dpi=DPI)
     axes = figure.add_axes(
-        (
-            left / total_width,
-            below / total_height,
-            scale * width / total_width,
-            scale * height / total_height,
-        )
+        (left / wide, below / high, grid_width / wide, grid_height / high)
     )
-    axes.imshow(
-        np.broadcast_to(grid, (height, width, 3)),
-        interpolation="nearest",
-        aspect="auto",
-    )
+    colors = np.broadcast_to(grid, (height, width, 3))
+    axes.imshow(colors, interpolation="nearest", aspect="auto")
     axes.set_title(title, fontsize=TITLE, pad=0.4 * TITLE)
     axes.set_xlabel(x_label, fontsize=TEXT)
     axes.set_ylabel(y_label, fontsize=TEXT)
-    cell_height, cell_width = images.shape[1] + 1, images.shape[2] + 1
-    axes.set_xticks(
-        [(column + 0.5) * cell_width - 1 for column in x_ticks], x_ticks.values()
-    )
-    axes.set_yticks(
-        [(row + 0.5) * cell_height - 1 for row in y_ticks], y_ticks.values()
-    )
+    cell_height, cell_width = rows.shape[2] + 1, rows.shape[3] + 1
+    axes.set_xticks([(x + 0.5) * cell_width - 1 for x in x_ticks], x_ticks.values())
+    axes.set_yticks([(y + 0.5) * cell_height - 1 for y in y_ticks], y_ticks.values())
     axes.tick_params(labelsize=TEXT, length=0)
     axes.spines[:].set_visible(False)
     return save_figure(figure, path)

@@ -56,6 +56,20 @@ def add(
     return element
 
 
+def add_text(
+    parent: ET.Element,
+    text: str,
+    x: float,
+    y: float,
+    anchor: str = "",
+    **attributes: str | float,
+) -> None:
+    """Adds a text that begins at a place, or as `anchor`, the text-anchor, says."""
+    if anchor:
+        attributes = {"text_anchor": anchor, **attributes}
+    add(parent, "text", text, x=x, y=y, **attributes)
+
+
 def _attribute(value: str | float) -> str:
     return value if isinstance(value, str) else f"{round(value, 1):g}"
 
@@ -83,12 +97,8 @@ def add_mark(
     """Adds the mark of a series, with what is said when it is pointed at."""
     x, y = place
     number = series % NUM_SERIES
-    mark = add(
-        parent,
-        "g",
-        class_=f"mark s{number}",
-        transform=f"translate({x:.1f} {y:.1f})",
-    )
+    at = f"translate({x:.1f} {y:.1f})"
+    mark = add(parent, "g", class_=f"mark s{number}", transform=at)
     add(mark, "title", tip)
     add(mark, "circle", r=11, class_="reach")  # easier to point at
     add(mark, "path", d=SHAPES[number])

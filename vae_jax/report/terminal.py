@@ -4,7 +4,7 @@ import importlib.util
 import os
 import pathlib
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -42,7 +42,7 @@ def print_results(
         everything: print all numbers, group by group, in place of the short form.
     """
     words = {k: v for k, v in results.items() if isinstance(v, str)}
-    groups = _groups(results.keys() - words.keys(), results, quantities)
+    groups = _groups([key for key in results if key not in words], quantities)
     title = Text(str(workdir), style="bold")
     if not everything:
         total = sum(map(len, groups.values()))
@@ -97,14 +97,13 @@ def _stdout() -> Console:
 
 
 def _groups(
-    keys: Collection[str], results: Results, quantities: Sequence[Quantity]
+    keys: Sequence[str], quantities: Sequence[Quantity]
 ) -> dict[str, list[Quantity]]:
     """The quantities of some keys by the title of their group, without their errors."""
     errors = {quantity.error for quantity in quantities}
-    found = sections(quantities, [key for key in results if key in keys])
     by_title = {
         section.group.title: [q for q in section.quantities if q.name not in errors]
-        for section in found
+        for section in sections(quantities, keys)
     }
     return {title: group for title, group in by_title.items() if group}
 
@@ -152,9 +151,8 @@ def _table(
                 for name in sources
             ]
         else:
-            cells = [_value(quantity, results, everything)] + [""] * max(
-                len(sources) - 1, 0
-            )
+            rest = [""] * (len(sources) - 1)
+            cells = [_value(quantity, results, everything), *rest]
         table.add_row(f"  {quantity.label:<{width}}", *cells, quantity.good)
     return table
 

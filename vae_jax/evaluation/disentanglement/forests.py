@@ -6,7 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae_jax.evaluation.disentanglement.inputs import check, held_out, sklearn_seed
+from vae_jax.evaluation.disentanglement.inputs import (
+    Seed,
+    check,
+    held_out,
+    sklearn_seed,
+)
 from vae_jax.ranges import COUNT, require
 
 NUM_TREES = 25
@@ -31,7 +36,7 @@ def dci(
     factors: ArrayLike,
     *,
     num_trees: int = NUM_TREES,
-    seed: int | np.random.Generator = 0,
+    seed: Seed = 0,
 ) -> DCI:
     """Disentanglement, completeness and informativeness.
 
@@ -81,20 +86,14 @@ def dci(
             forest.fit(rows.codes[~tested], v[~tested])
             importance[:, k] = forest.feature_importances_
             accuracy[k] = forest.score(rows.codes[tested], v[tested])
-    return DCI(*concentrations(importance), float(accuracy.mean()))
-
-
-def concentrations(importance: np.ndarray) -> tuple[float | None, float | None]:
-    """Disentanglement and completeness from the importances R [D, F]; see `dci`."""
-    num_dims, num_factors = importance.shape
     disentanglement = completeness = None
-    if num_factors > 1:
+    if len(rows.sizes) > 1:
         weights = importance.sum(axis=1)
         total = max(weights.sum(), np.finfo(float).tiny)
         disentanglement = float((weights * _concentration(importance)).sum() / total)
-    if num_dims > 1:
+    if len(importance) > 1:
         completeness = float(_concentration(importance.T).mean())
-    return disentanglement, completeness
+    return DCI(disentanglement, completeness, float(accuracy.mean()))
 
 
 def _concentration(rows: np.ndarray) -> np.ndarray:

@@ -56,7 +56,9 @@ def mig_by_factor(
 ) -> np.ndarray:
     """The gap of each factor, [F]; its mean is `mig`, whose arguments these are."""
     rows = check(codes, factors, least_dims=2)
-    return gaps_of(rows, table_of(rows, num_bins, equal_width))
+    table = table_of(rows, num_bins, equal_width)
+    second, first = np.sort(table, axis=0)[-2:]
+    return (first - second) / entropies(rows)
 
 
 def modularity(
@@ -90,7 +92,12 @@ def modularity(
         ConfigError: num_bins is no whole number above 0.
     """
     rows = check(codes, factors, least_factors=2)
-    return modularity_of(table_of(rows, num_bins, equal_width))
+    squares = table_of(rows, num_bins, equal_width) ** 2
+    best = squares.max(axis=1)
+    tells = best > 0
+    others = squares.sum(axis=1) - best
+    spread = others / np.where(tells, best * (len(rows.sizes) - 1), 1.0)
+    return float(np.where(tells, 1 - spread, 0.0).mean())
 
 
 def information_table(
@@ -136,22 +143,6 @@ def information(binned: np.ndarray, rows: Rows) -> np.ndarray:
             both = _entropy(np.bincount(z * size + rows.factors[:, k]))
             table[d, k] = own + factors_entropy[k] - both
     return np.maximum(table, 0.0)  # rounding can make a 0 negative
-
-
-def gaps_of(rows: Rows, table: np.ndarray) -> np.ndarray:
-    """The gaps of `mig` for each factor, [F], from the information [D, F]."""
-    second, first = np.sort(table, axis=0)[-2:]
-    return (first - second) / entropies(rows)
-
-
-def modularity_of(table: np.ndarray) -> float:
-    """`modularity` from the information [D, F]."""
-    squares = table**2
-    best = squares.max(axis=1)
-    tells = best > 0
-    others = squares.sum(axis=1) - best
-    spread = others / np.where(tells, best * (table.shape[1] - 1), 1.0)
-    return float(np.where(tells, 1 - spread, 0.0).mean())
 
 
 def entropies(rows: Rows) -> np.ndarray:

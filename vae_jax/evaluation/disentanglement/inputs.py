@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from vae_jax.errors import DataError
 
+Seed = int | np.random.Generator
 TEST_EVERY = 4  # of the rows with the same value, every fourth is held out
 
 

@@ -27,10 +27,12 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = QUANTILE) -> 
         quantile: 1 is the largest deviation, as in the paper's definition.
 
     Returns:
-        0 to 1; 1 for perfect codes, and 0 where all codes are the same. Noise does not
-        have 0: its largest deviation of all rows is larger than the quantile of a
-        group, the more so the more rows there are. Copies of a factor do not lower it,
-        and a dimension that is stretched counts for more.
+        Up to 1, which perfect codes have; 0 where all codes are the same. Below 0, but
+        above -1, where most examples with the same value lie at one end of a dimension
+        and a few at the other. Noise does not have 0: its largest deviation of all rows
+        is larger than the quantile of a group, the more so the more rows there are.
+        Copies of a factor do not lower it, and a dimension that is stretched counts for
+        more.
 
     Raises:
         DataError: see `inputs.check`.

@@ -1,12 +1,13 @@
 """Linear predictors of factors: SAP, explicitness, and what they tell in nats."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.inputs import (
     Rows,
+    Seed,
     check,
     held_out,
     sklearn_seed,
@@ -15,17 +16,9 @@ from vae_jax.evaluation.disentanglement.inputs import (
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
-Seed = int | np.random.Generator
 SVC_C = 0.01  # of SAP, as in the library of Locatello et al. 2019
 WEAK = 1e4  # C of logistic regression: so weak a penalty that it only keeps it finite
 MOST_NEWTON = 1000  # coefficients, above which a Hessian matrix is too large
-
-
-class LinearScores(NamedTuple):
-    """What a linear classifier of each factor reaches on rows it was not fitted to."""
-
-    explicitness: float  # see `explicitness`
-    information: float  # see `predictive_information`
 
 
 def sap(
@@ -104,7 +97,7 @@ def explicitness(codes: ArrayLike, factors: ArrayLike, *, seed: Seed = 0) -> flo
     Raises:
         DataError: see `inputs.check` and `inputs.held_out`.
     """
-    return linear_scores(codes, factors, seed=seed).explicitness
+    return linear_scores(codes, factors, seed=seed)[0]
 
 
 def predictive_information(
@@ -128,12 +121,12 @@ def predictive_information(
     Raises:
         DataError: see `inputs.check` and `inputs.held_out`.
     """
-    return linear_scores(codes, factors, seed=seed).information
+    return linear_scores(codes, factors, seed=seed)[1]
 
 
 def linear_scores(
     codes: ArrayLike, factors: ArrayLike, *, seed: Seed = 0
-) -> LinearScores:
+) -> tuple[float, float]:
     """`explicitness` and `predictive_information` of the same classifiers.
 
     Args:
@@ -161,7 +154,8 @@ def linear_scores(
         frequencies = np.bincount(v[~tested], minlength=size) / (~tested).sum()
         entropy = -np.log(frequencies[v[tested]]).mean()
         found.append((area, 1 - loss / entropy))
-    return LinearScores(*(float(score) for score in np.mean(found, axis=0)))
+    area, share = np.mean(found, axis=0)
+    return float(area), float(share)
 
 
 def logistic_regression(x: np.ndarray, y: np.ndarray) -> "LogisticRegression":

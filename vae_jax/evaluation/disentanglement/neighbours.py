@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement.information import entropies, information
-from vae_jax.evaluation.disentanglement.inputs import Rows, check, sklearn_seed
+from vae_jax.evaluation.disentanglement.inputs import Rows, Seed, check, sklearn_seed
 from vae_jax.evaluation.disentanglement.linear import predictive_information
 from vae_jax.ranges import COUNT, require
 
 NEIGHBOURS = 10
 ACTIVE_SHARE = 1 / 20  # of the widest dimension's range, above which one is active
-Seed = int | np.random.Generator
 
 
 class InfoMEC(NamedTuple):
@@ -66,8 +65,9 @@ def infomec(
         codes, factors, discrete=discrete, num_neighbours=num_neighbours, seed=rng
     )
     if discrete:
-        rows = check(codes, factors)
-        codes = np.concatenate([_one_hot(z) for z in rows.codes.T], axis=1)
+        columns = check(codes, factors).codes.T
+        one_hot = [z[:, None] == np.unique(z) for z in columns]
+        codes = np.concatenate(one_hot, axis=1)
     information = predictive_information(codes, factors, seed=rng)
     return InfoMEC(modularity, compactness, information)
 
@@ -130,8 +130,3 @@ def _largest_share(table: np.ndarray) -> float:
         total > 0, table.max(axis=1) / np.where(total > 0, total, 1), even
     )
     return float((shares.mean() - even) / (1 - even))
-
-
-def _one_hot(z: np.ndarray) -> np.ndarray:
-    """[N] -> [N, values]."""
-    return (z[:, None] == np.unique(z)[None, :]).astype(np.float64)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vae_jax.errors import DataError
-from vae_jax.evaluation.disentanglement.inputs import check
+from vae_jax.evaluation.disentanglement.inputs import Seed, check
 
 Scores = Mapping[str, float | None]
 
@@ -19,7 +19,7 @@ def standard_errors(
     *,
     num_resamples: int = 50,
     share: float = 0.5,
-    seed: int | np.random.Generator = 0,
+    seed: Seed = 0,
 ) -> dict[str, float | None]:
     """Standard errors of metrics over the choice of examples, by subsampling.
 

@@ -54,10 +54,7 @@ METRICS = (
     Metric(("irs",), lambda z, v, seed: irs(z, v), **QUICK),
     Metric(("beta_vae_score",), beta_vae_score, least_factors=2),
     Metric(("factor_vae_score",), factor_vae_score, least_factors=2),
-    Metric(
-        ("dci_disentanglement", "dci_completeness", "dci_informativeness"),
-        dci,
-    ),
+    Metric(("dci_disentanglement", "dci_completeness", "dci_informativeness"), dci),
     Metric(("sap",), sap, least_dims=2),
     Metric(("explicitness", "infoe"), linear_scores),
     Metric(("infom", "infoc"), modularity_and_compactness),

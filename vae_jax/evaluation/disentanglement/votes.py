@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vae_jax.errors import DataError
-from vae_jax.evaluation.disentanglement.inputs import Rows, check
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.evaluation.disentanglement.inputs import Rows, Seed, check
 from vae_jax.evaluation.disentanglement.linear import logistic_regression
 from vae_jax.ranges import COUNT, require
 
@@ -16,7 +16,6 @@ POINTS_PER_CHUNK = 1000
 # A dimension with less than this share of the widest one's standard deviation is
 # taken to be collapsed: its variance within a batch says nothing.
 COLLAPSED = 0.05
-Seed = int | np.random.Generator
 
 
 def beta_vae_score(
@@ -50,7 +49,8 @@ def beta_vae_score(
 
     Raises:
         DataError: see `inputs.check`; or no two rows share the value of a factor.
-        ConfigError: a size is no whole number above 0.
+        ConfigError: a size is no whole number above 0, or num_train is so small that
+            all points share one factor.
     """
     rows = check(codes, factors, least_factors=2)
     require(COUNT, batch_size=batch_size, num_train=num_train, num_test=num_test)
@@ -62,6 +62,11 @@ def beta_vae_score(
         return np.abs(z[first] - z[group.partners(first, rng)]).mean(axis=1)
 
     points, truth = _points(groups, features, num_train, rng)
+    if len(np.unique(truth)) < 2:
+        raise ConfigError(
+            f"num_train={num_train}: all points share one factor, and a classifier"
+            " needs points of two: choose a larger number"
+        )
     test_points, test_truth = _points(groups, features, num_test, rng)
     classifier = logistic_regression(points, truth)
     return float((classifier.predict(test_points) == test_truth).mean())

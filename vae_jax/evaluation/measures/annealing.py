@@ -1,10 +1,8 @@
 """The NLL by annealed importance sampling, with two bounds around the true one."""
 
-import numpy as np
-
 from vae_jax.evaluation import ais
 from vae_jax.evaluation.data import Data
-from vae_jax.evaluation.measures.base import Effort, Measure, Numbers, prefixed
+from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
 from vae_jax.quantities import LOWER, UPPER, Group, Quantity, one
 from vae_jax.trained import Trained
 from vae_jax.types import Key, stream
@@ -103,17 +101,18 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
         stream(key, "annealing simulated"),
         effort.annealing,
         given=trained.given(x),
-        progress=lambda done, all_images: progress(done, all_images),
+        progress=progress,
     )
     numbers = ais.summarize(real, simulated)
-    of_simulated = {k: v for k, v in numbers.items() if k.startswith("simulated_")}
-    of_real = {k: v for k, v in numbers.items() if k not in of_simulated}
-    return {**prefixed("ais_", of_real), **of_simulated}
+    return {
+        key if key.startswith("simulated_") else f"ais_{key}": value
+        for key, value in numbers.items()
+    }
 
 
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs a likelihood that is a density, and codes that can move."""
-    return ais.why_not(trained, trained.given(data.heldout.x(np.zeros(1, int))))
+    return ais.why_not(trained, trained.given(data.heldout.some(1).x()))
 
 
 MEASURE = Measure(run, QUANTITIES, why_not)

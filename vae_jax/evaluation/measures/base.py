@@ -52,7 +52,6 @@ NOISE = Group(
 
 def always(trained: Trained, data: Data) -> None:
     """The `why_not` of a measure that every model has."""
-    del trained, data
 
 
 def needs_heldout(least: int, data: Data) -> str | None:

@@ -57,7 +57,6 @@ QUANTITIES = (
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """The errors on all held-out images that have a label."""
-    del key, effort  # nothing is drawn
     labels, classifier = data.heldout.classes, data.plain_classifier
     assert labels is not None and classifier is not None  # see `why_not`
     guesses = map_rows(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions.quantized import code_perplexity
-from vae_jax.evaluation.data import Data, Split
+from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers
 from vae_jax.quantities import SHARE, Group, Quantity, one
@@ -50,24 +50,14 @@ QUANTITIES = (
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """Usage and perplexity over the whole held-out split."""
-    del key, effort  # nothing is drawn
-    counts = code_counts(trained, data.heldout)
+    split = data.heldout
+    used = FirstLayer.of_split(trained, split).indices(split)
+    one_x: Any = jax.eval_shape(first_posterior, trained, split.some(1).x())
+    counts = np.bincount(used.reshape(-1), minlength=len(one_x.codebook))
     return {
         "code_usage": float((counts > 0).mean()),
         "code_perplexity": float(code_perplexity(jnp.asarray(counts))),
     }
-
-
-def code_counts(trained: Trained, split: Split) -> np.ndarray:
-    """How often each code is used in a split, at all sites together, [C] int64.
-
-    Args:
-        trained: a model with discrete codes, with its parameters.
-        split: the examples.
-    """
-    used = FirstLayer.of_split(trained, split).indices(split)
-    one: Any = jax.eval_shape(first_posterior, trained, split.x(np.zeros(1, int)))
-    return np.bincount(used.reshape(-1), minlength=len(one.codebook))
 
 
 def why_not(trained: Trained, data: Data) -> str | None:

@@ -1,7 +1,5 @@
 """The codes of all training examples: their noise, and how they fill the prior."""
 
-import jax.numpy as jnp
-
 from vae_jax.evaluation import aggregate, decomposition
 from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import FirstLayer, train_codes
@@ -14,7 +12,7 @@ from vae_jax.evaluation.measures.base import (
     finite,
     needs_heldout,
 )
-from vae_jax.quantities import LOWER, SHARE, UPPER, Group, Quantity, keys_of, one
+from vae_jax.quantities import LOWER, SHARE, UPPER, Group, Quantity, one
 from vae_jax.trained import Trained
 from vae_jax.types import Key, stream
 
@@ -156,46 +154,17 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     Where there are layers above, p(z1) has no density that can be computed: the parts
     of the rate and the share outside the prior are None.
     """
-    del effort
     key = stream(key, "regularity")
     layer = FirstLayer.of_split(trained, data.heldout)
     codes = train_codes(layer, data.train, key)
     heldout_z = layer.draws(data.heldout.some(MAX_HELDOUT), stream(key, "heldout"))
-    numbers = measure_codes(
-        codes, heldout_z, layer.prior, key, has_density=layer.is_only
-    )
-    return {name: finite(value) for name, value in numbers.items()}
-
-
-def measure_codes(
-    codes: aggregate.Codes,
-    heldout_z: jnp.ndarray,
-    prior: aggregate.Prior,
-    key: Key,
-    *,
-    has_density: bool = True,
-) -> Numbers:
-    """Measures any codes against any prior.
-
-    Args:
-        codes: means and standard deviations of q(z | x) on the training split.
-        heldout_z: one draw of q(z | x) for each held-out example, [M, D].
-        prior: number of codes -> p(z).
-        key: random key for all draws.
-        has_density: whether p(z) has a density.
-
-    Returns:
-        A number for each key of `QUANTITIES`.
-    """
-    numbers: Numbers = dict.fromkeys(keys_of(QUANTITIES))
-    numbers |= aggregate.collapse(codes)
-    if has_density:
+    prior, numbers = layer.prior, aggregate.collapse(codes)
+    if layer.is_only:
         kl_key, outside_key = stream(key, "marginal_kl"), stream(key, "outside")
         numbers |= decomposition.decompose_rate(codes, prior, kl_key)
         numbers["outside_prior"] = aggregate.outside_prior(codes, prior, outside_key)
-    holes_key = stream(key, "holes")
-    numbers["hole_mass"] = hole_mass(codes, heldout_z, prior, holes_key)
-    return numbers
+    numbers["hole_mass"] = hole_mass(codes, heldout_z, prior, stream(key, "holes"))
+    return {name: finite(value) for name, value in numbers.items()}
 
 
 def why_not(trained: Trained, data: Data) -> str | None:

@@ -4,7 +4,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from vae_jax.evaluation import completeness
 from vae_jax.evaluation.data import Data
@@ -53,7 +52,6 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
 
     Its standard error is the binomial one, sqrt(p (1 - p) / n).
     """
-    del effort
     key, classifier = stream(key, "conditional"), data.better_classifier
     assert classifier is not None
     num = max(NUM_DRAWS, classifier.num_classes)
@@ -78,7 +76,7 @@ def why_not(trained: Trained, data: Data) -> str | None:
             " class among its latent variables (model.name=m2)"
         )
     layer = FirstLayer.of_split(trained, data.heldout)
-    points = layer.points(data.heldout.x(np.zeros(1, int)))
+    points = layer.points(data.heldout.some(1).x())
     if not jax.eval_shape(layer.decode, points).normalized:
         return "needs a likelihood that can be drawn from"
     if data.better_classifier is None:  # last, as it is trained here

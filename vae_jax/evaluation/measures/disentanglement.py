@@ -183,7 +183,6 @@ QUANTITIES = (
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """All numbers of at most 10,000 held-out examples, evenly spread over the split."""
-    del effort
     split = data.heldout.some(MAX_HELDOUT)
     layer = FirstLayer.of_split(trained, split)
     factors, known = usable_factors(split)
@@ -215,11 +214,10 @@ def usable_factors(split: Split) -> tuple[np.ndarray, np.ndarray]:
     """
     if split.factors is not None:
         found, known = np.asarray(split.factors), np.arange(len(split))
-    elif split.classes is not None:
+    else:
+        assert split.classes is not None  # see `why_not`
         known = np.flatnonzero(split.classes >= 0)
         found = split.classes[known, None]
-    else:
-        known, found = np.arange(0), np.zeros((0, 0), int)
     counts = [np.unique(column, return_counts=True)[1] for column in found.T]
     usable = [(own >= LEAST_ROWS).sum() >= 2 for own in counts]
     return found[:, np.array(usable, bool)], known

@@ -186,7 +186,7 @@ def summarize_split(
         A number for each key of `QUANTITIES`; with more than one latent layer also
         `active_units_layer1`, `rate_layer1`, ...
     """
-    one_x = split.x(np.zeros(1, int))
+    one_x = split.some(1).x()
     output: VAEOutput = jax.eval_shape(
         Trained.__call__, trained, one_x, jax.random.key(0)
     )

@@ -7,9 +7,9 @@ from vae_jax.evaluation.data import Data
 from vae_jax.evaluation.first_layer import FirstLayer
 from vae_jax.evaluation.measures import regularity
 from vae_jax.evaluation.measures.base import Effort, Measure, Numbers, finite
-from vae_jax.quantities import SHARE, Group, Quantity, keys_of, one
+from vae_jax.quantities import SHARE, Group, Quantity, one
 from vae_jax.trained import Trained
-from vae_jax.types import Array, Key, stream
+from vae_jax.types import Key, stream
 
 MISLEADING = Group(
     "What misleads",
@@ -44,18 +44,17 @@ QUANTITIES = (
 
 def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     """`completeness.mislead` of the same draws from the prior as in `regularity`."""
-    del effort
     key = stream(key, "regularity")
-    numbers: dict[str, Array | float | None] = dict.fromkeys(keys_of(QUANTITIES))
     layer = FirstLayer.of_split(trained, data.heldout)
     train, heldout = regularity.images_to_compare(data)
     given = layer.given_as_in(data.train, len(heldout))
     z = layer.prior(len(heldout), given).sample(stream(key, "z"))
     likelihood = jax.eval_shape(layer.decode, z)
-    if likelihood.normalized:
-        regularity.refuse_grey(likelihood, heldout)
-        fake = completeness.draw(layer.decode, z, stream(key, "x"))
-        numbers |= completeness.mislead(completeness.real_images(heldout, train), fake)
+    if not likelihood.normalized:
+        return {}
+    regularity.refuse_grey(likelihood, heldout)
+    fake = completeness.draw(layer.decode, z, stream(key, "x"))
+    numbers = completeness.mislead(completeness.real_images(heldout, train), fake)
     return {name: finite(value) for name, value in numbers.items()}
 
 

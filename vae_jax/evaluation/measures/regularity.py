@@ -27,7 +27,7 @@ from vae_jax.evaluation.measures.base import (
     needs_heldout,
     prefixed,
 )
-from vae_jax.quantities import SHARE, SOURCES, Group, Quantity, at, keys_of, one
+from vae_jax.quantities import SHARE, SOURCES, Group, Quantity, at, one
 from vae_jax.trained import Trained
 from vae_jax.types import Array, Key, stream
 
@@ -170,11 +170,10 @@ def run(trained: Trained, data: Data, key: Key, effort: Effort) -> Numbers:
     trip); and for the round trip of a model that encodes more than an image. Draws of
     a conditional model have labels as often as the training images do.
     """
-    del effort
     key = stream(key, "regularity")
     layer = FirstLayer.of_split(trained, data.heldout)
     codes = train_codes(layer, data.train, key)
-    numbers: dict[str, Array | float | None] = dict.fromkeys(keys_of(QUANTITIES))
+    numbers: dict[str, Array | float | None] = {}
     likelihood = jax.eval_shape(layer.decode, codes.mean[:1])
     if layer.is_continuous and not layer.is_conditional:
         drawable, continuity_key = likelihood.normalized, stream(key, "continuity")
@@ -228,10 +227,7 @@ def draws_from(
     """
     z_key, x_key = stream(key, "z"), stream(key, "x")
     num, z = prior.num, prior.sample(z_key)
-    places = {
-        "": z,
-        "codes_": codes.sample(z_key, num),
-    }
+    places = {"": z, "codes_": codes.sample(z_key, num)}
     if layer.is_continuous and not layer.is_joined:
         places["fitted_"] = codes.sample_fitted(z_key, num)
     draws = {
@@ -286,7 +282,6 @@ def refuse_grey(likelihood: Distribution, images: Array) -> None:
 
 def why_not(trained: Trained, data: Data) -> str | None:
     """It needs more examples than a ball around one of them holds."""
-    del trained
     return needs_heldout(NEIGHBOURS + 1, data)
 
 
