@@ -66,6 +66,16 @@ def test_lines_of_a_decoder_that_bends_them_into_arcs():
     assert numbers["length_ratio"] == pytest.approx(arc / chord, rel=1e-5)
 
 
+def test_lines_along_which_a_decoder_speeds_up():
+    def square(z):
+        return DiagonalNormal(z**2, jnp.zeros_like(z))
+
+    start, end = np.array([[0.0], [1.0], [-1.0]]), np.array([[2.0], [1.5], [2.0]])
+    numbers = line_numbers(Partial(square), jnp.array(start), jnp.array(end))
+    energy = 4 * (end - start) * (end**3 - start**3) / 3
+    assert numbers["path_energy"] == pytest.approx(energy.mean(), rel=1e-5)
+
+
 def test_decoder_that_ignores_its_code():
     def constant(z):
         return linear_normal(0.0 * z)

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 from benchmarks.total_correlation import paired_codes
 from vae_jax.distributions.mixtures import NormalMixture
@@ -71,6 +73,49 @@ def test_the_three_numbers_add_up_to_the_rate_of_the_same_draws(std):
     for name in ("total_correlation", "dimension_kl", "marginal_kl"):
         assert 0 <= found[f"{name}_low"] <= found[name]
     assert found["total_correlation"] <= found["total_correlation_high"]
+
+
+def test_every_number_of_a_few_codes_by_hand():
+    """With seven codes it shows which of them are counted."""
+    num_codes = 7
+    mean_key, std_key = jax.random.split(jax.random.key(3))
+    codes = Codes(
+        2.0 + jax.random.normal(mean_key, (num_codes, 2)),
+        jax.random.uniform(std_key, (num_codes, 2), minval=0.3),
+    )
+    found = numbers_of(codes, standard_normal(2), num_codes)
+    mean, std = (np.asarray(part, np.float64) for part in (codes.mean, codes.std))
+    z = mean + std * np.asarray(jax.random.normal(KEY, (num_codes, 2)), np.float64)
+    parts = scipy.stats.norm.logpdf(z[:, None], mean, std)  # of z_i under q(. | x_j)
+    joint, prior = parts.sum(axis=2), scipy.stats.norm.logpdf(z).sum(axis=1)
+    own = np.eye(num_codes, dtype=bool)
+
+    def mixed(values, is_left_out):
+        left = np.where(is_left_out, -np.inf, values)
+        return scipy.special.logsumexp(left, axis=1) - np.log((~is_left_out).sum(1))
+
+    none = np.zeros_like(own)
+    dims, others = (
+        sum(mixed(parts[..., d], left_out) for d in (0, 1)) for left_out in (none, own)
+    )
+    all_codes, without_own = mixed(joint, none), mixed(joint, own)
+    rate = (joint[own] - prior).mean()
+    low = (without_own - prior).mean()
+    assert 0 < low < rate
+    expected = {
+        "marginal_kl": (all_codes - prior).mean(),
+        "marginal_kl_low": low,
+        "total_correlation": (all_codes - dims).mean(),
+        "dimension_kl": (dims - prior).mean(),
+        "mutual_information": rate - (all_codes - prior).mean(),
+        "mutual_information_high": rate - low,
+        "mutual_information_cap": np.log(num_codes),
+        "total_correlation_standard_error": scipy.stats.sem(all_codes - dims),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, 1e-4)
+    assert found["total_correlation_high"] == pytest.approx(
+        max((all_codes - others).mean(), (all_codes - dims).mean()), rel=1e-4
+    )
 
 
 def test_one_dimension_shares_nothing():

@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scipy.stats
 
-from vae_jax.evaluation.moments import Moments
+from vae_jax.evaluation.moments import Moments, standard_error
 
 
 def test_parts_of_any_size_give_the_moments_of_the_whole():
@@ -20,6 +22,13 @@ def test_parts_of_any_size_give_the_moments_of_the_whole():
     np.testing.assert_allclose(whole.variance_of_means, mean.var(axis=0), rtol=1e-4)
     np.testing.assert_allclose(whole.variance, variance.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(whole.kl, kl.mean(axis=0), rtol=1e-6)
+
+
+def test_the_standard_error_of_a_mean():
+    values = np.random.default_rng(1).gamma(2.0, size=50)
+    assert standard_error(values) == pytest.approx(scipy.stats.sem(values), rel=1e-12)
+    assert standard_error(np.array([1.0, 4.0])) == pytest.approx(1.5)
+    assert standard_error(values[:1]) is None
 
 
 def test_rows_that_only_fill_a_batch_do_not_count():

@@ -82,7 +82,7 @@ SCORES = (
         "Interventional robustness: how little a dimension varies while its own factor"
         " stays the same.",
         "irs",
-        SHARE,
+        f"{SHARE}, below 0 in rare cases",
     ),
     _score(
         "beta_vae_score",
