@@ -15,8 +15,14 @@ import vae_jax
 from tests.battery import FAST_COMPILE
 from tests.test_distributions import assert_finite_with_gradient, assert_moments
 from vae_jax import likelihoods as lik
-from vae_jax.distributions import Bernoulli, DiagonalNormal, Distribution
+from vae_jax.distributions import (
+    Bernoulli,
+    DiagonalNormal,
+    Distribution,
+    OptimalNormal,
+)
 from vae_jax.distributions.tabular import Categorical, Masked, NegativeBinomial, Product
+from vae_jax.errors import ContractError
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 B, E, C = 5, 3, 4
@@ -69,6 +75,21 @@ def test_negative_binomial_is_scipys(log_r):
     found = NegativeBinomial(f32(log_mean), jnp.full(7, log_r)).log_prob(f32(x))
     # What float32 leaves of log k!, which is 38,000 for k = 5,000.
     assert (np.abs(found - expected) < 1e-5 + 2e-6 * x).all()
+
+
+def test_negative_binomial_of_counts_of_any_size():
+    """Each term of the definition is up to 1e7 nats."""
+    log_r = np.float32([-8.0, -2.0, 0.0, 0.7, 2.0, 3.9, 7.0, 14.0])
+    k = np.float32([0, 1, 2, 8, 9, 100, 1e4, 1e5, 1e6])
+    shares = [0.01, 0.9, 1.0, 1.1, 100.0]
+    log_mean = np.float32([np.log(np.maximum(k, 1) * share) for share in shares])
+    fields = np.broadcast_arrays(log_mean[:, None], log_r[:, None], k)
+    found = NegativeBinomial(*(f32(v).reshape(-1, 1) for v in fields[:2])).log_prob(
+        f32(fields[2]).reshape(-1, 1)
+    )
+    mean, r = (np.exp(np.float64(v)).ravel() for v in fields[:2])
+    exact = scipy.stats.nbinom.logpmf(fields[2].ravel(), r, r / (r + mean))
+    np.testing.assert_allclose(found, exact, rtol=4e-6, atol=4e-6)
 
 
 def test_negative_binomial_with_a_large_concentration_is_poisson():
@@ -152,6 +173,13 @@ def test_steps_of_a_sequence_are_masked_with_all_their_channels():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     drawn = Masked(base).sample(KEY)
     assert drawn["observed"].shape == (B, 4) and drawn["observed"].all()
+
+
+def test_columns_that_share_a_scale_can_not_be_left_out():
+    base = OptimalNormal(jnp.zeros((B, E)))
+    data = {"value": jnp.ones((B, E)), "observed": jnp.ones((B, E), bool)}
+    with pytest.raises(ContractError, match="those of OptimalNormal share one scale"):
+        Masked(base).log_prob(data)
 
 
 @pytest.mark.parametrize("junk", [np.nan, np.inf, -7.0])

@@ -26,6 +26,7 @@ Scale = Literal["fixed", "learned", "per_pixel", "optimal"]
 MIN_LOG_SCALE = -7.0 - 0.6931
 # Flat over all pixels long before; exp(-log_scale) would underflow to 0 past 87.
 MAX_LOG_SCALE = dist.LOG_STD_BOUND
+FIXED_BOUND = 40.0  # of the log of a fixed scale: its square must be a float32
 
 
 class BernoulliLikelihood(nn.Module):
@@ -68,11 +69,13 @@ class _LocationScale(nn.Module):
     def __post_init__(self) -> None:
         choose(self.scales, "scale", self.scale)
         require(POSITIVE, scale_value=self.scale_value)
-        bound = dist.LOG_STD_BOUND
-        if self.scale == "learned" and abs(math.log(self.scale_value)) >= bound:
+        # Beyond its bounds the one can't begin, and with the other float32 ends.
+        bounds = {"learned": dist.LOG_STD_BOUND, "fixed": FIXED_BOUND}
+        bound = bounds.get(self.scale, math.inf)
+        if abs(math.log(self.scale_value)) >= bound:
             raise ConfigError(
                 f"scale_value={self.scale_value}: must be between e^-{bound:g} and"
-                f" e^{bound:g} with scale=learned, which stays within these bounds"
+                f" e^{bound:g} with scale={self.scale}"
             )
         super().__post_init__()
 

@@ -7,11 +7,13 @@ from typing import Any
 from vae_jax import likelihoods
 from vae_jax.data.batches import groups_of
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import IMAGE
+from vae_jax.data.examples import IMAGE, inputs
 from vae_jax.data.labels import why_not_all_labelled
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fields import Config
+
+FEWEST_LABELS = 4.0  # of a batch on average, where 2 % of the batches have none
 
 
 def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
@@ -22,7 +24,7 @@ def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
 
     Args:
         config: a `ConfigDict` with all fields of configs/default.py.
-        parts: the objects `likelihood` and `prior`.
+        parts: the objects `model`, `likelihood` and `prior`.
         dataset: the data.
 
     Raises:
@@ -33,6 +35,8 @@ def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
     groups_of(
         dataset.examples("train", given), data.batch_size, data.labelled_batch_size
     )
+    if "label" in inputs(parts["model"]):
+        _check_labels_of_batches(data, dataset)
     support = getattr(parts["likelihood"], "support", None)
     check_values(model.likelihood, support, data, levels)
     if levels == "real" and getattr(parts["prior"], "needs_pixels", False):
@@ -43,6 +47,18 @@ def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
     if config.eval.figures and (why_not := dataset.spec.why_no_pictures):
         raise ConfigError(
             f"eval.figures=True draws pictures, but {why_not}: set eval.figures=False"
+        )
+
+
+def _check_labels_of_batches(data: Any, dataset: Dataset) -> None:
+    """A loss of labelled rows would count for less than its weight says."""
+    is_labelled = dataset.examples("train", ("label",))["label"] >= 0
+    found = data.batch_size * is_labelled.mean()
+    if not data.labelled_batch_size and found < FEWEST_LABELS:
+        raise ConfigError(
+            f"data.labelled_batch_size=0: a batch of {data.batch_size} would have"
+            f" {found:.2g} labelled images on average, and many would have none: set"
+            " how many each batch is to have"
         )
 
 

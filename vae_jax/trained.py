@@ -6,19 +6,18 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 from vae_jax.data.examples import image_of
 from vae_jax.distributions.base import Distribution, Posterior
 from vae_jax.distributions.fitted import FittedPrior, FittedRows
 from vae_jax.distributions.tabular import Product
-from vae_jax.models.base import JointPrior, LayeredPrior
+from vae_jax.models.base import JointPrior, LayeredPrior, as_codes
 from vae_jax.outputs import Latent, VAEOutput
+from vae_jax.training.advice import advised
 from vae_jax.training.functions import model_functions
 from vae_jax.training.state import Variables
 from vae_jax.types import (
-    AnyArray,
     Array,
     Codes,
     Examples,
@@ -167,7 +166,8 @@ class Trained:
 
     def _call(self, method: str | Callable, *arguments: PyTree) -> Any:
         variables = {"params": self.params, **self.model_state}
-        return self.model.apply(variables, *arguments, method=method)
+        with advised(train=False):
+            return self.model.apply(variables, *arguments, method=method)
 
 
 @struct.dataclass
@@ -186,7 +186,7 @@ class TrainedPrior:
             prior = model.joint_prior(self.num, self.given)
             return prior.sample(key, temperature, above)
 
-        return self.trained._call(draw, key, tuple(above))
+        return self.trained._call(draw, key, as_codes(above))
 
     def log_prob(self, codes: Codes | Array) -> Array:
         """Sum over the layers, nats, [num]."""
@@ -195,13 +195,6 @@ class TrainedPrior:
             return model.joint_prior(self.num, self.given).log_prob(codes)
 
         return self.trained._call(log_prob, as_codes(codes))
-
-
-def as_codes(codes: Codes | AnyArray) -> Codes:
-    """A tuple of codes; one array stands for a tuple of one."""
-    if isinstance(codes, tuple | list):
-        return tuple(jnp.asarray(z) for z in codes)
-    return (jnp.asarray(codes),)
 
 
 def image_likelihood(likelihood: Distribution) -> Distribution:

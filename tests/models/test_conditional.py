@@ -113,3 +113,13 @@ def test_labels_that_are_missing_or_too_few_are_one_line(trained):
         trained.prior(B, LABEL[:2])
     with pytest.raises(ConfigError, match="num_classes=0: must be a whole number"):
         ConditionalVAE(MLPEncoder(), StandardNormal(D), MLPDecoder(SHAPE), 0)
+
+
+@pytest.mark.parametrize("label", [[0, 4, 1], [0, -1, 1]])
+def test_labels_that_are_no_classes_are_refused_where_they_are_known(trained, label):
+    label = np.array(label)
+    message = f"label {label[1]} is none of the classes 0, ..., 3"
+    with pytest.raises(ContractError, match=message):
+        trained.encode({"image": IMAGE, "label": label}, KEY)
+    with pytest.raises(ContractError, match=message):
+        trained.sample(KEY, B, given=label)

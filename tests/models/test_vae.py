@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from tests import linear_gaussian as lg
 from tests.battery import FAST_COMPILE, random_params
 from vae_jax.distributions import LOG_STD_BOUND, kl_divergence
+from vae_jax.errors import ContractError
 from vae_jax.likelihoods import BernoulliLikelihood, NormalLikelihood
 from vae_jax.models.vae import VAE
 from vae_jax.networks.mlp import MLPDecoder, MLPEncoder
@@ -166,6 +168,24 @@ def test_prior_samples_and_their_temperature(small):
     np.testing.assert_allclose(np.cov(z.T), np.eye(D), atol=5 * np.sqrt(2 / len(z)))
     np.testing.assert_allclose(draw(0.5), 0.5 * z, rtol=1e-5)
     assert (draw(0.0) == 0).all()
+
+
+def test_codes_of_one_layer_may_be_one_array(small):
+    model, params, _ = small
+    trained = Trained(model, params["params"])
+    for num in (1, 3):
+        z = jax.random.normal(KEY, (num, D))
+        prior = trained.prior(num)
+        exact = scipy.stats.norm.logpdf(z).sum(axis=1)
+        for codes in (z, (z,), [z]):
+            np.testing.assert_allclose(prior.log_prob(codes), exact, rtol=1e-5)
+        (kept,) = prior.sample(KEY, above=z)
+        np.testing.assert_array_equal(kept, z)
+        for wrong in (prior.log_prob, trained.decode):
+            with pytest.raises(ContractError, match="codes are of 2 layers"):
+                wrong((z, z))
+    with pytest.raises(ContractError, match="the parameters are not those of this mod"):
+        trained.decode(jnp.zeros((2, D + 1)))
 
 
 def test_autoencoder_is_a_vae_without_noise(small):

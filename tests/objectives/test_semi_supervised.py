@@ -107,6 +107,9 @@ def test_classes_as_a_latent_variable_are_a_distribution():
         np.log(C) - scipy.stats.entropy(np.exp(wanted), axis=1),
         rtol=1e-4,
     )
+    sure = OneHot.certain(jnp.arange(B) % C, C)
+    np.testing.assert_allclose(kl_divergence(sure, p), np.log(C), rtol=1e-6)
+    np.testing.assert_array_equal(kl_divergence(sure, sure), 0)
     draws = jax.vmap(q.sample)(jax.random.split(jax.random.key(0), 4000))
     assert ((draws == 0) | (draws == 1)).all() and (draws.sum(axis=2) == 1).all()
     np.testing.assert_allclose(draws.mean(axis=0), np.exp(wanted), atol=0.04)

@@ -109,6 +109,7 @@ def test_lfq_takes_the_signs():
         (lambda: FSQPosterior((99, 99, 99)), r"levels=.* at most 65536 codes"),
         (lambda: FSQPosterior(num_sites=0), "num_sites=0: must be"),
         (lambda: LFQPosterior(17), r"num_bits=17: must make at most 65536 codes"),
+        (lambda: LFQPosterior(20_000), r"num_bits=20000: .* and makes more than 2\^64"),
         (lambda: LFQPosterior(0), "num_bits=0: must be"),
     ],
 )

@@ -77,6 +77,10 @@ def test_numbers_that_do_not_fit_the_data_are_one_line(tmp_path):
         ({"data.num_labelled": 45}, "must be a multiple of 10, the number of classes"),
         ({"data.num_labelled": 100_000}, "takes 10000 training images of each class"),
         ({"data.labelled_batch_size": 41, "data.batch_size": 60}, "there are 40"),
+        (
+            {"data.labelled_batch_size": 0, "data.batch_size": 60},
+            "of 60 would have 1.7 labelled images on average",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             single.train(config_of(**changes), tmp_path / "run")

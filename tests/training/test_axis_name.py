@@ -48,11 +48,21 @@ def critic_apply(params, output, x, hparams, key):
     return vae_jax.with_gradient_of(loss, own), metrics
 
 
-def trained(model, objective=vae_jax.elbo_loss, steps=4, x=CUT, **settings):
+def with_constant(output, x, hparams):
+    loss, metrics = vae_jax.elbo_loss(output, x, hparams)
+    return loss, metrics | {"constant": 1.0}
+
+
+def trained(
+    model,
+    objective=vae_jax.elbo_loss,
+    steps=4,
+    x=CUT,
+    tx=optax.sgd(0.1),  # noqa: B008
+    **settings,
+):
     """The states of all places after some steps, and the last metrics."""
-    trainer = vae_jax.vae_trainer(
-        model, objective, optax.sgd(0.1), axis_name="data", **settings
-    )
+    trainer = vae_jax.vae_trainer(model, objective, tx, axis_name="data", **settings)
     state = trainer.init(jax.random.key(2), X)
     step = jax.vmap(trainer.step, (None, 0, None, None), axis_name="data")
     states = None
@@ -89,9 +99,10 @@ def test_without_noise_it_is_the_step_of_all_rows():
     [
         (vae_jax.elbo_loss, {"ema_decay": 0.9, "num_samples": 2}),
         (vae_jax.elbo_loss, {"skip_norm": 1.8}),
+        (with_constant, {"tx": optax.lbfgs(memory_size=3)}),
         (vae_jax.Objective(critic_init, critic_apply, optimizer=optax.sgd(0.1)), {}),
     ],
-    ids=["averages", "skipping", "two optimisers"],
+    ids=["averages", "skipping", "line search", "two optimisers"],
 )
 def test_all_places_end_with_the_same_state(objective, settings):
     states, metrics = trained(Normed(), objective, **settings)

@@ -126,6 +126,8 @@ def test_hparams_reach_a_model_that_takes_them():
     assert losses[0] != losses[1]
     with pytest.raises(ContractError, match="'temperature', which the model reads"):
         step(state, X, KEY, HPARAMS)
+    with pytest.raises(ContractError, match="'temperature', which the model reads"):
+        vae_jax.Trained.of(Tempered(), state.eval_variables)(X, KEY)
     functions = vae_jax.model_functions(Tempered(), {"temperature": 2.0})
     assert functions.apply(state.eval_params, X, KEY).log_lik(X).shape == (B,)
 
@@ -159,6 +161,12 @@ class Sowing(nn.Module):
     @nn.compact
     def __call__(self, h):
         self.sow("intermediates", "h", h)
+        return h
+
+
+class Growing(nn.Module):
+    @nn.compact
+    def __call__(self, h):
         self.sow("mine", "h", h)
         return h
 
@@ -173,6 +181,40 @@ def test_layers_that_a_step_can_carry():
         trainer = make(Model(layer))
         state = jax.eval_shape(trainer.init, KEY, X)
         jax.eval_shape(trainer.step, state, X, KEY, HPARAMS)
+
+
+def test_a_state_that_grows_with_each_step_is_refused():
+    trainer = make(Model(lambda h, key: Growing()(h)))
+    with pytest.raises(ContractError, match="'mine' has another structure after a st"):
+        jax.eval_shape(trainer.init, KEY, X)
+
+
+def test_a_state_may_be_one_array():
+    functions = vae_jax.model_functions(Model())
+
+    def init(key, x):
+        return functions.init(key, x), jnp.zeros(3)
+
+    def apply(params, state, x, key, hparams, train):
+        return functions.apply(params, x, key), state + train
+
+    model = vae_jax.StatefulModel(init, apply)
+    trainer = make(model)
+    state, _ = jit(trainer.step)(trainer.init(KEY, X), X, KEY, HPARAMS)
+    np.testing.assert_array_equal(state.eval_variables.model_state, np.ones(3))
+    found = vae_jax.evaluate(model, state.eval_variables, X, KEY, num_samples=2)
+    assert np.isfinite(found["elbo"])
+
+
+def test_batch_averages_go_through_remat():
+    encoder = nn.remat(vae_jax.MLPEncoder, static_argnums=(2,))((4,), norm="batch")
+    chain = vae_jax.Chain([encoder, vae_jax.posteriors.DiagonalNormalPosterior(2)])
+    decoder = nn.Sequential(
+        [vae_jax.MLPDecoder((5,), (4,)), vae_jax.likelihoods.BernoulliLikelihood()]
+    )
+    trainer = make(vae_jax.VAE(chain, vae_jax.priors.StandardNormal(2), decoder))
+    state = jax.eval_shape(trainer.init, KEY, X)
+    jax.eval_shape(trainer.step, state, X, KEY, HPARAMS)
 
 
 # x as a pytree that is no dict.

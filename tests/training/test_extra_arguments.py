@@ -24,6 +24,7 @@ OPTIMISERS = {
     "momo": lambda: optax.contrib.momo(0.01),
     "lbfgs": lambda: optax.lbfgs(memory_size=3),
     "sam": sam,
+    "prodigy": lambda: optax.contrib.prodigy(0.1),
     "MultiSteps": lambda: optax.MultiSteps(optax.sgd(0.1), 2),
 }
 
@@ -31,8 +32,8 @@ OPTIMISERS = {
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_optimisers_that_ask_for_the_loss_lower_it(name):
     trainer = make(tx=OPTIMISERS[name]())
-    state = jit(trainer.init)(KEY, X)
-    step = jit(trainer.step)
+    state = trainer.init(KEY, X)
+    step = jit(trainer.step, donate_argnums=0)  # no buffer may be there twice
     first = float(trainer.loss(state.params, X, KEY, HPARAMS)[0])
     for _ in range(12):
         state, _ = step(state, X, KEY, HPARAMS)

@@ -30,6 +30,11 @@ def test_the_norm_is_that_of_all_numbers_in_a_row(dtype):
     np.testing.assert_allclose(found, expected(leaves), rtol=1e-6)
 
 
+def test_16_bits_do_not_bound_the_norm():
+    leaves = [jnp.full((400, 400), 2.0, dtype) for dtype in (jnp.float16, jnp.bfloat16)]
+    np.testing.assert_allclose(euclidean_norm(leaves), 800 * np.sqrt(2), rtol=1e-6)
+
+
 def test_members_of_an_ensemble_have_norms_of_their_own():
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), tree())
     norm = expected(tree())

@@ -69,4 +69,8 @@ class OneHot(BaseDistribution):
 @register_kl(OneHot, OneHot)
 def one_hot_kl(q: OneHot, p: OneHot) -> Array:
     """sum_c q_c (log q_c - log p_c), nats, [B]."""
-    return (q.mean * (q.log_probs - p.log_probs)).sum(axis=-1)
+    possible = q.mean > 0.0
+    # 0 times the log of a probability of 0 is no number, nor is its gradient.
+    log_q = jnp.where(possible, q.log_probs, 0.0)
+    log_p = jnp.where(possible, p.log_probs, 0.0)
+    return (q.mean * (log_q - log_p)).sum(axis=-1)

@@ -11,6 +11,7 @@ from vae_jax.distributions.base import (
     LEVELS,
     BaseDistribution,
     flatten_event,
+    in_float32,
     sum_event,
 )
 from vae_jax.types import Array, Key
@@ -62,7 +63,8 @@ class Bernoulli(BaseDistribution):
         return jax.nn.sigmoid(self.logits)
 
     def sample(self, key: Key) -> Array:
-        draws = jax.random.bernoulli(key, self.mean, self.logits.shape)
+        chance = jax.nn.sigmoid(in_float32(self.logits))
+        draws = jax.random.bernoulli(key, chance, self.logits.shape)
         return draws.astype(self.logits.dtype)
 
     def log_prob(self, x: Array) -> Array:
@@ -233,10 +235,11 @@ class DiscretizedLogisticMixture(BaseDistribution):
         return jnp.stack(pixels, axis=-1)
 
     def log_prob(self, x: Array) -> Array:
+        own = jax.tree.map(in_float32, self)
         per_channel = discretized_logistic_log_prob(
-            x[..., None], self._locations(x), self.log_scale
+            x[..., None], own._locations(x), own.log_scale
         )
-        log_weights = jax.nn.log_softmax(self.mixture_logits)
+        log_weights = jax.nn.log_softmax(own.mixture_logits)
         return sum_event(
             jax.nn.logsumexp(log_weights + per_channel.sum(axis=-2), axis=-1)
         )

@@ -134,7 +134,7 @@ class UniformCodes(BaseDistribution):
         Raises:
             ConfigError: a temperature other than 1: all codes are equally likely.
         """
-        if not isinstance(temperature, float | int) or temperature != 1.0:
+        if isinstance(temperature, jax.core.Tracer) or temperature != 1.0:
             raise ConfigError(
                 f"temperature={temperature}: must be 1 for codes that are all equally"
                 " likely"

@@ -14,11 +14,14 @@ from flax import struct
 from jax.scipy.special import gammaln
 
 from vae_jax.distributions.base import (
+    LOG_2PI,
     BaseDistribution,
     Distribution,
     flatten_event,
+    in_float32,
     sum_event,
 )
+from vae_jax.errors import ContractError
 from vae_jax.keys import plain
 from vae_jax.types import Array, Key, PyTree, stream
 
@@ -48,7 +51,7 @@ class Categorical(BaseDistribution):
         return jax.random.categorical(key, self.logits).astype(jnp.int32)
 
     def log_prob(self, x: Array) -> Array:
-        log_p = jax.nn.log_softmax(self.logits)
+        log_p = jax.nn.log_softmax(in_float32(self.logits))
         chosen = jax.nn.one_hot(x.astype(jnp.int32), log_p.shape[-1], dtype=bool)
         each = jnp.where(chosen, log_p, 0.0).sum(axis=-1)
         return sum_event(jnp.where(chosen.any(axis=-1), each, -jnp.inf))
@@ -87,34 +90,56 @@ class NegativeBinomial(BaseDistribution):
     def log_prob(self, x: Array) -> Array:
         fields = (self.log_mean, self.log_concentration, x)
         log_mean, log_r, k = (flatten_event(values) for values in fields)
-        r = jnp.exp(log_r)
         log_odds = log_mean - log_r
-        return sum_event(
-            _log_gamma_ratio(r, k)
-            - gammaln(k + 1.0)
-            - r * jax.nn.softplus(log_odds)
-            - k * jax.nn.softplus(-log_odds)
-        )
+        zero = -jnp.exp(log_r) * jax.nn.softplus(log_odds)
+        some = _log_prob_above_0(jnp.maximum(k, 1.0), jnp.exp(log_r), log_odds)
+        return sum_event(jnp.where(k > 0, some, zero))
 
 
-def _log_gamma_ratio(r: Array, k: Array) -> Array:
-    """log Gamma(r + k) - log Gamma(r) for k >= 0, elementwise.
+def _log_prob_above_0(k: Array, r: Array, log_odds: Array) -> Array:
+    """log P(k) for k > 0, elementwise.
 
-    Each of the two grows like r log r, and for large r their difference would have few
-    digits left. Stirling's series gives the difference itself.
+    The terms of the definition grow like k log k, and their sum would have few digits
+    left for large counts. With Stirling's series for each of the three gammas, n = r +
+    k and the chances p = r / (r + m) and q = m / (r + m), it is
+
+        -D(r, n p) - D(k, n q) - 1/2 log(2 pi k n / r) + tail(n) - tail(r) - tail(k)
+
+    with the deviances D(a, b) = a log(a / b) - a + b, near 0 where k is near its mean.
+    Source: Loader 2000, Fast and accurate computation of binomial probabilities.
     """
-    large = r > _LARGE
-    safe = jnp.where(large, r, _LARGE)
-    total = safe + k
-    correction = _stirling_tail(total) - _stirling_tail(safe)
-    leading = (safe - 0.5) * jnp.log1p(k / safe) + k * jnp.log(total) - k
-    small = jnp.where(large, 1.0, r)
-    return jnp.where(large, leading + correction, gammaln(small + k) - gammaln(small))
+    n, p, q = r + k, jax.nn.sigmoid(-log_odds), jax.nn.sigmoid(log_odds)
+    apart = k * p - r * q  # k - n q, and n p - r
+    return (
+        -_deviance(r, n * p, jnp.log(n) - jax.nn.softplus(log_odds), -apart)
+        - _deviance(k, n * q, jnp.log(n) - jax.nn.softplus(-log_odds), apart)
+        - 0.5 * (jnp.log(k) + jnp.log1p(k / r) + LOG_2PI)
+        + (_stirling_tail(n) - _stirling_tail(r))
+        - _stirling_tail(k)
+    )
+
+
+def _deviance(a: Array, b: Array, log_b: Array, apart: Array) -> Array:
+    """a log(a / b) - apart, where apart = a - b is given, since it may be small."""
+    v = apart / (a + b)
+    near = jnp.abs(v) < 0.1
+    v2 = jnp.where(near, v, 0.0) ** 2
+    series = 1 / 3 + v2 * (1 / 5 + v2 * (1 / 7 + v2 * (1 / 9 + v2 / 11)))
+    # Of a / b each has its digits where b is no tiny number.
+    is_tiny = b < 1e-30
+    ratio = jnp.log(a / jnp.where(is_tiny, 1.0, b))
+    log_ratio = jnp.where(is_tiny, jnp.log(a) - log_b, ratio)
+    return jnp.where(near, apart * v + 2 * a * v * v2 * series, a * log_ratio - apart)
 
 
 def _stirling_tail(a: Array) -> Array:
-    """log Gamma(a) - ((a - 1/2) log a - a + 1/2 log 2 pi), for a > 8, to 1e-8."""
-    return 1 / (12 * a) - 1 / (360 * a**3) + 1 / (1260 * a**5)
+    """log Gamma(a) - ((a - 1/2) log a - a + 1/2 log 2 pi), for a > 0."""
+    large = jnp.maximum(a, _LARGE)
+    square = large**2
+    series = (1 / 12 - (1 / 360 - 1 / (1260 * square)) / square) / large
+    small = jnp.minimum(a, _LARGE)
+    exact = gammaln(small) - (small - 0.5) * jnp.log(small) + small - 0.5 * LOG_2PI
+    return jnp.where(a > _LARGE, series, exact)
 
 
 @struct.dataclass
@@ -190,6 +215,11 @@ class Masked(BaseDistribution):
         return {"value": value, "observed": jnp.ones(value.shape[:2], bool)}
 
     def log_prob(self, x: Mapping[str, Array]) -> Array:
+        if not self.base.normalized:
+            raise ContractError(
+                "Masked needs columns that are independent given the code, but those of"
+                f" {type(self.base).__name__} share one scale: use another likelihood"
+            )
         observed = x["observed"].astype(bool)
         value = x["value"]
         seen = observed.reshape(*observed.shape, *[1] * (value.ndim - 2))

@@ -7,11 +7,12 @@ from typing import Any, Protocol, TypeVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae_jax.distributions.base import Distribution
 from vae_jax.errors import ContractError
 from vae_jax.outputs import Latent, VAEOutput
-from vae_jax.types import Array, Codes, Examples, Given, Key, PyTree
+from vae_jax.types import AnyArray, Array, Codes, Examples, Given, Key, PyTree
 
 Result = TypeVar("Result")
 
@@ -102,6 +103,7 @@ class LayeredPrior:
 
     def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
         """One draw per row, z1 first; see `JointPrior`."""
+        above = as_codes(above)
         check_above(above, len(self.below) + 1)
         keys = [key]
         if self.below:
@@ -113,7 +115,13 @@ class LayeredPrior:
         return tuple(codes)
 
     def log_prob(self, codes: Codes) -> Array:
-        """Sum over the layers, nats, [B]."""
+        """Sum over the layers, nats, [B]; one array stands for a tuple of one.
+
+        Raises:
+            ContractError: these are not the codes of all layers.
+        """
+        codes = as_codes(codes)
+        check_layers(codes, len(self.below) + 1)
         factors = [f(z) for f, z in zip(self.below, codes[1:], strict=True)]
         pairs = zip([*factors, self.top], codes, strict=True)
         return jnp.stack([p.log_prob(z) for p, z in pairs]).sum(axis=0)
@@ -129,6 +137,53 @@ def _draw(distribution: Any, key: Key, temperature: float) -> Array:
             " temperature: leave it at 1, or give it an argument `temperature`"
         )
     return distribution.sample(key, temperature)
+
+
+def as_codes(codes: Codes | AnyArray) -> Codes:
+    """A tuple of codes; one array stands for a tuple of one."""
+    if isinstance(codes, tuple | list):
+        return tuple(jnp.asarray(z) for z in codes)
+    return (jnp.asarray(codes),)
+
+
+def check_layers(codes: Codes, num_layers: int) -> None:
+    """Raises unless there are the codes of every layer.
+
+    Args:
+        codes: z of each layer.
+        num_layers: L.
+
+    Raises:
+        ContractError: says how many there must be.
+    """
+    if len(codes) != num_layers:
+        raise ContractError(
+            f"codes are of {len(codes)} layers, and the model has {num_layers}"
+        )
+
+
+def check_classes(label: Array, num_classes: int, or_none: bool = False) -> None:
+    """Raises if labels whose values are known, as outside of `jit`, are no classes.
+
+    Args:
+        label: whole numbers, [B].
+        num_classes: C.
+        or_none: whether a negative number is allowed, which says that there is none.
+
+    Raises:
+        ContractError: names the first one that is none.
+    """
+    if isinstance(label, jax.core.Tracer) or not getattr(
+        label, "is_fully_addressable", True
+    ):
+        return
+    values = np.asarray(label)
+    wrong = values[(values >= num_classes) | ((values < 0) & (not or_none))]
+    if wrong.size:
+        raise ContractError(
+            f"label {wrong[0]} is none of the classes 0, ..., {num_classes - 1}:"
+            " number them from 0, or give the model more"
+        )
 
 
 def check_above(above: Codes, num_layers: int) -> None:
@@ -176,9 +231,13 @@ class Chain(nn.Module):
 
 def call_part(module: Callable[..., Result], *arguments: object, train: bool) -> Result:
     """Calls a part of a model, with the argument `train` if it takes one."""
-    if takes(module, "train"):
-        return module(*arguments, train=train)
-    return module(*arguments)
+    if not takes(module, "train"):
+        return module(*arguments)
+    names = list(inspect.signature(type(module).__call__).parameters)  # self first
+    if names[len(arguments) + 1 :][:1] == ["train"]:
+        # By its place, as `nn.remat(..., static_argnums=...)` asks for.
+        return module(*arguments, train)
+    return module(*arguments, train=train)
 
 
 def refuse_given(model: object, given: Given) -> None:

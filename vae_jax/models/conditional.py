@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.tabular import Product
 from vae_jax.errors import ConfigError, ContractError
-from vae_jax.models.base import LayeredPrior, call_part, takes
+from vae_jax.models.base import (
+    LayeredPrior,
+    call_part,
+    check_classes,
+    check_layers,
+    takes,
+)
 from vae_jax.models.vae import VAE
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import COUNT, require
@@ -73,6 +79,7 @@ class ConditionalVAE(nn.Module):
 
     def encode(self, x: Examples, key: Key, train: bool = False) -> tuple[Latent, ...]:
         """The one latent layer: q(z | x, y), a draw from it, and p(z | y)."""
+        check_classes(x["label"], self.num_classes)
         image = self.encoder_label(x["image"], x["label"])
         posterior = call_part(self.encoder, image, train=train)
         z = posterior.sample(key)
@@ -80,16 +87,23 @@ class ConditionalVAE(nn.Module):
 
     def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z, y) for labels `given`, [B]."""
-        return self._decode(codes[0], _labels(given))
+        check_layers(codes, 1)
+        return self._decode(codes[0], self._labels(given))
 
     def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
         """p(z | y) for labels `given`, [num]."""
-        labels = _labels(given)
+        labels = self._labels(given)
         if labels.shape != (num,):
             raise ContractError(
                 f"given has the shape {labels.shape}: it must be {num} labels, [{num}]"
             )
         return LayeredPrior(self._prior(labels))
+
+    def _labels(self, given: Given) -> Array:
+        if given is None:
+            raise ContractError("a ConditionalVAE is given labels: `given` is None")
+        check_classes(given, self.num_classes)
+        return jnp.asarray(given)
 
     def _prior(self, label: Array) -> Distribution:
         if takes(self.prior, "label"):
@@ -144,14 +158,3 @@ def vae(
     if num_classes is None:
         raise ConfigError(f"condition={condition} needs data with labels")
     return ConditionalVAE(encoder, prior, decoder, num_classes)
-
-
-def _labels(given: Given) -> Array:
-    """Labels that a conditional model is given, [B].
-
-    Raises:
-        ContractError: it is given none.
-    """
-    if given is None:
-        raise ContractError("a ConditionalVAE is given labels: `given` is None")
-    return jnp.asarray(given)

@@ -12,7 +12,13 @@ from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.distributions.one_hot import OneHot
 from vae_jax.distributions.tabular import Product
 from vae_jax.errors import ConfigError
-from vae_jax.models.base import Chain, LayeredPrior, call_part
+from vae_jax.models.base import (
+    Chain,
+    LayeredPrior,
+    call_part,
+    check_classes,
+    check_layers,
+)
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import require_widths
 from vae_jax.types import Array, Codes, Given, Key, stream
@@ -77,6 +83,7 @@ class M2(nn.Module):
         Returns:
             p(x | z, y), the layers z and y, and the `extras`.
         """
+        check_classes(x["label"], self.num_classes, or_none=True)
         q_y, features = self._seen(x, train)
         latents = self._drawn(q_y, features, key, train)
         likelihood = self._decoded(latents[0].z, latents[1].z, train)
@@ -101,8 +108,10 @@ class M2(nn.Module):
             codes: z, and y as one-hot vectors or between such.
             given: numbers of classes [B] in the place of y.
         """
+        check_layers(codes, 2)
         z, y = codes
         if given is not None:
+            check_classes(given, self.num_classes)
             y = jax.nn.one_hot(given, self.num_classes)
         return self._decoded(z, y)
 
@@ -111,6 +120,7 @@ class M2(nn.Module):
         if given is None:
             top = OneHot.uniform(num, self.num_classes)
         else:
+            check_classes(given, self.num_classes)
             top = OneHot.certain(given, self.num_classes)
         return LayeredPrior(top, [lambda y: self.prior(y.shape[0])])
 

@@ -3,7 +3,12 @@
 import flax.linen as nn
 
 from vae_jax.distributions.base import Distribution
-from vae_jax.models.base import LayeredPrior, call_part, refuse_given
+from vae_jax.models.base import (
+    LayeredPrior,
+    call_part,
+    check_layers,
+    refuse_given,
+)
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.types import Codes, Examples, Given, Key
 
@@ -56,7 +61,8 @@ class VAE(nn.Module):
     def decode(self, codes: Codes, given: Given = None) -> Distribution:
         """p(x | z) with fields [B, ...]."""
         refuse_given(self, given)
-        return self.decoder(*codes)
+        check_layers(codes, 1)
+        return self.decoder(codes[0])
 
     def joint_prior(self, num: int, given: Given = None) -> LayeredPrior:
         """p(z) of `num` rows."""

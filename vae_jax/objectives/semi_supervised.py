@@ -28,6 +28,8 @@ def semi_supervised_loss(
     alike, so `data.labelled_batch_size` sets how labelled rows weigh against unlabelled
     ones. Where batches are drawn from all images alike (0), the loss is 1/N times the
     paper's with alpha = classification_weight * N for N images; there alpha = 0.1 N.
+    That is so as long as every batch has a labelled row: one without has no second
+    term, so few labels would count for less than the weight says.
     A larger kl_weight makes the class worth more to the decoder, since the code then
     costs more; configs/semi_supervised.py has what was found to work on MNIST.
 

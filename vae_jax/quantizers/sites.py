@@ -28,7 +28,8 @@ def vectors_at_sites(features: Array, num_sites: int, size: int) -> Array:
 def require_few_codes(argument: str, value: object, num_codes: int) -> None:
     """Raises a ConfigError for an argument that makes more than `MAX_CODES` codes."""
     if num_codes > MAX_CODES:
+        makes = num_codes if num_codes < 2**64 else "more than 2^64"
         raise ConfigError(
             f"{argument}={value!r}: must make at most {MAX_CODES} codes, and makes"
-            f" {num_codes}"
+            f" {makes}"
         )

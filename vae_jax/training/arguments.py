@@ -136,11 +136,15 @@ def check_learned(params: object) -> None:
 
 
 def check_one_key(key: Key) -> None:
-    """Raises if there are several keys, as an ensemble has.
+    """Raises unless there is one key; an ensemble has several.
 
     Raises:
         ContractError: says what to do.
     """
+    if not hasattr(key, "dtype"):
+        raise ContractError(
+            f"key is of type {type(key).__name__}: give jax.random.key(seed)"
+        )
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim:
         raise ContractError(
             f"key is an array of {key.shape} keys: the step of one training takes one;"

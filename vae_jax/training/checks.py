@@ -118,7 +118,7 @@ def check_objective(result: object) -> tuple[Array, Metrics]:
                 f"the objective's metrics have the name {name!r}, which the step"
                 " uses for a number of its own: give the metric another name"
             )
-    return loss, dict(metrics)
+    return loss, jax.tree.map(jnp.asarray, dict(metrics))
 
 
 def check_support(likelihood: Any, x: Examples, name: str = "x") -> None:
@@ -142,7 +142,7 @@ def check_support(likelihood: Any, x: Examples, name: str = "x") -> None:
         likelihood, observed, x = likelihood.base, x["observed"], x["value"]
         name = f"{name}['value']"
     support = likelihood.support
-    if support == "class":
+    if support == "class" and hasattr(likelihood, "logits"):
         count = likelihood.logits.shape[-1]
         rule: Rule = (
             lambda v: (v >= 0) & (v < count) & (v == np.round(v)),
@@ -187,9 +187,12 @@ def _check_latent(latent: object, name: str) -> None:
         _check_facts(distribution, f"{name}: the {part}")
         drawn = _draw_of(distribution)
         if drawn is not None and drawn.shape != shape:
+            advice = "give the encoder and the prior the same latent_dim"
+            if drawn.shape[1:] == shape[1:]:
+                advice = "make it for all rows, as in prior(z.shape[0])"
             raise ContractError(
                 f"{name}: z has the shape {shape}, but the {part} is for codes of shape"
-                f" {drawn.shape}: give the encoder and the prior the same latent_dim"
+                f" {drawn.shape}: {advice}"
             )
 
 

@@ -1,19 +1,18 @@
 """A model of any library as two pure functions, with the state that it may carry."""
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
-from flax import errors as flax_errors
 
 from vae_jax.errors import ContractError
 from vae_jax.models.base import takes
 from vae_jax.outputs import VAEOutput, note_axes
 from vae_jax.training import arguments
+from vae_jax.training.advice import advised
 from vae_jax.training.checks import check_output
-from vae_jax.training.hparams import any_number
+from vae_jax.training.hparams import any_number, watch
 from vae_jax.training.state import Variables
 from vae_jax.types import Examples, Hparams, Key, ModelState, Params, stream
 
@@ -120,13 +119,16 @@ def _evaluated(functions: StatefulModel, hparams: Hparams) -> ModelFunctions:
 
     def init(key: Key, x: Examples) -> Params | Variables:
         params, model_state = functions.init(key, x)
-        return Variables(params, model_state) if model_state else params
+        return (
+            Variables(params, model_state) if jax.tree.leaves(model_state) else params
+        )
 
     def apply(variables: Params | Variables, x: Examples, key: Key) -> VAEOutput:
         if not isinstance(variables, Variables):
             variables = Variables(variables, {})
         params, model_state = variables.params, variables.model_state
-        return functions.apply(params, model_state, x, key, hparams, False)[0]
+        read = watch(hparams).reader("the model")
+        return functions.apply(params, model_state, x, key, read, False)[0]
 
     return ModelFunctions(init, apply)
 
@@ -234,64 +236,26 @@ def _of_module(module: Any) -> StatefulModel:
         variables = {"params": params, **state}
         rngs = {"dropout": stream(key, "dropout")} if train else None
         settings = settings_of(hparams, train)
-        try:
-            if train and state:
-                output, state = module.apply(
-                    variables, x, key, rngs=rngs, mutable=list(state), **settings
-                )
-                return output, dict(state)
-            return module.apply(variables, x, key, rngs=rngs, **settings), state
-        except flax_errors.FlaxError as error:
-            if advice := _advice(error, train):
-                raise ContractError(advice) from error
-            raise
+        with advised(train):
+            if not train or not state:
+                return module.apply(variables, x, key, rngs=rngs, **settings), state
+            output, new = module.apply(
+                variables, x, key, rngs=rngs, mutable=list(state), **settings
+            )
+        _check_grown(state, dict(new))
+        return output, dict(new)
 
     names = getattr(module, "encoder_names", ())
     return StatefulModel(init, apply, encoder_names=names)
 
 
-def _advice(error: flax_errors.FlaxError, train: bool) -> str | None:
-    """What to write where a layer needs something that it is not given."""
-    text = str(error)
-    rng = re.match(r'(\S+) needs PRNG for "(\w+)"', text)
-    # At apply, only a variable that is missing is drawn from "params" anew.
-    if rng and rng[2] != "params":
-        if rng[2] != "dropout":
-            return (
-                f"{rng[1]} needs the random stream {rng[2]!r}: a step has the stream"
-                " 'dropout' and the key of __call__(x, key), a part of which can be"
-                " given to the layer"
+def _check_grown(state: ModelState, new: ModelState) -> None:
+    """Raises if a collection has not the form that it had before a step."""
+    for name in new:
+        before, after = map(jax.tree.structure, (state[name], new[name]))
+        if before != after:  # type: ignore[operator]
+            raise ContractError(
+                f"the model's collection {name!r} has another structure after a step:"
+                " what it sows must go into 'intermediates', or out by"
+                " VAEOutput.extras"
             )
-        return (
-            f"{rng[1]} draws in evaluation: let __call__(x, key, train) take `train`,"
-            " and give the layer deterministic=not train"
-        )
-    changed = isinstance(error, flax_errors.ModifyScopeVariableError)
-    if changed and not train:
-        collection = re.search(r'collection "(\w+)"', text)
-        return (
-            f"the model changes {repr(collection[1]) if collection else 'its state'} in"
-            " evaluation: let __call__(x, key, train) take `train`, and give the layer"
-            " use_running_average=not train"
-        )
-    missing = (
-        flax_errors.ScopeCollectionNotFound,
-        flax_errors.ScopeVariableNotFoundError,
-    )
-    if isinstance(error, flax_errors.ScopeParamShapeError):
-        return (
-            f"the parameters are not those of this model: {text.partition('. (')[0]};"
-            " those of all members of an ensemble have one more axis, over which"
-            " jax.vmap maps"
-        )
-    if (rng or isinstance(error, missing)) and train:
-        return (
-            "the model reads variables that it has not been given: give"
-            " model_state=state.model_state beside its parameters"
-        )
-    if rng or isinstance(error, missing):
-        return (
-            "the model reads variables that it has not been given: give its parameters"
-            " together with its state, as state.eval_variables of a TrainState does"
-        )
-    return None

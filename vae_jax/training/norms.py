@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vae_jax.distributions.base import in_float32
 from vae_jax.types import Array, PyTree
 
 
 def euclidean_norm(tree: PyTree) -> Array:
     """The root of the sum of the squares of all numbers in a pytree of arrays, []."""
-    return jnp.sqrt(sum(_sum_of_squares(leaf) for leaf in jax.tree.leaves(tree)))
+    leaves = map(in_float32, jax.tree.leaves(tree))  # 16 bits hold no such sums
+    return jnp.sqrt(sum(map(_sum_of_squares, leaves)))
 
 
 def _sum_of_squares(array: Array) -> Array:

@@ -54,7 +54,7 @@ class TrainState:
     @property
     def eval_variables(self) -> Params | Variables:
         """`eval_params`, together with the model's state where it has one."""
-        if not self.model_state:
+        if not jax.tree.leaves(self.model_state):
             return self.eval_params
         return Variables(self.eval_params, self.model_state)
 

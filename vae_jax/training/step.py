@@ -13,11 +13,8 @@ from vae_jax.objectives.schedules import Schedule, unchanged
 from vae_jax.outputs import SplitOutput
 from vae_jax.ranges import COUNT, FRACTION, POSITIVE, require
 from vae_jax.training import arguments
-from vae_jax.training.checks import (
-    check_objective,
-    check_output,
-    check_support,
-)
+from vae_jax.training.averages import average, averaged
+from vae_jax.training.checks import check_objective, check_output, check_support
 from vae_jax.training.functions import AnyModel, draw_samples, stateful_model
 from vae_jax.training.hparams import WatchedHparams, any_number, check_all_read, watch
 from vae_jax.training.norms import euclidean_norm
@@ -155,6 +152,7 @@ def vae_trainer(
         return draw_samples(apply, x, key, num_samples)
 
     def init(key: Key, x: Examples) -> TrainState:
+        arguments.check_one_key(key)
         arguments.check_examples(x)
         model_params, model_state = functions.init(key, x)
         one_draw, _ = jax.eval_shape(
@@ -172,7 +170,9 @@ def vae_trainer(
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            opt_state=tx.init(params),
+            # Copies: some transformations keep the parameters as they begin, and to
+            # donate a state that holds one buffer twice is an error.
+            opt_state=jax.tree.map(jnp.copy, tx.init(params)),
             ema_params=ema,
             model_state=model_state,
         )
@@ -228,12 +228,14 @@ def vae_trainer(
 
         def value_fn(params: Learned, hparams: Hparams | None = None) -> Array:
             del hparams  # optax hands on what `update` was given, by name
-            return of_params(params)[0]
+            if axis_name is None:
+                return of_params(params)[0]
+            return averaged(lambda own: of_params(own)[0], axis_name)(params)
 
         gradient = jax.value_and_grad(of_params, has_aux=True)
         (loss, (metrics, model_state)), grads = gradient(state.params)
         if axis_name is not None:
-            loss, metrics, model_state, grads = _average(
+            loss, metrics, model_state, grads = average(
                 (loss, metrics, model_state, grads), axis_name
             )
         updates, opt_state = tx.update(
@@ -272,11 +274,6 @@ def _begin_average(leaf: Array) -> Array:
     """A parameter as its average begins: float32, as 16 bits would not see it move."""
     # A copy: donating a state that holds one buffer twice is an error.
     return jnp.copy(in_float32(leaf))
-
-
-def _average(tree: Tree, axis_name: str) -> Tree:
-    """The mean over a mapped axis; numbers of steps and the like stay whole."""
-    return jax.tree.map(lambda v: jax.lax.pmean(v, axis_name).astype(v.dtype), tree)
 
 
 def _unless(skipped: Array, new: TrainState, old: TrainState) -> TrainState:
