@@ -45,7 +45,7 @@ def main() -> None:
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     check_path("--codes", file)
-    cli.check_apart(out, codes=file)
+    cli.check_apart(out, "--codes", file)
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value)
     check_picture(out, run.spec)

@@ -37,6 +37,7 @@ from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
+from vae_jax.paths import local_path
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -52,6 +53,7 @@ _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 def main() -> None:
     """Encodes and writes."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
+    from vae_jax.data import sources
     from vae_jax.data.description import counted
     from vae_jax.files import writing
     from vae_jax.runs import opened
@@ -66,8 +68,13 @@ def main() -> None:
     for flag in (_SPLIT, _DATA_DIR):
         if _IMAGES.value and flag.present:
             raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
-    cli.check_apart(out, images=_IMAGES.value or "")
+    cli.check_apart(out, "--images", _IMAGES.value or "")
     run = opened.open_run(_WORKDIR.value)
+    data = run.config.data.name
+    if _DATA_DIR.value:
+        data = sources.moved(data, _DATA_DIR.value)
+    path = data.removeprefix(sources.without_path(data))
+    cli.check_apart(out, f"the data of {run.workdir}", local_path(path))
     if _IMAGES.value:
         codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))
     elif as_data:

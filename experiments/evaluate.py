@@ -87,6 +87,10 @@ def check_flags() -> None:
     from vae_jax.ranges import COUNT, require
 
     asked = measures.selected(_MEASURES.value)
+    if not asked:
+        raise ConfigError(
+            f"--measures=: is empty; must be some of {', '.join(measures.BY_NAME)}"
+        )
     for flag in (_NUM_IMAGES, *sum(_READ_BY.values(), [])):
         if flag.value is not None:
             require(COUNT, **{f"--{flag.name}": flag.value})

@@ -46,8 +46,9 @@ def main() -> None:
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     if _STEPS.value < 2:
         raise ConfigError(f"--steps={_STEPS.value}: must be at least 2")
-    for path in _IMAGES.value:
-        cli.check_apart(out, images=path)
+    paths = [local_path(path) for path in _IMAGES.value]
+    for path in paths:
+        cli.check_apart(out, "--images", path)
     import numpy as np
 
     from vae_jax.files import writing
@@ -60,7 +61,7 @@ def main() -> None:
 
     run = opened.open_run(_WORKDIR.value)
     check_picture(out, run.spec)
-    read = [read_images(run, local_path(path)) for path in _IMAGES.value]
+    read = [read_images(run, path) for path in paths]
     points = np.concatenate([run.points(own.examples) for own in read])
     if len(points) < 2:
         raise DataError(f"--images={images}: one image; there must be two or more")
