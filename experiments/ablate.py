@@ -111,11 +111,12 @@ def main() -> None:
     from vae_jax.report.summary import print_summary
     from vae_jax.runs.exploration import explore_grid
 
+    title = workdir.resolve().name
     swept = sweep.swept_fields(config, _SWEEP.value, _CASE.value)
     folders = [members.folder(workdir, row["name"]) for row in rows]
     if config.eval.figures:
         logging.info("drawing the explorer of %d runs", len(rows))
-        explore_grid(folders, workdir / "explorer.html", workdir.name)
+        explore_grid(folders, workdir / "explorer.html", title)
     logging.info("drawing the report of %d runs", len(rows))
     report = write_report(
         workdir,
@@ -125,7 +126,7 @@ def main() -> None:
         swept=swept,
         config=config.to_dict(),
         commands=[shlex.join(command)],
-        title=workdir.name,
+        title=title,
     )
     for sentence in diagnose_grid(workdir, rows, swept):
         terminal.print_text(sentence)

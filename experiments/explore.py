@@ -44,8 +44,9 @@ def main() -> None:
     from vae_jax.runs.exploration import explore  # matplotlib is slow to import
 
     title = _TITLE.value or ", ".join(folder.resolve().name for folder in workdirs)
-    with writing(f"--out={out}"):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    if _OUT.value:
+        with writing(f"--out={out}"):
+            out.parent.mkdir(parents=True, exist_ok=True)
     count, size = explore(workdirs, out, title=title, data_dir=_DATA_DIR.value)
     runs = "1 run" if count == 1 else f"{count} runs"
     print(f"explorer of {runs}, {size / 1e6:.1f} MB: {out}")

@@ -33,6 +33,11 @@ def main() -> None:
     out = pathlib.Path(_OUT.value)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out={out} is a file: give a folder for the report")
+    if (out / "grid.json").is_file():
+        raise ConfigError(
+            f"--out={out} holds a grid, whose results.csv says which members failed:"
+            " choose another folder for the report"
+        )
     from vae_jax.runs import finish, finished
 
     workdirs = finished.split_workdirs(_WORKDIRS.value)

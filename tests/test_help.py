@@ -42,6 +42,20 @@ def test_a_config_is_found_by_its_name(tmp_path, monkeypatch):
         config_files.find("/tmp/qqqqqqqq.py")
 
 
+@pytest.mark.parametrize(
+    "content", [b"def broken(:\n", '"""\u00e4"""'.encode("latin-1"), b"a\0b"]
+)
+def test_a_config_that_is_no_python_is_listed_as_such(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "broken.py").write_bytes(content)
+    known = config_files.known()
+    assert known["broken"] == "(can't be read as Python)"
+    assert "mnist" in known
+    with pytest.raises(ValueError, match=r"^--config=mnits: there is no such config; "):
+        config_files.find("mnits")
+
+
 def test_the_value_of_the_flag_becomes_a_path():
     digits = str(REPOSITORY / "configs" / "digits.py")
     for argv in (["x", "--config=digits"], ["x", "-config", "digits"]):

@@ -13,7 +13,7 @@ from absl import logging
 from vae_jax.as_text import exact, few_digits
 from vae_jax.data.dataset import Dataset, to_unit_floats
 from vae_jax.data.spec import DataSpec
-from vae_jax.errors import ConfigError
+from vae_jax.errors import CheckpointError, ConfigError, DataError
 from vae_jax.evaluation.chunks import even_rows
 from vae_jax.quantities import Results, keys_of
 from vae_jax.report.compare import short_names
@@ -110,7 +110,7 @@ def explore_grid(
         return
     try:
         explore(with_results, out, title=title)
-    except ConfigError as error:
+    except (ConfigError, DataError, CheckpointError) as error:
         logging.info("no explorer of the latent spaces: %s", error)
 
 

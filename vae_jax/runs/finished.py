@@ -179,9 +179,13 @@ def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, J
     whole = read_json(folder / "data.json").get("num_test") if files else None
     for path in files:
         results = read_json(path)
-        prior, crc32 = results.pop("prior"), results.pop("prior_crc32", None)
-        is_whole = results.pop("split") == "test" and results.pop("num_images") == whole
-        is_current = crc32 is not None and results["step"] == step
+        crc32 = results.pop("prior_crc32", None)
+        try:
+            prior, split = str(results.pop("prior")), results.pop("split")
+            is_whole = results.pop("num_images") == whole and split == "test"
+            is_current = results["step"] == step and crc32 is not None
+        except KeyError as error:
+            raise DataError(f"{path} has no entry {error}") from error
         if not is_whole or not is_current:
             continue
         if crc32 == prior_files.checksum(folder, prior, results["step"]):

@@ -1,5 +1,6 @@
 """Shards of a grid put together again: what has finished, failed and is missing."""
 
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -62,6 +63,7 @@ def shards_of(folder: pathlib.Path) -> list[pathlib.Path]:
     Args:
         folder: any folder; without shards, there are none.
     """
+    folder = pathlib.Path(os.path.abspath(folder))  # those of one grid have one parent
     if (folder / SHARDS).is_file():
         return _folders(folder / SHARDS.parent, shards.read_manifest(folder / SHARDS))
     return [folder] if (folder / shards.OWN).is_file() else []

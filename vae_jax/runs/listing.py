@@ -107,11 +107,14 @@ def _members(grid: pathlib.Path) -> Iterator[Listed]:
         for values in described.values():
             for field, value in values.items():
                 by_field.setdefault(field, set()).add(exact(value))
+        failed = members.failed(grid)
     except (DataError, KeyError, AttributeError, TypeError):
         yield Listed(grid, None, (), {}, "damaged", 0, {})
         return
+    except PermissionError:
+        yield Listed(grid, None, (), {}, "not readable", 0, {})
+        return
     varied = [field for field, found in by_field.items() if len(found) > 1]
-    failed = members.failed(grid)
     for name in described:
         run = _run(members.folder(grid, name))
         if name in failed:

@@ -54,7 +54,7 @@ def agree_on_flags(config: ConfigDict, flags: Mapping[str, object]) -> None:
         ConfigError: in every process, naming a value that differs.
     """
     fields = flatten(config.to_dict())
-    del fields["data.dir"]
+    fields.pop("data.dir", None)
     versions = {
         f"version of {package.__name__}": package.__version__ for package in (jax, flax)
     }

@@ -149,6 +149,7 @@ def members(
             " fit into a grid; sweep fewer values at a time"
         )
     if SEED_FIELD not in whole[0]:
+        _kind(config, f"--seeds={seeds}", SEED_FIELD)  # it is there
         axes.setdefault(SEED_FIELD, [config.seed + i for i in range(seeds)])
     shorts = short_names([*whole[0], *axes])
     found, first = [], dict[Fixed, ConfigDict]()
@@ -185,7 +186,9 @@ def _config(config: ConfigDict, values: Fields, first: ConfigDict | None) -> Con
         member = config.copy_and_resolve_references()
     else:
         sections = [value for value in first.values() if isinstance(value, ConfigDict)]
-        shared = {id(part): part for part in sections if part is not first.hparams}
+        shared = {
+            id(part): part for part in sections if part is not first.get("hparams")
+        }
         member = first.copy_and_resolve_references(shared)
         values = {field: v for field, v in values.items() if is_traced(field)}
     member.update_from_flattened_dict(values)

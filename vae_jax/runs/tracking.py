@@ -145,7 +145,7 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
         whole = grid.parent.parent
     return About(
         workdir=folder,
-        name=folder.name,
+        name=folder.absolute().name,
         group=whole.name if whole else None,
         root=grid,
         start_step=step,

@@ -54,10 +54,10 @@ def finished(
     Returns:
         The content of each results.json; None if there is something to do.
     """
-    paths = [folder / "results.json" for folder in folders]
-    if any(standing.reopens for standing in standings):
+    if any(standing.is_new or standing.reopens for standing in standings):
         return None
-    if not all(processes.agree_on_file(path) for path in paths):
+    paths = (folder / "results.json" for folder in folders)
+    if not all(map(processes.agree_on_file, paths)):
         return None
     return [identity.read_results(folder) for folder in folders]
 
