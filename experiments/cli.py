@@ -248,14 +248,16 @@ class _PathParser(flags.ArgumentParser):
 
     syntactic_help = "a path"
 
-    def parse(self, argument: str) -> str:
-        return str(local_path(argument)) if argument else argument
+    def parse(self, argument: str) -> pathlib.Path | str:
+        return local_path(argument) if argument else argument
 
     def flag_type(self) -> str:
         return "path"
 
 
-def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder[str]:
+def define_path(
+    name: str, default: str | None, help: str
+) -> flags.FlagHolder[pathlib.Path]:
     """A flag whose value is a path on this machine."""
     return flags.DEFINE(_PathParser(), name, default, help)
 
@@ -271,7 +273,7 @@ def define_config() -> flags.FlagHolder[ConfigDict]:
     )
 
 
-def required(**values: str | None) -> None:
+def required(**values: object) -> None:
     """Raises a ConfigError for the first flag that has no value."""
     for name, value in values.items():
         if not value:

@@ -31,8 +31,6 @@ conditional run is given the labels of the data, or those of the npz file.
 `experiments.decode` is the way back.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
@@ -60,7 +58,7 @@ def main() -> None:
     from vae_jax.runs.codes import codes_as_data, codes_of_images, codes_of_split
     from vae_jax.storage.code_files import check_path, write_codes
 
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     check_path("--out", out)
     as_data = _SPLIT.value == "all" and not _IMAGES.value
     if as_data and out.suffix != ".npz":
@@ -76,7 +74,7 @@ def main() -> None:
     path = data.removeprefix(sources.without_path(data))
     cli.check_apart(out, f"the data of {run.workdir}", local_path(path))
     if _IMAGES.value:
-        codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))
+        codes, notes = codes_of_images(run, _IMAGES.value)
     elif as_data:
         codes, notes = codes_as_data(run, _DATA_DIR.value), ()
     else:

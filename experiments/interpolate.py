@@ -18,8 +18,6 @@ A .png has a row for each pair. An .npz holds `mean` [N - 1, T, H, W, C] of p(x 
 `points` [N, D], the codes of the images, and `files`, where the images are such.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
@@ -41,7 +39,7 @@ def main() -> None:
     """Encodes the images, decodes what lies between them, and writes it."""
     images = _IMAGES.value and ",".join(_IMAGES.value)
     cli.required(workdir=_WORKDIR.value, images=images, out=_OUT.value)
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     if _STEPS.value < 2:

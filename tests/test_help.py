@@ -9,7 +9,6 @@ import pytest
 
 from configs import default
 from experiments import config_files, help
-from experiments.field_comments import field_comments
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY
 from vae_jax import __main__
@@ -77,7 +76,7 @@ def test_comments_above_and_beside_a_field(tmp_path):
         "\n"
         "    config.last = 1\n"
     )
-    assert field_comments(tmp_path / "a.py") == {
+    assert help.field_comments(tmp_path / "a.py") == {
         "part": "The part.",
         "part.name": "one",
         "part.size": "Two lines above and one beside",
@@ -86,7 +85,7 @@ def test_comments_above_and_beside_a_field(tmp_path):
 
 
 def test_every_field_has_a_comment_that_one_understands_alone():
-    comments = field_comments(REPOSITORY / "configs" / "default.py")
+    comments = help.field_comments(REPOSITORY / "configs" / "default.py")
     fields = flatten(default.get_config().to_dict())
     assert set(fields) <= set(comments)
     assert [name for name in fields if not comments[name]] == []
