@@ -81,10 +81,10 @@ def test_paths_are_free_and_their_content_is_not(tmp_path):
     renamed = Dataset(
         "npz:/b/y.npz", *(DATASET.train, DATASET.validation, DATASET.test)
     )
-    identity.check_same_data(workdir, renamed)
+    identity.check_same_data(workdir, identity.describe(renamed))
     other = dataclasses.replace(DATASET, train=DATASET.test)
     with pytest.raises(DataError, match="fingerprint is"):
-        identity.check_same_data(workdir, other)
+        identity.check_same_data(workdir, identity.describe(other))
     one, two = (
         identity.digest(small_config().to_dict(), identity.describe(dataset))
         for dataset in (DATASET, other)

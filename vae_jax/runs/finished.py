@@ -158,18 +158,11 @@ def _note_copies(folders: Sequence[pathlib.Path], configs: Sequence[Fields]) -> 
 
 
 def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, Json]:
-    """What a run was measured to be with fitted priors, on its whole test split.
+    """What a run was measured to be with each fitted prior, on its whole test split.
 
     Of several evaluations with one prior, the newer one counts for the numbers that
-    both have. Those of other parameters of the run, or of a fit that another one has
-    replaced, do not count.
-
-    Args:
-        folder: folder of the run.
-        step: step of the parameters in its results.json; None: it has none.
-
-    Returns:
-        By name of the prior.
+    both have. Those of other parameters than of this step, or of a fit that another
+    one has replaced, do not count.
     """
     files = sorted(
         (folder / "evaluation").glob("*_prior-*.json"),

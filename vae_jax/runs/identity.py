@@ -147,25 +147,22 @@ def claim(
             write_json(workdir / "config.json", config.to_dict())
 
 
-def check_same_data(
-    workdir: pathlib.Path, dataset: Dataset, inputs: Inputs = IMAGE
-) -> None:
+def check_same_data(workdir: pathlib.Path, found: Mapping[str, object]) -> None:
     """Compares a data set with the one that the run in `workdir` was trained on.
 
     Args:
         workdir: the folder of the run.
-        dataset: the data found now.
-        inputs: what of the data the run's model is given, see `describe`.
+        found: what `describe` says of the data found now.
 
     Raises:
         DataError: they are not the same.
     """
-    saved, found = read_data(workdir), describe(dataset, inputs)
+    saved = read_data(workdir)
     for name in found:
         if name != "name" and saved.get(name) != found[name]:
             raise DataError(
-                f"the data set {dataset.name} is not the one that {workdir} was trained"
-                f" on: {name} is {found[name]}, was {saved.get(name)}"
+                f"the data set {found['name']} is not the one that {workdir} was"
+                f" trained on: {name} is {found[name]}, was {saved.get(name)}"
             )
 
 

@@ -36,7 +36,8 @@ def together() -> Iterator[None]:
     except Exception as error:
         failure = error
     if jax.process_count() > 1:
-        for process, text in enumerate(_gather(_text(failure))):
+        own = str(failure) or type(failure).__name__ if failure else ""
+        for process, text in enumerate(_gather(own)):
             if text and failure is None:
                 failure = VAEJaxError(f"process {process} failed: {text}")
     if failure is not None:
@@ -87,10 +88,6 @@ def _agree(facts: Mapping[str, object], advice: str) -> None:
                     f"{name} is {here!r} in process 0 and {there!r} in process"
                     f" {process}: {advice}"
                 )
-
-
-def _text(failure: Exception | None) -> str:
-    return str(failure) or type(failure).__name__ if failure else ""
 
 
 def _gather(text: str) -> list[str]:

@@ -49,11 +49,9 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     if not equals or not all(words):
         raise ConfigError(f"{flag}: expected {field}=VALUE,VALUE,...")
     values = [_parse(flag, word, kind) for word in words]
-    seen = set()
-    for value in values:
-        if value in seen:
+    for value, count in Counter(values).items():
+        if count > 1:
             raise ConfigError(f"{flag}: {value} is given twice")
-        seen.add(value)
     return field, values
 
 
@@ -176,11 +174,8 @@ def members(
 def _config(config: ConfigDict, values: Fields, first: ConfigDict | None) -> ConfigDict:
     """The config of a member.
 
-    Args:
-        config: config with the values of all fields that are not swept.
-        values: the member's own.
-        first: config of the first member of its program, whose sections without traced
-            numbers it shares, which saves time and memory; None: it is the first.
+    To save time and memory it shares the sections without traced numbers with the
+    first one of its program, if it is not that one itself.
     """
     if first is None:
         member = config.copy_and_resolve_references()
