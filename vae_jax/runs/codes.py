@@ -31,6 +31,7 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
     """
     dataset = run.dataset(data_dir)
     images = split_of(run.config, dataset, run.inputs, split)
+    mean, std = run.layer.means_and_stds(images)
     own = dataset.splits[split]
     known = {
         "labels": own.labels,
@@ -39,7 +40,10 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
         "files": own.files,
         "class_names": dataset.class_names,
     }
-    return _posterior(run, images, own.rows) | _there(known)
+    codes = {"mean": mean, "std": std, "rows": own.rows}
+    if run.layer.is_quantized:
+        codes["index"] = run.layer.indices(images)
+    return codes | _there(known)
 
 
 def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray]:
@@ -81,21 +85,16 @@ def codes_of_images(run: Run, path: pathlib.Path) -> tuple[Codes, tuple[str, ...
         as far as it is; and what was skipped or cut off, a phrase each.
     """
     own = read_images(run, path)
+    # Not `means_and_stds`: of several layers it has other draws.
+    found = run.reconstruct(own.examples)
     rows = np.arange(len(own.images))
-    x = run.preprocess(own.examples)
-    codes = _posterior(run, Split(functools.partial(take, x), rows), rows)
+    codes = {"mean": found["code"], "std": found["std"], "rows": rows}
+    if run.layer.is_quantized:
+        x = run.preprocess(own.examples)
+        codes["index"] = run.layer.indices(Split(functools.partial(take, x), rows))
     names = ("labels", "factors", "factor_names", "files", "class_names")
     known = {name: getattr(own, name) for name in names}
     return codes | _there(known), own.notes
-
-
-def _posterior(run: Run, split: Split, rows: np.ndarray) -> Codes:
-    """`mean` and `std` of q(z | x), `rows`, and of discrete codes `index`."""
-    mean, std = run.layer.means_and_stds(split)
-    codes = {"mean": mean, "std": std, "rows": rows}
-    if run.layer.is_quantized:
-        codes["index"] = run.layer.indices(split)
-    return codes
 
 
 def _there(known: Mapping[str, object]) -> Codes:

@@ -79,12 +79,8 @@ class MemberReports:
         for m in good if self._writers and is_due else ():
             values = {f"train/{k}": float(v[m]) for k, v in metrics.items()}
             self._write(step, m, values)
-        shown = {
-            self._names[m]: {
-                k: float(metrics[k][m]) for k in ON_THE_BAR if k in metrics
-            }
-            for m in good
-        }
+        names = [name for name in ON_THE_BAR if name in metrics]
+        shown = {self._names[m]: {k: float(metrics[k][m]) for k in names} for m in good}
         if num_members == 1:
             self._bar.update(step, *shown.values())
         else:
