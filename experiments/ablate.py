@@ -26,7 +26,6 @@ has whole jobs. The program report puts the parts together.
 """
 
 import os
-import pathlib
 import shlex
 import sys
 
@@ -74,20 +73,20 @@ _SHARD = flags.DEFINE_string(
 
 def main() -> None:
     """Trains the grid and writes the report."""
-    cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
+    cli.required(workdir=_WORKDIR.value, config=_CONFIG.value)
     if _MEMBERS.value < 0:
         raise ConfigError(f"--members_per_program={_MEMBERS.value}: must be 0 or more")
     from vae_jax.runs import finish, grid, members, processes, shards, sweep
     from vae_jax.runs.diagnosis import diagnose_grid
 
-    config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+    config, workdir = _CONFIG.value, _WORKDIR.value
     command = ["python", "-m", "vae_jax", "ablate", *sys.argv[1:]]
     shard = None
     if _SHARD.value is not None:
         whole = _without("shard", command)
         shard = shards.parse_shard(_SHARD.value, os.environ, whole)
     if _INIT_FROM.value:
-        config.train.init_from = _INIT_FROM.value
+        config.train.init_from = str(_INIT_FROM.value)
     if _MODE.value == "vmap":
         _a_device_per_core()
     launch.connect()
@@ -111,11 +110,12 @@ def main() -> None:
     from vae_jax.report.summary import print_summary
     from vae_jax.runs.exploration import explore_grid
 
+    title = workdir.resolve().name
     swept = sweep.swept_fields(config, _SWEEP.value, _CASE.value)
     folders = [members.folder(workdir, row["name"]) for row in rows]
     if config.eval.figures:
         logging.info("drawing the explorer of %d runs", len(rows))
-        explore_grid(folders, workdir / "explorer.html", workdir.name)
+        explore_grid(folders, workdir / "explorer.html", title)
     logging.info("drawing the report of %d runs", len(rows))
     report = write_report(
         workdir,
@@ -125,7 +125,7 @@ def main() -> None:
         swept=swept,
         config=config.to_dict(),
         commands=[shlex.join(command)],
-        title=workdir.name,
+        title=title,
     )
     for sentence in diagnose_grid(workdir, rows, swept):
         terminal.print_text(sentence)

@@ -119,19 +119,19 @@ def run(main: Callable[..., None], takes: str = "") -> None:
     app.run(_ending(stoppable), flags_parser=parse)
 
 
-def check_apart(out: pathlib.Path, **inputs: str | pathlib.Path) -> None:
-    """Refuses an --out that is the file of one of the inputs, which it would replace.
+def check_apart(out: pathlib.Path, what: str, path: str | pathlib.Path) -> None:
+    """Refuses an --out that is the file of an input, which it would replace.
 
     Args:
         out: value of --out.
-        **inputs: path of each input by the name of its flag.
+        what: the input, such as the flag that names it.
+        path: its file, or none.
 
     Raises:
-        ConfigError: names the flag.
+        ConfigError: names the input.
     """
-    for name, path in inputs.items():
-        if out.exists() and os.path.exists(path) and out.samefile(path):
-            raise ConfigError(f"--out={out}: is the file of --{name}: name another")
+    if out.exists() and os.path.exists(path) and out.samefile(path):
+        raise ConfigError(f"--out={out}: is the file of {what}: name another")
 
 
 def _show(text: str) -> None:
@@ -158,7 +158,9 @@ def _import_parts() -> None:
     import_parts(_IMPORT.value)
     config = flags.FLAGS["config"].value if "config" in flags.FLAGS else None
     if config is not None:
-        config.imports = tuple(dict.fromkeys([*config.imports, *_IMPORT.value]))
+        names = [*config.get("imports", ()), *_IMPORT.value]
+        with config.unlocked():
+            config.imports = tuple(dict.fromkeys(names))
 
 
 def _ending(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
@@ -246,14 +248,16 @@ class _PathParser(flags.ArgumentParser):
 
     syntactic_help = "a path"
 
-    def parse(self, argument: str) -> str:
-        return str(local_path(argument)) if argument else argument
+    def parse(self, argument: str) -> pathlib.Path | str:
+        return local_path(argument) if argument else argument
 
     def flag_type(self) -> str:
         return "path"
 
 
-def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder[str]:
+def define_path(
+    name: str, default: str | None, help: str
+) -> flags.FlagHolder[pathlib.Path]:
     """A flag whose value is a path on this machine."""
     return flags.DEFINE(_PathParser(), name, default, help)
 
@@ -269,7 +273,7 @@ def define_config() -> flags.FlagHolder[ConfigDict]:
     )
 
 
-def required(**values: str | None) -> None:
+def required(**values: object) -> None:
     """Raises a ConfigError for the first flag that has no value."""
     for name, value in values.items():
         if not value:

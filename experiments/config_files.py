@@ -22,8 +22,11 @@ def known() -> dict[str, str]:
     for folder in (FOLDER, pathlib.Path("configs")):
         for path in folder.rglob("[a-z]*.py"):
             name = path.relative_to(folder).with_suffix("").as_posix()
-            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-            found[name] = (docstring or "").split("\n")[0]
+            try:
+                docstring = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+            except (OSError, SyntaxError, ValueError):
+                docstring = "(can't be read as Python)"
+            found[name] = docstring.split("\n")[0]
     return dict(sorted(found.items()))
 
 

@@ -15,8 +15,6 @@ A conditional run decodes each code with its label in the file, or all of them w
 place of the class in a code.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
@@ -41,11 +39,11 @@ def main() -> None:
     from vae_jax.storage.records import write_arrays
     from vae_jax.suitability import check_picture
 
-    out, file = pathlib.Path(_OUT.value), pathlib.Path(_CODES.value)
+    out, file = _OUT.value, _CODES.value
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     check_path("--codes", file)
-    cli.check_apart(out, codes=file)
+    cli.check_apart(out, "--codes", file)
     asked = None if _LABEL.value is None else whole_numbers(_LABEL.value, "--label")
     run = opened.open_run(_WORKDIR.value)
     check_picture(out, run.spec)

@@ -31,12 +31,11 @@ conditional run is given the labels of the data, or those of the npz file.
 `experiments.decode` is the way back.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
 from vae_jax.errors import ConfigError, one_line
+from vae_jax.paths import local_path
 
 _WORKDIR = cli.define_path("workdir", None, "Folder of a trained run.")
 _SPLIT = flags.DEFINE_enum(
@@ -52,13 +51,14 @@ _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 def main() -> None:
     """Encodes and writes."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
+    from vae_jax.data import sources
     from vae_jax.data.description import counted
     from vae_jax.files import writing
     from vae_jax.runs import opened
     from vae_jax.runs.codes import codes_as_data, codes_of_images, codes_of_split
     from vae_jax.storage.code_files import check_path, write_codes
 
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     check_path("--out", out)
     as_data = _SPLIT.value == "all" and not _IMAGES.value
     if as_data and out.suffix != ".npz":
@@ -66,10 +66,15 @@ def main() -> None:
     for flag in (_SPLIT, _DATA_DIR):
         if _IMAGES.value and flag.present:
             raise ConfigError(f"--{flag.name}={flag.value} has no effect with --images")
-    cli.check_apart(out, images=_IMAGES.value or "")
+    cli.check_apart(out, "--images", _IMAGES.value or "")
     run = opened.open_run(_WORKDIR.value)
+    data = run.config.data.name
+    if _DATA_DIR.value:
+        data = sources.moved(data, _DATA_DIR.value)
+    path = data.removeprefix(sources.without_path(data))
+    cli.check_apart(out, f"the data of {run.workdir}", local_path(path))
     if _IMAGES.value:
-        codes, notes = codes_of_images(run, pathlib.Path(_IMAGES.value))
+        codes, notes = codes_of_images(run, _IMAGES.value)
     elif as_data:
         codes, notes = codes_as_data(run, _DATA_DIR.value), ()
     else:

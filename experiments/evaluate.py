@@ -50,8 +50,7 @@ _READ_BY = {
 def main() -> None:
     """Measures and prints."""
     cli.required(workdir=_WORKDIR.value)
-    check_flags()
-    from vae_jax.evaluation import measures
+    names = check_flags()
     from vae_jax.evaluation.annealing import Annealing
     from vae_jax.evaluation.measures import Effort
     from vae_jax.report import terminal
@@ -60,7 +59,6 @@ def main() -> None:
 
     run = opened.open_run(_WORKDIR.value, _PRIOR.value)
     with ProgressBar(f"measure {_SPLIT.value}", 1) as bar:
-        names = list(measures.selected(_MEASURES.value))
         parts = Parts(names, lambda share, name: bar.update(share, note=name))
         effort = Effort(
             num_samples=_NUM_SAMPLES.value,
@@ -70,7 +68,7 @@ def main() -> None:
         )
         results = remeasure.remeasure(
             run,
-            _MEASURES.value,
+            names,
             effort,
             split=_SPLIT.value,
             num_images=_NUM_IMAGES.value,
@@ -81,12 +79,16 @@ def main() -> None:
     terminal.print_results(_WORKDIR.value, results, finish.quantities())
 
 
-def check_flags() -> None:
-    """Refuses counts below 1 and counts of measures that are not asked for."""
+def check_flags() -> list[str]:
+    """Names of the measures, once counts below 1 and counts of others are refused."""
     from vae_jax.evaluation import measures
     from vae_jax.ranges import COUNT, require
 
-    asked = measures.selected(_MEASURES.value)
+    asked = list(measures.selected(_MEASURES.value))
+    if not asked:
+        raise ConfigError(
+            f"--measures=: is empty; must be some of {', '.join(measures.BY_NAME)}"
+        )
     for flag in (_NUM_IMAGES, *sum(_READ_BY.values(), [])):
         if flag.value is not None:
             require(COUNT, **{f"--{flag.name}": flag.value})
@@ -97,6 +99,7 @@ def check_flags() -> None:
                     f"--{flag.name}={flag.value} has no effect without"
                     f" --measures={name}"
                 )
+    return asked
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ conditional models, between labels. The workdir of a grid stands for all its mem
 All runs must have been trained on the same images.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
@@ -35,17 +33,18 @@ _DATA_DIR = cli.define_path("data_dir", None, "Where the data lie, if moved.")
 
 def main() -> None:
     """Decodes and writes."""
-    workdirs = [pathlib.Path(local_path(folder)) for folder in _WORKDIRS.value]
+    workdirs = [local_path(folder) for folder in _WORKDIRS.value]
     if not workdirs:
         raise ConfigError("--workdir is missing")
-    out = pathlib.Path(_OUT.value or workdirs[0] / "explorer.html")
+    out = _OUT.value or workdirs[0] / "explorer.html"
     if out.suffix != ".html":
         raise ConfigError(f"--out={out}: must end in .html")
     from vae_jax.runs.exploration import explore  # matplotlib is slow to import
 
     title = _TITLE.value or ", ".join(folder.resolve().name for folder in workdirs)
-    with writing(f"--out={out}"):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    if _OUT.value:
+        with writing(f"--out={out}"):
+            out.parent.mkdir(parents=True, exist_ok=True)
     count, size = explore(workdirs, out, title=title, data_dir=_DATA_DIR.value)
     runs = "1 run" if count == 1 else f"{count} runs"
     print(f"explorer of {runs}, {size / 1e6:.1f} MB: {out}")

@@ -11,8 +11,6 @@ any model, with its config and a model card, to be opened with this library agai
 uploaded to a hub. docs/export.md shows how to load them.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli, config_files
@@ -40,7 +38,7 @@ def main() -> None:
     from vae_jax.export import bundle, card, weights
     from vae_jax.runs import opened
 
-    out, file_format = pathlib.Path(_OUT.value), _FORMAT.value
+    out, file_format = _OUT.value, _FORMAT.value
     if _LICENSE.value and file_format != weights.FORMAT:
         raise ConfigError(
             f"--license={_LICENSE.value} stands in the model card, which only"

@@ -11,10 +11,14 @@ from typing import Any
 from absl import flags
 
 from experiments import config_files
-from experiments.field_comments import field_comments
 from vae_jax.as_text import exact
 from vae_jax.flat import flatten
 
+# Lines of a config's source.
+_ASSIGNMENT = re.compile(r" +config\.([\w.]+) = (.*)")
+_COMMENT = re.compile(r" +# (.*)")
+# Behind a value; a value that holds a # has quotes around it.
+_BEHIND = re.compile(r"""(?:[^#"']|"[^"]*"|'[^']*')*?  # (.*)""")
 _ASKING = re.compile(r"--?(help|helpshort|helpfull|h|\?)(=true)?")
 _COLUMN = 26  # where the text beside a name begins
 _VALUES = {
@@ -46,7 +50,8 @@ def text(takes: str) -> str:
     width = min(max(shutil.get_terminal_size().columns, 50), 100)
     config = flags.FLAGS["config"] if "config" in flags.FLAGS else None
     of_config = [] if config is None else ["--config=CONFIG [--config.FIELD=VALUE ...]"]
-    usage = [f"usage: {_command()}", takes, *of_config, "[--FLAG=VALUE ...]"]
+    program = f"{_start()}{pathlib.PurePath(sys.argv[0]).stem}"
+    usage = [f"usage: {program}", takes, *of_config, "[--FLAG=VALUE ...]"]
     parts = [
         textwrap.fill(" ".join(filter(None, usage)), width, subsequent_indent="    "),
         "\n\n".join(_reflowed(_doc(), width)),
@@ -77,11 +82,6 @@ def _start() -> str:
     """How programs are started here: by the command, or by Python and a module."""
     started = {pathlib.PurePath(word).name for word in sys.orig_argv[1:3]}
     return "vae-jax " if started & {"vae-jax", "vae_jax"} else _BY_MODULE
-
-
-def _command() -> str:
-    """What starts this program."""
-    return f"{_start()}{pathlib.PurePath(sys.argv[0]).stem}"
 
 
 def _doc() -> str:
@@ -133,6 +133,29 @@ def _fields(path: str, config: Any, width: int) -> str:
             rows[field] = meaning
     title = f"Fields of {path}, set as --config.FIELD=VALUE; * is not the default"
     return f"{title}\n{_listed(rows, width)}"
+
+
+def field_comments(path: pathlib.Path) -> dict[str, str]:
+    """The comments of the fields and sections that a config file sets.
+
+    Args:
+        path: a file with lines `config.SECTION.FIELD = VALUE`.
+
+    Returns:
+        "SECTION.FIELD" -> the comment in the lines above and that behind the value, or
+        "" where there is none; in the order of the file.
+    """
+    found, above = {}, []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if comment := _COMMENT.fullmatch(line):
+            above.append(comment[1])
+            continue
+        if assignment := _ASSIGNMENT.fullmatch(line):
+            behind = _BEHIND.fullmatch(assignment[2])
+            texts = [*above, *([behind[1]] if behind else [])]
+            found[assignment[1]] = " ".join(texts)
+        above = []
+    return found
 
 
 def _listed(rows: Mapping[str, str], width: int) -> str:

@@ -18,8 +18,6 @@ A .png has a row for each pair. An .npz holds `mean` [N - 1, T, H, W, C] of p(x 
 `points` [N, D], the codes of the images, and `files`, where the images are such.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
@@ -41,13 +39,14 @@ def main() -> None:
     """Encodes the images, decodes what lies between them, and writes it."""
     images = _IMAGES.value and ",".join(_IMAGES.value)
     cli.required(workdir=_WORKDIR.value, images=images, out=_OUT.value)
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     if _STEPS.value < 2:
         raise ConfigError(f"--steps={_STEPS.value}: must be at least 2")
-    for path in _IMAGES.value:
-        cli.check_apart(out, images=path)
+    paths = [local_path(path) for path in _IMAGES.value]
+    for path in paths:
+        cli.check_apart(out, "--images", path)
     import numpy as np
 
     from vae_jax.files import writing
@@ -60,7 +59,7 @@ def main() -> None:
 
     run = opened.open_run(_WORKDIR.value)
     check_picture(out, run.spec)
-    read = [read_images(run, local_path(path)) for path in _IMAGES.value]
+    read = [read_images(run, path) for path in paths]
     points = np.concatenate([run.points(own.examples) for own in read])
     if len(points) < 2:
         raise DataError(f"--images={images}: one image; there must be two or more")

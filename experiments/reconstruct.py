@@ -14,8 +14,6 @@ standard deviation of q(z | x) as `experiments.encode` gives them, and `files`, 
 paths below the folder.
 """
 
-import pathlib
-
 from experiments import cli
 from vae_jax.errors import one_line
 
@@ -36,10 +34,10 @@ def main() -> None:
     from vae_jax.storage.records import write_arrays
 
     run = opened.open_run(_WORKDIR.value)
-    own = own_images.read_images(run, pathlib.Path(_IMAGES.value))
+    own = own_images.read_images(run, _IMAGES.value)
     result = run.reconstruct(own.examples)
     files = {} if own.files is None else {"files": own.files}
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     with writing(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
         rows = {name: run.spec.as_stored(result[name]) for name in ("x", "mean")}

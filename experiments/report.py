@@ -9,7 +9,6 @@ with the command that trains what is missing. Settings are distinguished by the 
 fields that differ between the runs; runs that differ in their seed only are averaged.
 """
 
-import pathlib
 import shlex
 import sys
 
@@ -30,9 +29,14 @@ _TITLE = flags.DEFINE_string(
 def main() -> None:
     """Reads the runs and writes the report."""
     cli.required(workdirs=_WORKDIRS.value, out=_OUT.value)
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out={out} is a file: give a folder for the report")
+    if (out / "grid.json").is_file():
+        raise ConfigError(
+            f"--out={out} holds a grid, whose results.csv says which members failed:"
+            " choose another folder for the report"
+        )
     from vae_jax.runs import finish, finished
 
     workdirs = finished.split_workdirs(_WORKDIRS.value)

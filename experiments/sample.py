@@ -13,8 +13,6 @@ A conditional run draws images of all labels in turn, or of those of --label=3 o
 model.name=m2 a label is a class: drawn, too, or that of --label.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli
@@ -41,7 +39,7 @@ _OUT = cli.define_path("out", None, "File to write: FILE.png or FILE.npz.")
 def main() -> None:
     """Draws images and writes them."""
     cli.required(workdir=_WORKDIR.value, out=_OUT.value)
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out={out}: must end in .png or .npz")
     require(COUNT, **{"--num": _NUM.value})

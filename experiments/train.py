@@ -11,8 +11,6 @@ Runs on all devices that divide the batch, and in several processes with the fla
 docs/scaling.md.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import cli, launch
@@ -27,7 +25,7 @@ _ALL = flags.DEFINE_bool("all", False, "Print all numbers of the result.")
 
 def main() -> None:
     """Trains and prints the results."""
-    cli.required(workdir=_WORKDIR.value, config=flags.FLAGS["config"].present and "yes")
+    cli.required(workdir=_WORKDIR.value, config=_CONFIG.value)
     from vae_jax.report import terminal
     from vae_jax.runs import finish, processes, single
     from vae_jax.runs.diagnosis import diagnose_run
@@ -35,13 +33,13 @@ def main() -> None:
     launch.connect()
     config = _CONFIG.value
     if _INIT_FROM.value:
-        config.train.init_from = _INIT_FROM.value
+        config.train.init_from = str(_INIT_FROM.value)
     results = single.train(config, _WORKDIR.value, mesh=launch.mesh())
     if processes.is_first():
         terminal.print_results(
             _WORKDIR.value, results, finish.quantities(), everything=_ALL.value
         )
-        for sentence in diagnose_run(pathlib.Path(_WORKDIR.value)):
+        for sentence in diagnose_run(_WORKDIR.value):
             terminal.print_text(sentence)
 
 

@@ -130,10 +130,13 @@ def on_disk(folder: pathlib.Path) -> dict[pathlib.Path, bytes | None]:
 as_made = functools.cache(on_disk)  # the files before the first test: none changes them
 
 
-def complaint(program: str, own: list[str], files: pathlib.Path) -> str:
+def complaint(
+    program: str, own: list[str], files: pathlib.Path, **environment: str
+) -> str:
     """The one line in which a program refuses to go on; all else is asserted."""
     as_made(files)
-    status, out, err = run_program(program, *_arguments(program, own, files))
+    arguments = _arguments(program, own, files)
+    status, out, err = run_program(program, *arguments, **environment)
     assert status == 1, err
     assert out == ""
     said = [line for line in err.splitlines() if not LOG_LINE.match(line)]
@@ -198,6 +201,15 @@ CASES = [
     ("decode", [], "FILES/codes.csv: codes have 2 numbers, but those of FILES/run 3"),
     ("decode", ["--label=1O"], "--label=1O: must be whole numbers"),
     (
+        "encode",
+        [
+            "--workdir=FILES/without_data",
+            "--data_dir=FILES/few.npz",
+            "--out=FILES/few.npz",
+        ],
+        "--out=FILES/few.npz: is the file of the data of FILES/without_data",
+    ),
+    (
         "decode",
         ["--codes=FILES/codes.npz", "--out=FILES/codes.npz"],
         "--out=FILES/codes.npz: is the file of --codes",
@@ -221,6 +233,7 @@ CASES = [
     ("explore", ["--workdir=FILES/empty"], "FILES/empty holds no run"),
     ("evaluate", ["--num_samples=0"], "--num_samples=0", "whole number above 0"),
     ("evaluate", ["--split=tset"], "--split=tset", "train|validation|test"),
+    ("evaluate", ["--measures="], "--measures=: is empty", "likelihood, "),
     ("ablate", [f"{SWEEP}s=1,2"], "no field 'hparams.kl_weights'", "kl_weight'?"),
     ("ablate", ["--members_per_program=-1"], "--members_per_program=-1", "0 or more"),
     ("ablate", ["--mode=fast"], "--mode=fast", "vmap|exact"),
@@ -273,6 +286,26 @@ def test_one_line_and_nothing_lost(files, program, own, parts):
     line = complaint(program, own, files)
     for part in parts:
         assert part.replace("FILES", str(files)) in line
+
+
+def test_the_home_folder_in_a_list_of_images(files):
+    own = ["--images=~/grey.npz", "--out=~/grey.npz"]
+    line = complaint("interpolate", own, files, HOME=str(files))
+    assert (
+        line == f"error: --out={files}/grey.npz: is the file of --images: name another"
+    )
+
+
+@pytest.mark.parametrize("field", ["data.dir", "model.latent_dim", "model", "seed"])
+def test_configs_of_ones_own_that_lack_a_field(files, field):
+    """Of a single run and of a grid."""
+    config = small_config(**FIELDS)
+    section, _, name = field.rpartition(".")
+    with config.unlocked():
+        del (config[section] if section else config)[name]
+    parts, new, sweeps = ["config has no field '", name], files / "new", [f"{KL}=1,2"]
+    check_refusal(files, parts, lambda: single.train(config, new))
+    check_refusal(files, parts, lambda: grid.train_grid(config, new, sweeps, 1))
 
 
 # Fields of a config that `train` refuses before it makes anything, and of its message.

@@ -9,7 +9,6 @@ import pytest
 
 from configs import default
 from experiments import config_files, help
-from experiments.field_comments import field_comments
 from tests.forked_programs import run_program
 from tests.runs_helpers import REPOSITORY
 from vae_jax import __main__
@@ -42,6 +41,20 @@ def test_a_config_is_found_by_its_name(tmp_path, monkeypatch):
         config_files.find("/tmp/qqqqqqqq.py")
 
 
+@pytest.mark.parametrize(
+    "content", [b"def broken(:\n", '"""\u00e4"""'.encode("latin-1"), b"a\0b"]
+)
+def test_a_config_that_is_no_python_is_listed_as_such(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "broken.py").write_bytes(content)
+    known = config_files.known()
+    assert known["broken"] == "(can't be read as Python)"
+    assert "mnist" in known
+    with pytest.raises(ValueError, match=r"^--config=mnits: there is no such config; "):
+        config_files.find("mnits")
+
+
 def test_the_value_of_the_flag_becomes_a_path():
     digits = str(REPOSITORY / "configs" / "digits.py")
     for argv in (["x", "--config=digits"], ["x", "-config", "digits"]):
@@ -63,7 +76,7 @@ def test_comments_above_and_beside_a_field(tmp_path):
         "\n"
         "    config.last = 1\n"
     )
-    assert field_comments(tmp_path / "a.py") == {
+    assert help.field_comments(tmp_path / "a.py") == {
         "part": "The part.",
         "part.name": "one",
         "part.size": "Two lines above and one beside",
@@ -72,7 +85,7 @@ def test_comments_above_and_beside_a_field(tmp_path):
 
 
 def test_every_field_has_a_comment_that_one_understands_alone():
-    comments = field_comments(REPOSITORY / "configs" / "default.py")
+    comments = help.field_comments(REPOSITORY / "configs" / "default.py")
     fields = flatten(default.get_config().to_dict())
     assert set(fields) <= set(comments)
     assert [name for name in fields if not comments[name]] == []

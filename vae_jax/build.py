@@ -22,7 +22,7 @@ from vae_jax.data.image_files import check_image_size
 from vae_jax.data.labelled import with_few_labels
 from vae_jax.data.sources import find, load_dataset, moved
 from vae_jax.data.spec import ANY_DATA, DataSpec
-from vae_jax.errors import ConfigError, choose
+from vae_jax.errors import ConfigError, VAEJaxError, choose
 from vae_jax.evaluation import measures
 from vae_jax.flat import flatten
 from vae_jax.keys import root_key
@@ -53,6 +53,12 @@ LOADING_FIELDS = (
     "grayscale",
     "num_labelled",
 )
+# Those that nothing below reads, but a training does.
+READ_LATER = (
+    *(f"data.{name}" for name in LOADING_FIELDS),
+    "train.init_from",
+    "eval.figures",
+)
 BINARIZE = ("none", "threshold", "dynamic")
 
 
@@ -69,7 +75,27 @@ def check(config: ConfigDict, *others: ConfigDict) -> None:
     Raises:
         ConfigError: names the field, its value and what is valid.
     """
+    try:
+        _check(config, others)
+    except VAEJaxError:
+        raise
+    except (AttributeError, KeyError) as error:
+        field = str(error).strip("\"'")
+        raise ConfigError(
+            f"the config has no field {field!r}, which this version of vae_jax reads"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the config has a value of the wrong type ({error})"
+        ) from error
+
+
+def _check(config: ConfigDict, others: Sequence[ConfigDict]) -> None:
+    """As `check`, but for fields that are missing or of another type."""
     flat = flatten(config.to_dict())
+    for field in READ_LATER:
+        if field not in flat:
+            raise KeyError(field)
     fields.check(flat)
     check_image_size(config.data.image_size or None)
     choose(BINARIZE, "data.binarize", config.data.binarize)

@@ -11,8 +11,6 @@ OUT/lesson.json, and brings the numbers in OUT.md and OUT.es.md up to date. A se
 continues where the first was interrupted and trains nothing twice.
 """
 
-import pathlib
-
 from absl import flags
 
 from docs.lesson_tools.lesson import teach
@@ -28,9 +26,9 @@ _NUM_STEPS = flags.DEFINE_integer("num_steps", 3000, "Training steps of each mod
 def main() -> None:
     """Reads the flags."""
     cli.required(out=_OUT.value)
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     config = make_config(_DATA_DIR.value, _NUM_STEPS.value)
-    teach(config, pathlib.Path(_WORKDIR.value), out)
+    teach(config, _WORKDIR.value, out)
     print(f"figures and numbers: {out}")
 
 

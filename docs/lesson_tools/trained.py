@@ -17,12 +17,12 @@ DIMS = (2, 16)
 Models = Mapping[tuple[str, int], Model]  # ("beta1", 16): KL weight 1, 16 dimensions
 
 
-def make_config(data_dir: str | None, num_steps: int) -> ConfigDict:
+def make_config(data_dir: pathlib.Path | None, num_steps: int) -> ConfigDict:
     """What all models of the lesson share."""
     config = default.get_config()
     config.data.name = "mnist_5k"
     if data_dir:
-        config.data.name, config.data.dir = "mnist", data_dir
+        config.data.name, config.data.dir = "mnist", str(data_dir)
     config.mlp.hidden_dims = (256, 64)
     config.train.num_steps = num_steps
     config.train.eval_every = max(1, num_steps // 8)

@@ -185,9 +185,10 @@ def test_labels_are_part_of_the_data_where_the_model_reads_them(run, plain):
         dataset,
         train=dataclasses.replace(dataset.train, labels=dataset.train.labels[::-1]),
     )
-    identity.check_same_data(plain.workdir, other)
+    identity.check_same_data(plain.workdir, identity.describe(other))
     with pytest.raises(DataError, match="label_fingerprint is .*, was"):
-        identity.check_same_data(run.workdir, other, ("image", "label"))
+        found = identity.describe(other, ("image", "label"))
+        identity.check_same_data(run.workdir, found)
 
 
 def test_data_without_labels_of_all_images_are_refused(tmp_path):

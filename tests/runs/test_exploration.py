@@ -1,6 +1,7 @@
 """What an explorer's page is made of, for every kind of decoder, and refuses."""
 
 import json
+import logging
 import pathlib
 import re
 
@@ -252,6 +253,27 @@ def test_what_is_refused_in_one_line(folder, tmp_path):
     assert not out.exists()
     exploration.explore_grid([folder / "one"], out, "t")
     assert out.exists()
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path):
+    status, out, err = run_program("explore", f"--workdir={tmp_path}/typo")
+    assert (status, out) == (1, "")
+    assert err == f"error: {tmp_path}/typo holds no run (there is no config.json)\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_grid_without_checkpoints_or_data_has_no_page(tmp_path, monkeypatch, caplog):
+    """And goes on to its report."""
+    run = untrained(config_of(write(tmp_path / "gone.npz")), tmp_path / "one")
+    write_json(run.workdir / "results.json", {})
+    (tmp_path / "gone.npz").unlink()
+    with caplog.at_level(logging.INFO, logger="absl"):
+        exploration.explore_grid([run.workdir], tmp_path / "page.html", "t")
+        monkeypatch.setattr(exploration, "open_run", lambda folder: run)
+        exploration.explore_grid([run.workdir], tmp_path / "page.html", "t")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and all("no explorer of the latent" in one for one in said)
+    assert "no checkpoint yet" in said[0] and "there is no file" in said[1]
 
 
 @pytest.mark.slow

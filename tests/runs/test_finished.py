@@ -230,6 +230,38 @@ def test_damaged_results_are_named(tmp_path):
         finished.read_finished([folder])
 
 
+@pytest.mark.parametrize("missing", ["prior", "split", "num_images", "step"])
+def test_an_evaluation_that_lacks_an_entry_is_named(tmp_path, missing):
+    run = finished_run(tmp_path / "a")
+    write_json(run / "data.json", {"num_test": 9})
+    (run / "evaluation").mkdir()
+    content = {"prior": "gmm", "prior_crc32": 5, "split": "test", "num_images": 9}
+    content = {**content, "step": 40}
+    del content[missing]
+    write_json(run / "evaluation" / "test_x_prior-gmm.json", content)
+    with pytest.raises(DataError, match=f"test_x_prior-gmm.json .*'{missing}'"):
+        finished.read_finished([run])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name,failed_at_step\na,70.0\n",
+        b"names,failed_at_step\na,70\n",
+        "name,failed_at_step\n\u00e4,70\n".encode("latin-1"),
+        "name,failed_at_step\na,70\n".encode("utf-16"),
+        b"name,failed_at_step\na," + b"7" * 200_000 + b"\n",
+    ],
+)
+def test_a_damaged_report_of_a_grid_is_named(tmp_path, content):
+    finished_run(tmp_path / "members" / "b")
+    write_json(tmp_path / "grid.json", {"mode": "vmap", "members": {"b": {}}})
+    (tmp_path / "results.csv").write_bytes(content)
+    with pytest.raises(DataError, match="results.csv is damaged: ") as caught:
+        finished.read_finished([tmp_path])
+    assert "\n" not in str(caught.value)
+
+
 def test_the_program_writes_a_report(tmp_path):
     finished_run(tmp_path / "a")
     finished_run(tmp_path / "b", {"elbo": -11.0}, **{"hparams.kl_weight": 2.0})
@@ -246,6 +278,9 @@ def test_the_program_writes_a_report(tmp_path):
 def test_the_program_answers_mistakes_with_one_line(tmp_path):
     folder = finished_run(tmp_path / "a")
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "grid").mkdir()
+    write_json(tmp_path / "grid" / "grid.json", {"mode": "vmap", "members": {}})
+    (tmp_path / "grid" / "results.csv").write_text("mine")
     cases = [
         ([], "--workdirs is missing"),
         ([f"--workdirs={folder}"], "--out is missing"),
@@ -255,6 +290,7 @@ def test_the_program_answers_mistakes_with_one_line(tmp_path):
             "can't be written",
         ),
         ([f"--workdirs={folder}", f"--out={folder}"], "holds a run"),
+        ([f"--workdirs={folder}", f"--out={tmp_path / 'grid'}"], "holds a grid"),
         ([f"--workdirs={folder},{folder}", "--out=x"], "is given 2 times"),
         ([f"--workdirs={tmp_path / 'none'}", "--out=x"], "holds no run"),
     ]
@@ -265,3 +301,4 @@ def test_the_program_answers_mistakes_with_one_line(tmp_path):
         assert line.startswith("error: ") and message in line
         assert [one for one in log if "drawing the report" not in one] == []
     assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "grid" / "results.csv").read_text() == "mine"

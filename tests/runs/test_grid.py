@@ -1,5 +1,6 @@
 """A grid of members against the same runs one by one."""
 
+import pathlib
 import shutil
 
 import jax
@@ -11,7 +12,7 @@ from tests.runs.test_single import TIMES, same_outcome
 from tests.runs_helpers import devices, flags, sigterm_after, small_config
 from vae_jax import build
 from vae_jax.errors import ConfigError, NonFiniteLossError
-from vae_jax.runs import grid, members, opened, single
+from vae_jax.runs import grid, members, opened, single, tracking
 from vae_jax.storage.records import read_json, read_metrics, write_json
 from vae_jax.training import step
 
@@ -82,6 +83,39 @@ def test_members_are_ordinary_runs(trained):
         assert run.step == 40
         drawn = run.draws(jax.random.key(0), 2)
         assert drawn["mean"].shape == (2, 8, 8, 1)
+
+
+def test_a_member_is_one_however_its_path_is_written(tmp_path, monkeypatch):
+    (tmp_path / "members" / "a").mkdir(parents=True)
+    write_json(tmp_path / "grid.json", {})
+    config = small_config()
+    for place, paths in {
+        ".": ["members/a", "members/../members/a"],
+        "members": ["a", "./a", "../members/a"],
+        "members/a": [".", "../a"],
+    }.items():
+        monkeypatch.chdir(tmp_path / place)
+        for path in map(pathlib.Path, paths):
+            found = members.grid_of(path)
+            assert found is not None and found.samefile(tmp_path), path
+            about = tracking.about(config, path, 0)
+            assert (about.name, about.group) == ("a", tmp_path.name), path
+    assert members.grid_of(tmp_path) is None
+
+
+def test_the_title_of_a_report_is_the_name_of_the_folder(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "named")
+    status, _, err = run_program(
+        "ablate",
+        "--config=configs/default.py",
+        f"--workdir={tmp_path}/named/members/..",
+        *flags(),
+        *(f"--sweep={sweep}" for sweep in SWEEP),
+        "--seeds=2",
+    )
+    assert status == 0, err
+    text = (tmp_path / "named" / "report.html").read_text("utf-8")
+    assert "<title>named</title>" in text
 
 
 def test_config_of_another_version_is_refused(trained, tmp_path):

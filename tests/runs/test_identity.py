@@ -10,7 +10,7 @@ from tests.runs_helpers import small_config
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.flat import flatten
-from vae_jax.runs import identity, opened
+from vae_jax.runs import identity, opened, train_program
 from vae_jax.storage.records import read_json, write_json
 
 DATASET = Dataset(
@@ -81,10 +81,10 @@ def test_paths_are_free_and_their_content_is_not(tmp_path):
     renamed = Dataset(
         "npz:/b/y.npz", *(DATASET.train, DATASET.validation, DATASET.test)
     )
-    identity.check_same_data(workdir, renamed)
+    identity.check_same_data(workdir, identity.describe(renamed))
     other = dataclasses.replace(DATASET, train=DATASET.test)
     with pytest.raises(DataError, match="fingerprint is"):
-        identity.check_same_data(workdir, other)
+        identity.check_same_data(workdir, identity.describe(other))
     one, two = (
         identity.digest(small_config().to_dict(), identity.describe(dataset))
         for dataset in (DATASET, other)
@@ -122,6 +122,30 @@ def test_results_are_kept_when_a_run_is_opened_again(tmp_path):
     assert not (workdir / "results.json").exists()
     assert read_json(workdir / "results.previous.json") == {"elbo": -1.0}
     assert read_json(workdir / "config.json")["train"]["num_steps"] == 80
+
+
+def test_results_without_their_config_are_of_no_run(tmp_path):
+    """Who removes config.json wants to begin anew, perhaps with another config."""
+    workdir = claim(tmp_path / "run")
+    write_json(workdir / "results.json", {"elbo": -1.0})
+    config = small_config()
+    standing = identity.compare(workdir, config)
+    assert train_program.finished([workdir], [standing]) == [{"elbo": -1.0}]
+    (workdir / "config.json").unlink()
+    standing = identity.compare(workdir, config)
+    assert train_program.finished([workdir], [standing]) is None
+    identity.claim(workdir, config, DATA, standing)
+    assert not (workdir / "results.json").exists()
+    assert read_json(workdir / "results.previous.json") == {"elbo": -1.0}
+
+
+def test_a_config_without_its_length_is_another_one(tmp_path):
+    workdir = claim(tmp_path / "run")
+    saved = read_json(workdir / "config.json")
+    del saved["train"]["num_steps"]
+    write_json(workdir / "config.json", saved)
+    with pytest.raises(ConfigError, match=r"train.num_steps \(None there, 40 here\)"):
+        identity.compare(workdir, small_config())
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,9 @@ def test_members_that_failed_and_files_that_are_damaged(runs):
     assert rows["kl", "kl_weight=0"][:2] == ["failed", "70"]
     assert rows["kl", "kl_weight=1"][:2] == ["stopped", "0"]
     assert rows["first", ""][0] == "damaged"
+    (runs / "kl" / "results.csv").write_text("name,failed_at_step\nkl_weight=0,x\n")
+    rows = by_name(runs)
+    assert rows["kl", ""][0] == "damaged" and len(rows) == 3
     (runs / "kl" / "grid.json").write_text("[]")
     assert by_name(runs)["kl", ""][0] == "damaged"
 
@@ -132,3 +135,12 @@ def test_a_run_that_may_not_be_read_is_listed(runs, monkeypatch):
 
     monkeypatch.setattr(listing, "read_json", read)
     assert by_name(runs)["first", ""][0] == "not readable"
+
+
+def test_a_grid_that_may_not_be_read_is_listed(runs, monkeypatch):
+    def failed(grid):
+        raise PermissionError(13, "Permission denied", str(grid / "results.csv"))
+
+    monkeypatch.setattr(listing.members, "failed", failed)
+    rows = by_name(runs)
+    assert rows["kl", ""][0] == "not readable" and len(rows) == 3

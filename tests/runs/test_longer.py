@@ -8,9 +8,10 @@ import pytest
 
 from tests.runs.test_single import same_outcome
 from tests.runs_helpers import sigterm_after, small_config
+from vae_jax import build
 from vae_jax.errors import ConfigError
-from vae_jax.runs import fit, grid, members, opened, single
-from vae_jax.storage.records import read_json, read_metrics
+from vae_jax.runs import fit, grid, identity, members, opened, single, sweep
+from vae_jax.storage.records import read_json, read_metrics, write_json
 from vae_jax.training.loop import Chunk
 
 # Two evaluations before the last step, at 20 and 40.
@@ -107,6 +108,29 @@ def test_only_a_new_run_needs_the_run_it_begins_with(straight, tmp_path):
     assert single.train(config, workdir)["step"] == 40
     with pytest.raises(ConfigError, match="other: holds no run"):
         single.train(config, tmp_path / "new")
+
+
+def test_a_program_that_has_begun_needs_no_run_to_begin_with(
+    straight, tmp_path, monkeypatch
+):
+    """Of a grid whose other program is still to begin."""
+    sweeps = [f"train.init_from={tmp_path / 'gone'},{straight}"]
+    first, _ = sweep.members(small_config(), sweeps, 1)
+    data = identity.describe(build.make_dataset(first.config))
+    folder = members.folder(tmp_path / "grid", first.name)
+    identity.claim(folder, first.config, data, identity.Standing(is_new=True))
+    write_json(folder / "results.json", {"elbo": -1.0})
+    (tmp_path / "grid" / "programs" / "a" / "checkpoints" / "40").mkdir(parents=True)
+    monkeypatch.setattr(
+        grid,
+        "_train_programs",
+        lambda programs, known, is_whole: dict.fromkeys(known, {}),
+    )
+    assert len(grid.train_grid(small_config(), tmp_path / "grid", sweeps, 1)) == 2
+    (folder / "results.json").unlink()
+    (folder / "config.json").unlink()
+    with pytest.raises(ConfigError, match="gone: holds no run"):
+        grid.train_grid(small_config(), tmp_path / "grid", sweeps, 1)
 
 
 def test_init_from_another_model_is_refused(straight, tmp_path):

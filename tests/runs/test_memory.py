@@ -43,8 +43,8 @@ def check(config, shape=(28, 28, 1), members=1, num=200):
     memory.check_numbers(config)
     spec = dataclasses.replace(spec_of(*shape), num_classes=NUM_CLASSES)
     parts = build.make_parts(config, spec)
-    trainer = build.make_trainer(config, parts)
-    arrays = needs.trace(config, spec, parts["model"], trainer)
+    saved = abstract_saved(config, spec)
+    arrays = needs.trace(config, spec, parts["model"], saved)
     memory.check_memory(config, images(shape, num), arrays, members)
     return arrays
 

@@ -1,13 +1,15 @@
 """M2 on scikit-learn's digits, the whole way."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 
 from configs import semi_supervised
-from tests.runs_helpers import sigterm_after, small_config
-from vae_jax.errors import ConfigError
-from vae_jax.runs import opened, single
+from tests.runs_helpers import sigterm_after, small_config, spec_of
+from vae_jax.errors import ConfigError, DataError
+from vae_jax.runs import opened, own_images, single
 from vae_jax.storage.records import read_metrics
 
 FIELDS = {
@@ -70,6 +72,30 @@ def test_a_run_is_measured_resumed_and_opened(tmp_path):
     single.train(config_of(), tmp_path / "again")
     params = [opened.open_run(tmp_path / name).params for name in ("run", "again")]
     jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_images_of_ones_own_need_no_label(tmp_path):
+    """-1 says that one has none, unless the model conditions on it."""
+    path = tmp_path / "own.npz"
+    pixels = np.zeros((3, 4, 4), np.uint8)
+    np.savez(path, x_test=pixels, y_test=np.array([20, -1, 10]))
+    run = SimpleNamespace(
+        workdir="runs/m2",
+        spec=spec_of(4, 4, 1),
+        model=SimpleNamespace(inputs=("image", "label")),
+        trained=SimpleNamespace(conditions_on=None),
+        labels=(10, 20),
+    )
+    read = own_images.read_images(run, path)
+    assert read.examples["label"].tolist() == [1, -1, 0]
+    assert read.examples["label"].dtype == np.int32
+    assert read.labels.tolist() == [20, -1, 10]
+    run.labels = (10, 30)
+    with pytest.raises(DataError, match="y_test holds a label=20: must be one of 10"):
+        own_images.read_images(run, path)
+    run.labels, run.trained.conditions_on = (10, 20), "label"
+    with pytest.raises(DataError, match="y_test holds a label=-1: must be one of 10"):
+        own_images.read_images(run, path)
 
 
 def test_numbers_that_do_not_fit_the_data_are_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """A grid in shards: cut, trained apart, refused where strange, and put together."""
 
+import pathlib
 import shutil
 
 import pytest
@@ -51,6 +52,22 @@ def test_shards_equal_the_grid_of_one_process_bit_for_bit(trained):
     ]
     by_name = {row["name"]: row for row in finished.read_finished([whole]).rows}
     assert {row["name"] for row in runs.rows} == set(by_name)
+
+
+def test_a_shard_may_be_the_current_folder(trained, monkeypatch):
+    _, parts, _ = trained
+    monkeypatch.chdir(parts / "shards" / "0-of-3")
+    for given in (".", "../0-of-3"):
+        (found,) = finished.read_finished([pathlib.Path(given)]).grids
+        assert len(found.runs) == len(members_of(parts, 0)) and not found.missing
+    both = finished.read_finished(finished.split_workdirs(".,../1-of-3"))
+    assert len(both.grids) == 1
+    monkeypatch.chdir(parts)
+    assert len(finished.read_finished([pathlib.Path()]).rows) == 4
+
+
+def members_of(parts, index):
+    return read_json(parts / "shards" / f"{index}-of-3" / "grid.json")["members"]
 
 
 def test_what_is_missing_is_listed_with_the_command_that_trains_it(trained, tmp_path):

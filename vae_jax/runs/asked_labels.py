@@ -54,7 +54,7 @@ def as_list(label: int | Sequence[int]) -> list[int]:
     return labels
 
 
-def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
+def whole_numbers(texts: Sequence[str], name: str) -> list[int]:
     """Labels as a user writes them.
 
     Args:
@@ -64,7 +64,6 @@ def whole_numbers(texts: Iterable[str], name: str) -> list[int]:
     Raises:
         ConfigError: one is no whole number, or there is none.
     """
-    texts = list(texts)
     if not texts:
         raise ConfigError(f"{name}=: is empty; must be whole numbers")
     try:

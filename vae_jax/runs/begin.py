@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from vae_jax import build
 from vae_jax.data.examples import zeros_x
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, ConfigError
 from vae_jax.paths import local_path
 from vae_jax.runs import identity, opened, processes
-from vae_jax.runs.best import Saved, abstract_saved, abstract_saved_by, stopped_members
+from vae_jax.runs.best import Saved, abstract_saved
 from vae_jax.runs.course import Course
 from vae_jax.runs.identity import Standing
 from vae_jax.runs.program import Program
@@ -46,7 +45,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     """
     spec, train = program.dataset.spec, program.config.train
     x = zeros_x(spec, program.inputs, 1)
-    # Jitted, it is not traced again: `needs.trace` was given the same function.
+    # Jitted, it is not traced again: `prepare` has traced the same function.
     init = jax.jit(program.prepared.trainer.init)
 
     def begin(init_keys: Key, x: Examples, given: Params | Variables | None) -> Saved:
@@ -54,7 +53,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
             state = init(key, x)
             if given is not None:
                 state = _with_variables(state, given)
-            return Saved.new(state, build.keeps_best(program.config))
+            return Saved.new(state, program.prepared.saved.best is not None)
 
         return over_members(begin_one, program.mode)(init_keys)
 
@@ -77,10 +76,7 @@ def restore_or_begin(program: Program, store: Store) -> tuple[int, Saved, Course
     logging.info(
         "%s: resuming from step %d of %d", program.store, step, train.num_steps
     )
-    course = Course.from_meta(meta)
-    stopped = stopped_members(saved.best, train.patience)
-    course.has_stopped = len(stopped) == len(program.folders)
-    return step, saved, course
+    return step, saved, Course.from_meta(meta)
 
 
 def check_init_from(program: Program, standings: Sequence[Standing]) -> None:
@@ -97,15 +93,14 @@ def check_init_from(program: Program, standings: Sequence[Standing]) -> None:
     workdir = program.config.train.init_from
     if not workdir or not any(standing.is_new for standing in standings):
         return
-    folder, trainer = local_path(workdir), program.prepared.trainer
+    folder = local_path(workdir)
     with _named(workdir):
         config = identity.read_config(folder)
         if not identity.holds_checkpoint(folder):
             raise CheckpointError("the run has no checkpoint yet")
         spec = DataSpec.from_json(identity.read_data(folder))
     theirs = abstract_saved(config, spec).variables
-    x = zeros_x(program.dataset.spec, program.inputs, 1)
-    ours = abstract_saved_by(trainer, program.config, x).variables
+    ours = program.prepared.saved.variables
     found, wanted = manifest.describe(theirs), manifest.describe(ours)
     if misfit := manifest.misfit(found, wanted):
         raise ConfigError(

@@ -24,18 +24,6 @@ class Best:
     step: Array  # number of updates made by then, int32, [] or [M]
     since: Array  # evaluations since then, int32, [] or [M]
 
-    @classmethod
-    def none_yet(cls, state: TrainState) -> "Best":
-        """Before the first evaluation: the parameters of a new state."""
-        zeros = jnp.zeros_like(state.step)
-        return cls(
-            # A copy: donating the state must leave these alone.
-            variables=jax.tree.map(jnp.copy, state.eval_variables),
-            elbo=jnp.full(zeros.shape, -jnp.inf, jnp.float32),
-            step=zeros,
-            since=zeros,
-        )
-
     def has_stopped(self, patience: int) -> Array:
         """Whether `patience` evaluations brought no improvement; never if it is 0."""
         return (self.since >= patience) & (patience > 0)
@@ -50,8 +38,18 @@ class Saved:
 
     @classmethod
     def new(cls, state: TrainState, keeps_best: bool) -> "Saved":
-        """That of a new state."""
-        return cls(state, Best.none_yet(state) if keeps_best else None)
+        """That of a new state, which is the best before the first evaluation."""
+        if not keeps_best:
+            return cls(state)
+        zeros = jnp.zeros_like(state.step)
+        best = Best(
+            # A copy: donating the state must leave these alone.
+            variables=jax.tree.map(jnp.copy, state.eval_variables),
+            elbo=jnp.full(zeros.shape, -jnp.inf, jnp.float32),
+            step=zeros,
+            since=zeros,
+        )
+        return cls(state, best)
 
     @property
     def variables(self) -> Params | Variables:

@@ -9,7 +9,7 @@ import numpy as np
 from vae_jax.data.examples import take
 from vae_jax.evaluation.data import Split
 from vae_jax.runs.opened import Run
-from vae_jax.runs.own_images import OwnImages, read_images
+from vae_jax.runs.own_images import read_images
 from vae_jax.runs.run_data import split_of
 from vae_jax.storage.code_files import Codes
 
@@ -85,19 +85,16 @@ def codes_of_images(run: Run, path: pathlib.Path) -> tuple[Codes, tuple[str, ...
         as far as it is; and what was skipped or cut off, a phrase each.
     """
     own = read_images(run, path)
+    # Not `means_and_stds`: of several layers it has other draws.
     found = run.reconstruct(own.examples)
     rows = np.arange(len(own.images))
     codes = {"mean": found["code"], "std": found["std"], "rows": rows}
     if run.layer.is_quantized:
         x = run.preprocess(own.examples)
         codes["index"] = run.layer.indices(Split(functools.partial(take, x), rows))
-    return codes | _beside(own), own.notes
-
-
-def _beside(own: OwnImages) -> Codes:
-    """What is known of images of a user's own: labels, factors, files, classes."""
     names = ("labels", "factors", "factor_names", "files", "class_names")
-    return _there({name: getattr(own, name) for name in names})
+    known = {name: getattr(own, name) for name in names}
+    return codes | _there(known), own.notes
 
 
 def _there(known: Mapping[str, object]) -> Codes:

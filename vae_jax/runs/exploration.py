@@ -13,9 +13,9 @@ from absl import logging
 from vae_jax.as_text import exact, few_digits
 from vae_jax.data.dataset import Dataset, to_unit_floats
 from vae_jax.data.spec import DataSpec
-from vae_jax.errors import ConfigError
+from vae_jax.errors import CheckpointError, ConfigError, DataError
 from vae_jax.evaluation.chunks import even_rows
-from vae_jax.quantities import Results, keys_of
+from vae_jax.quantities import Results
 from vae_jax.report.compare import short_names
 from vae_jax.report.explorer import HeldOut, cell, write_explorer
 from vae_jax.runs import finish, identity
@@ -64,7 +64,7 @@ def explore(
     _check_number(len(folders))
     _check_images(folders)
     dataset = open_run(folders[0]).dataset(data_dir)
-    rows, most_images = share_pixels(dataset, len(folders))
+    rows, most_images = _share_pixels(dataset, len(folders))
     found = []
     for folder, name in zip(folders, names or run_names(finished), strict=True):
         explored = explore_run(open_run(folder), dataset, rows, most_images)
@@ -110,23 +110,12 @@ def explore_grid(
         return
     try:
         explore(with_results, out, title=title)
-    except ConfigError as error:
+    except (ConfigError, DataError, CheckpointError) as error:
         logging.info("no explorer of the latent spaces: %s", error)
 
 
-def share_pixels(dataset: Dataset, num_runs: int) -> tuple[np.ndarray, int]:
-    """Which test images are shown, and how many codes of each run may be decoded.
-
-    Args:
-        dataset: the images.
-        num_runs: runs of the page.
-
-    Returns:
-        Rows of the test split, evenly spread, and a number.
-
-    Raises:
-        ConfigError: there are fewer than two test images.
-    """
+def _share_pixels(dataset: Dataset, num_runs: int) -> tuple[np.ndarray, int]:
+    """Which test images are shown, and how many codes of each run may be decoded."""
     if len(dataset.test) < 2:
         raise ConfigError(f"{dataset.name} has one test image: two codes are needed")
     place = cell(*small_size(*dataset.image_shape[:2]))
@@ -150,10 +139,9 @@ def _heldout(dataset: Dataset, rows: np.ndarray) -> HeldOut:
 
 def _numbers(results: Results) -> list[tuple[str, str]]:
     """Titles and values, as readers see them, of the most important results."""
-    quantities = [q for q in finish.quantities() if set(RESULTS) & set(keys_of([q]))]
     return [
         (quantity.title, f"{few_digits(results[key])} {quantity.unit}".strip())
-        for quantity in quantities
+        for quantity in finish.quantities()
         for key in quantity.lines
         if key in RESULTS and results.get(key) is not None
     ]

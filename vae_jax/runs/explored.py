@@ -189,13 +189,9 @@ def _labels(layer: MovedLayer, dataset: Dataset) -> dict[int, str]:
     """Number and name of what a decoder can be given; empty if it is given nothing."""
     if not layer.num_classes and layer.trained.conditions_on is None:
         return {}
-    numbers = even_rows(len(dataset.labels), MOST_LABELS).tolist()
-    names = dataset.class_names
-    return {
-        number: names[label] if names else str(label)
-        for number in numbers
-        if (label := dataset.labels[number]) is not None
-    }
+    known, names = dataset.labels, dataset.class_names
+    numbers = even_rows(len(known), MOST_LABELS).tolist()
+    return {n: names[known[n]] if names else str(known[n]) for n in numbers}
 
 
 def _with_second_axis(explored: Explored) -> Explored:

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeVar
 
 import jax
 from absl import logging
-from ml_collections import ConfigDict
 
 from vae_jax import build
 from vae_jax.data.dataset import to_unit_floats
@@ -101,6 +100,8 @@ def finish_members(program: Program, saved: Saved, course: Course) -> list[Json]
     silent = not processes.is_first()
     bar = ProgressBar("evaluate", len(good), unit="member", silent=silent)
     shares = dict.fromkeys(good, 0.0)
+    asked = program.config.eval
+    names = [*measures.selected(asked.measures), *([FIGURES] if asked.figures else [])]
 
     def finish_one(m: int) -> Json:
         folder = program.folders[m]
@@ -113,8 +114,7 @@ def finish_members(program: Program, saved: Saved, course: Course) -> list[Json]
         if (folder / "results.json").is_file():
             results = identity.read_results(folder)
         else:
-            parts = Parts(_parts(program.config), show)
-            results = finish(program, m, own[m], share.seconds, parts)
+            results = _finish(program, m, own[m], share.seconds, Parts(names, show))
         show(1.0, "")
         return results
 
@@ -122,12 +122,6 @@ def finish_members(program: Program, saved: Saved, course: Course) -> list[Json]
         results = dict(zip(good, _side_by_side(finish_one, good), strict=True))
     failed = {m: {"failed_at_step": step} for m, step in course.failed.items()}
     return [(results | failed)[m] for m in range(len(program.folders))]
-
-
-def _parts(config: ConfigDict) -> list[str]:
-    """What is done at the end of a run, in order."""
-    drawn = [FIGURES] if config.eval.figures else []
-    return [*measures.selected(config.eval.measures), *drawn]
 
 
 class Ended(NamedTuple):
@@ -138,27 +132,17 @@ class Ended(NamedTuple):
     trained_steps: int  # and that of all updates
 
 
-def finish(
+def _finish(
     program: Program, m: int, ended: Ended, seconds: float, parts: Parts
 ) -> Json:
     """Measures a member, draws its figures and writes its results.json last.
 
     With several processes each one measures, and only the first writes.
-
-    Args:
-        program: the members.
-        m: which of them.
-        ended: what its training has come to.
-        seconds: how long its training took.
-        parts: is told what is being done: each measure, then `FIGURES`.
-
-    Returns:
-        The content of results.json.
     """
     config, workdir = program.configs[m], program.folders[m]
     prepared, key = program.prepared, build.run_key(config)
     trained = Trained.of(prepared.model, ended.variables)
-    keeps_best = build.keeps_best(config)
+    keeps_best = prepared.saved.best is not None
     results = {
         "step": ended.step,
         **({"trained_steps": ended.trained_steps} if keeps_best else {}),

@@ -158,18 +158,11 @@ def _note_copies(folders: Sequence[pathlib.Path], configs: Sequence[Fields]) -> 
 
 
 def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, Json]:
-    """What a run was measured to be with fitted priors, on its whole test split.
+    """What a run was measured to be with each fitted prior, on its whole test split.
 
     Of several evaluations with one prior, the newer one counts for the numbers that
-    both have. Those of other parameters of the run, or of a fit that another one has
-    replaced, do not count.
-
-    Args:
-        folder: folder of the run.
-        step: step of the parameters in its results.json; None: it has none.
-
-    Returns:
-        By name of the prior.
+    both have. Those of other parameters than of this step, or of a fit that another
+    one has replaced, do not count.
     """
     files = sorted(
         (folder / "evaluation").glob("*_prior-*.json"),
@@ -179,9 +172,13 @@ def _with_fitted_priors(folder: pathlib.Path, step: float | None) -> dict[str, J
     whole = read_json(folder / "data.json").get("num_test") if files else None
     for path in files:
         results = read_json(path)
-        prior, crc32 = results.pop("prior"), results.pop("prior_crc32", None)
-        is_whole = results.pop("split") == "test" and results.pop("num_images") == whole
-        is_current = crc32 is not None and results["step"] == step
+        crc32 = results.pop("prior_crc32", None)
+        try:
+            prior, split = str(results.pop("prior")), results.pop("split")
+            is_whole = results.pop("num_images") == whole and split == "test"
+            is_current = results["step"] == step and crc32 is not None
+        except KeyError as error:
+            raise DataError(f"{path} has no entry {error}") from error
         if not is_whole or not is_current:
             continue
         if crc32 == prior_files.checksum(folder, prior, results["step"]):

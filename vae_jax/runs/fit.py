@@ -58,15 +58,17 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
         asked = stack.enter_context(signals.deferred())
         store = stack.enter_context(Store(program))
         start, saved, course = restore_or_begin(program, store)
+        stopped = stopped_members(saved.best, train.patience)
+        course.has_stopped = len(stopped) == len(program.folders)
         with processes.together():
             tracking.start(start)
         if start == train.num_steps or course.has_stopped:
             return saved, course
         logging.info("%s", program)
         examples = program.dataset.examples("train", program.inputs)
-        batches, max_chunk = make_batches(program.config, examples, layout)
+        batches, max_chunk = _make_batches(program.config, examples, layout)
         began = time.monotonic() - course.seconds
-        block = _block(start, program.config, max_chunk)
+        block = _block(start, train, max_chunk)
         # Processes have clocks of their own, and must cut alike.
         pace = Pace(block) if jax.process_count() == 1 else None
         reports = stack.enter_context(
@@ -110,7 +112,6 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
             return content
 
         step, best, chunk = start, saved.best, None
-        stopped = stopped_members(best, train.patience)
         for chunk in chunks:
             if chunk.span.start == start:
                 logging.info(
@@ -142,14 +143,13 @@ def fit(program: Program, title: str, tracking: Tracking) -> tuple[Saved, Course
     return saved, course
 
 
-def _block(start: int, config: ConfigDict, max_chunk: int | None) -> int:
+def _block(start: int, train: ConfigDict, max_chunk: int | None) -> int:
     """How many steps are a loop of known length; on a CPU, which gains nothing, one.
 
     There the bits of a training don't depend on how it is cut into chunks.
     """
     if jax.default_backend() == "cpu":
         return 1
-    train = config.train
     periods = (train.log_every, train.eval_every, train.checkpoint_every, max_chunk)
     return block_length(start, train.num_steps, *periods)
 
@@ -220,22 +220,12 @@ def _evaluate(
     return elbos
 
 
-def make_batches(
+def _make_batches(
     config: ConfigDict, examples: Examples, layout: Layout
 ) -> tuple[Batches, int | None]:
-    """The training set on the devices if it fits, else a stream of it.
+    """The training set on the devices if it fits, else a stream of the same batches.
 
-    Args:
-        config: its data and train parts are read.
-        examples: examples of the training split.
-        layout: placement of arrays on the devices.
-
-    Returns:
-        The batches, the same either way, and a bound on the steps of a chunk.
-
-    Raises:
-        ConfigError: not even four batches fit, or there are too few labelled images for
-            a batch, or unlabelled ones.
+    Also a bound on the steps of a chunk, of a stream.
     """
     data, budget = config.data, config.data.device_budget_mb * 1e6
     names = ("seed", "batch_size", "labelled_batch_size")

@@ -1,5 +1,6 @@
 """Shards of a grid put together again: what has finished, failed and is missing."""
 
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -20,7 +21,8 @@ class Gathered(NamedTuple):
     manifest: shards.Manifest
     runs: Mapping[pathlib.Path, int | None]  # folder -> step of failure, grid's order
     missing: Mapping[str, int]  # name of a member -> index of its shard
-    locked: Sequence[int]  # shards with members missing that a program may train now
+    holes: Sequence[int]  # shards with members missing
+    locked: Sequence[int]  # those of them that a program may train now
 
     @property
     def commands(self) -> list[str]:
@@ -32,8 +34,7 @@ class Gathered(NamedTuple):
     @property
     def _fill(self) -> str | None:
         """The command that trains the shards with members missing."""
-        indices = sorted(set(self.missing.values()))
-        return self.manifest.fill(indices) if indices else None
+        return self.manifest.fill(self.holes) if self.holes else None
 
     @property
     def sentences(self) -> list[str]:
@@ -48,7 +49,7 @@ class Gathered(NamedTuple):
                 f" {_named(list(self.missing))}. To train them:"
             )
             found.append(self._fill)
-            listed = ",".join(map(str, sorted(set(self.missing.values()))))
+            listed = ",".join(map(str, self.holes))
             found.append(f"The indices for an array of jobs: {listed}")
         if self.locked:
             listed = ", ".join(map(str, self.locked))
@@ -62,6 +63,7 @@ def shards_of(folder: pathlib.Path) -> list[pathlib.Path]:
     Args:
         folder: any folder; without shards, there are none.
     """
+    folder = pathlib.Path(os.path.abspath(folder))  # those of one grid have one parent
     if (folder / SHARDS).is_file():
         return _folders(folder / SHARDS.parent, shards.read_manifest(folder / SHARDS))
     return [folder] if (folder / shards.OWN).is_file() else []
@@ -109,14 +111,14 @@ def gather(given: Sequence[pathlib.Path]) -> Gathered:
         else:
             missing[name] = index
     _check_same_data(list(runs))
-    locked = [i for i in sorted(set(missing.values())) if lock.is_held(folders[i])]
-    found = Gathered(manifest, runs, missing, locked)
+    holes = sorted(set(missing.values()))
     if not runs:
         raise ConfigError(
             f"{parent}: none of the {len(missing)} members has finished; to train them:"
-            f" {manifest.fill(sorted(set(missing.values())))}"
+            f" {manifest.fill(holes)}"
         )
-    return found
+    locked = [index for index in holes if lock.is_held(folders[index])]
+    return Gathered(manifest, runs, missing, holes, locked)
 
 
 def _folders(parent: pathlib.Path, manifest: shards.Manifest) -> list[pathlib.Path]:

@@ -85,8 +85,10 @@ def train_grid(
     if results is None:
         with processes.together():
             programs = _make_programs(workdir, grid, mode, members_per_program, mesh)
+            known = dict(zip(folders, standings, strict=True))
             for program in programs:
-                check_init_from(program, standings)
+                own = [known[folder] for folder in program.folders]
+                check_init_from(program, own)
         with locked(workdir):
             with processes.together():
                 # Again, now that no other program can change it.

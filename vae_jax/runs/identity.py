@@ -18,10 +18,10 @@ from vae_jax.data.examples import IMAGE, Inputs
 from vae_jax.data.sources import without_path
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
+from vae_jax.fields import Fields, keeps_best
 from vae_jax.files import writing
 from vae_jax.flat import flatten
 from vae_jax.runs.imported import check_imported
-from vae_jax.runs.longer import LENGTH, why_not_longer
 from vae_jax.storage.manifest import Json
 from vae_jax.storage.records import read_json, write_json
 
@@ -33,6 +33,7 @@ FREE_FIELDS = (
     "train.max_to_keep",
     "train.trackers",
 )
+LENGTH = "train.num_steps"  # a larger one trains the same run further
 # In the workdir of a grid that is trained in shards.
 SHARDS = pathlib.PurePath("shards", "manifest.json")
 
@@ -100,8 +101,9 @@ def compare(
         has_checkpoint = holds_checkpoint(workdir)
     if not has_checkpoint and not (workdir / "results.json").is_file():
         return Standing(is_new=True)
-    if others == [LENGTH] and _is_longer(saved[LENGTH], wanted[LENGTH]):
-        advice = why_not_longer(workdir, saved)
+    was = saved.get(LENGTH)
+    if others == [LENGTH] and type(was) is int and was < wanted[LENGTH]:
+        advice = _why_not_longer(workdir, saved)
         if not advice:
             return Standing(is_new=False, changed=tuple(differing))
     else:
@@ -129,7 +131,7 @@ def claim(
     """Writes config and data of the run, if it is new or its free fields changed.
 
     The results of a finished run that has something left to do are kept as
-    results.previous.json.
+    results.previous.json, and so are those that no config.json belongs to.
 
     Raises:
         StorageError: the workdir can't be written.
@@ -137,7 +139,7 @@ def claim(
     with writing(f"workdir={workdir}"):
         workdir.mkdir(parents=True, exist_ok=True)
         results = workdir / "results.json"
-        if standing.reopens and results.is_file():
+        if (standing.is_new or standing.reopens) and results.is_file():
             results.replace(workdir / "results.previous.json")
         if standing.is_new:
             write_json(workdir / "data.json", data)
@@ -145,25 +147,22 @@ def claim(
             write_json(workdir / "config.json", config.to_dict())
 
 
-def check_same_data(
-    workdir: pathlib.Path, dataset: Dataset, inputs: Inputs = IMAGE
-) -> None:
+def check_same_data(workdir: pathlib.Path, found: Mapping[str, object]) -> None:
     """Compares a data set with the one that the run in `workdir` was trained on.
 
     Args:
         workdir: the folder of the run.
-        dataset: the data found now.
-        inputs: what of the data the run's model is given, see `describe`.
+        found: what `describe` says of the data found now.
 
     Raises:
         DataError: they are not the same.
     """
-    saved, found = read_data(workdir), describe(dataset, inputs)
+    saved = read_data(workdir)
     for name in found:
         if name != "name" and saved.get(name) != found[name]:
             raise DataError(
-                f"the data set {dataset.name} is not the one that {workdir} was trained"
-                f" on: {name} is {found[name]}, was {saved.get(name)}"
+                f"the data set {found['name']} is not the one that {workdir} was"
+                f" trained on: {name} is {found[name]}, was {saved.get(name)}"
             )
 
 
@@ -203,17 +202,8 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
     try:
         config = ConfigDict(saved)
         build.check(config)
-    except ConfigError as error:
+    except (TypeError, ValueError) as error:  # among them those of the check
         raise ConfigError(f"{workdir / 'config.json'}: {error}") from error
-    except (AttributeError, KeyError) as error:
-        raise ConfigError(
-            f"workdir={workdir}: config.json has no field {error}; another version of"
-            " vae_jax wrote it"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{workdir / 'config.json'} has a value of the wrong type ({error})"
-        ) from error
     return config
 
 
@@ -286,5 +276,21 @@ def _what(name: str, flat: Mapping[str, object]) -> object:
     return value
 
 
-def _is_longer(saved: object, wanted: object) -> bool:
-    return type(saved) is int and type(wanted) is int and wanted > saved
+def _why_not_longer(workdir: pathlib.Path, config: Fields) -> str:
+    """Why more steps would not make of a run what one long run is; "" if they would."""
+    schedule, length = config["optimizer.schedule"], config[LENGTH]
+    if schedule != "constant":
+        return (
+            f"optimizer.schedule={schedule} depends on the length of training, so this"
+            " run can't be trained further; start another one with --init_from"
+        )
+    every, wish = config["train.eval_every"], keeps_best(config)
+    has_ended = (workdir / "checkpoints" / f"{length}").is_dir()
+    has_ended |= (workdir / "results.json").is_file()
+    if wish and length % every and has_ended:
+        return (
+            f"{wish} has compared the evaluation at its end, {length}, which is no"
+            f" multiple of train.eval_every={every}: a longer run would not have made"
+            " it, so this one can't be trained further; start another one"
+        )
+    return ""

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from vae_jax.as_text import exact, few_digits
@@ -51,14 +51,10 @@ def table(folder: pathlib.Path, default: Fields) -> list[list[str]]:
     runs = list(_runs(folder))
     if not runs:
         raise ConfigError(f"{folder} holds no run (there is no config.json below it)")
-    values: dict[str, set[str]] = {}
-    for run in runs:
-        for field, value in run.config.items():
-            values.setdefault(field, set()).add(exact(value))
     differing = [
         field
-        for field, found in values.items()
-        if len(found) > 1 and (is_setting(field) or field == "seed")
+        for field in _differing(run.config for run in runs)
+        if is_setting(field) or field == "seed"
     ]
     shorts = short_names(differing)
     rows = []
@@ -86,6 +82,15 @@ def table(folder: pathlib.Path, default: Fields) -> list[list[str]]:
     return rows
 
 
+def _differing(configs: Iterable[Fields]) -> list[str]:
+    """Fields of which flat configs hold more than one value."""
+    values: dict[str, set[str]] = {}
+    for config in configs:
+        for field, value in config.items():
+            values.setdefault(field, set()).add(exact(value))
+    return [field for field, found in values.items() if len(found) > 1]
+
+
 def _runs(folder: pathlib.Path) -> Iterator[Listed]:
     """All runs below a folder, in the order of their paths."""
     for place, folders, files in os.walk(folder):
@@ -103,15 +108,14 @@ def _members(grid: pathlib.Path) -> Iterator[Listed]:
     """The members of a grid, also those that have not begun."""
     try:
         described = read_json(grid / "grid.json")["members"]
-        by_field: dict[str, set[str]] = {}
-        for values in described.values():
-            for field, value in values.items():
-                by_field.setdefault(field, set()).add(exact(value))
+        varied = _differing(described.values())
+        failed = members.failed(grid)
     except (DataError, KeyError, AttributeError, TypeError):
         yield Listed(grid, None, (), {}, "damaged", 0, {})
         return
-    varied = [field for field, found in by_field.items() if len(found) > 1]
-    failed = members.failed(grid)
+    except PermissionError:
+        yield Listed(grid, None, (), {}, "not readable", 0, {})
+        return
     for name in described:
         run = _run(members.folder(grid, name))
         if name in failed:

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
-from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -56,20 +56,15 @@ class MemberReports:
     def __enter__(self) -> "MemberReports":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
 
     def training(
         self,
         step: int,
         metrics: Mapping[str, np.ndarray],
         ended: Collection[int],
-        is_due: bool = True,
+        is_due: bool,
     ) -> None:
         """Shows metrics of each member, and writes them if a report is due.
 
@@ -79,15 +74,13 @@ class MemberReports:
             ended: members to leave out: they have failed or stopped.
             is_due: whether a report is due.
         """
-        rows = {name: value.astype(float) for name, value in metrics.items()}
-        num_members = len(rows["loss"])
+        num_members = len(metrics["loss"])
         good = [m for m in range(num_members) if m not in ended]
         for m in good if self._writers and is_due else ():
-            self._write(step, m, {f"train/{k}": float(v[m]) for k, v in rows.items()})
-        shown = {
-            self._names[m]: {k: float(rows[k][m]) for k in ON_THE_BAR if k in rows}
-            for m in good
-        }
+            values = {f"train/{k}": float(v[m]) for k, v in metrics.items()}
+            self._write(step, m, values)
+        names = [name for name in ON_THE_BAR if name in metrics]
+        shown = {self._names[m]: {k: float(metrics[k][m]) for k in names} for m in good}
         if num_members == 1:
             self._bar.update(step, *shown.values())
         else:

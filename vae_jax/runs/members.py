@@ -1,10 +1,11 @@
 """The folder of a grid: where its members lie, and which grid it holds."""
 
 import csv
+import os
 import pathlib
 from collections.abc import Sequence
 
-from vae_jax.errors import ConfigError
+from vae_jax.errors import ConfigError, DataError
 from vae_jax.report.compare import FAILED
 from vae_jax.runs import identity, sweep
 from vae_jax.storage.records import read_json
@@ -58,6 +59,7 @@ def compare(
 
 def grid_of(workdir: pathlib.Path) -> pathlib.Path | None:
     """The folder of the grid that a run is a member of; None for any other run."""
+    workdir = pathlib.Path(os.path.abspath(workdir))  # "." has no parent
     grid = workdir.parent.parent
     is_member = workdir.parent.name == "members" and (grid / "grid.json").is_file()
     return grid if is_member else None
@@ -77,17 +79,26 @@ def failed(workdir: pathlib.Path) -> dict[str, int]:
     """The members of a grid whose loss was not finite, with the step; from its report.
 
     A grid that is trained anew has no other note of them outside of its checkpoints.
+
+    Raises:
+        DataError: the report is damaged.
     """
     path = workdir / "results.csv"
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get(FAILED)]
+        steps = {row["name"]: int(row[FAILED]) for row in rows}
+    except (KeyError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{path} is damaged: {type(error).__name__}: {error}; write the report of"
+            " the grid anew, by the command that trains it"
+        ) from error
     return {
-        name: int(row[FAILED])
-        for row in rows
-        if row.get(FAILED)
-        and not (folder(workdir, name := row["name"]) / "results.json").is_file()
+        name: step
+        for name, step in steps.items()
+        if not (folder(workdir, name) / "results.json").is_file()
     }
 
 

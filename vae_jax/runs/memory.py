@@ -33,9 +33,8 @@ def check_numbers(config: ConfigDict) -> None:
         ConfigError: names the field, its value and the most it may be; or, as
             `check_memory`, a batch of images of data.image_size does not fit.
     """
-    for field in ("train.num_steps", "eval.num_samples"):
-        part, name = field.split(".")
-        check_count(field, config[part][name])
+    check_count("train.num_steps", config.train.num_steps)
+    check_count("eval.num_samples", config.eval.num_samples)
     for text, number in sizes(config):
         check_count(text.partition("=")[0], number)
     data, size = config.data, config.data.image_size

@@ -104,7 +104,8 @@ class MovedLayer:
             num: how many.
             given: what a conditional model is given, [num]; None for others.
         """
-        return np.asarray(_draws(self, key, num, given))
+        codes = self.trained.prior(num, given).sample(key)
+        return np.asarray(codes[self.number]).reshape(num, -1)
 
 
 def small_size(height: int, width: int) -> tuple[int, int]:
@@ -141,8 +142,3 @@ def _decode(layer: MovedLayer, codes: Array, given: Given) -> Array:
     size = small_size(*mean.shape[1:3])
     small = jax.image.resize(mean, (mean.shape[0], *size, mean.shape[3]), "linear")
     return jnp.clip(small, 0.0, 1.0)
-
-
-def _draws(layer: MovedLayer, key: Key, num: int, given: Given) -> Array:
-    codes = layer.trained.prior(num, given).sample(key)
-    return codes[layer.number].reshape(num, -1)

@@ -19,9 +19,8 @@ from vae_jax.data.spec import DataSpec
 from vae_jax.flat import flatten
 from vae_jax.models.base import takes
 from vae_jax.outputs import VAEOutput
-from vae_jax.runs.best import abstract_saved_by
+from vae_jax.runs.best import Saved
 from vae_jax.storage import manifest
-from vae_jax.training.step import Trainer
 from vae_jax.types import Examples, Key, ModelState, Params
 
 # The sections of a config that set no sizes, and what sets none in the others.
@@ -37,23 +36,20 @@ class Need(NamedTuple):
     fields: Sequence[str]  # what sets its size, as "model.latent_dim=16"
 
 
-def trace(
-    config: ConfigDict, spec: DataSpec, model: nn.Module, trainer: Trainer
-) -> Arrays:
+def trace(config: ConfigDict, spec: DataSpec, model: nn.Module, saved: Saved) -> Arrays:
     """The arrays of a training of one member; only their shapes are computed.
 
     Args:
         config: a config that `memory.check_numbers` has passed.
         spec: shapes and sizes of the data.
         model: model of this config.
-        trainer: trainer of this config; `begin` does not trace its `init` again.
+        saved: shapes of what a checkpoint holds of one member.
 
     Returns:
         Shapes by name: `state/...` is what a checkpoint holds, `gradient/...` is as
         large as the parameters, `layers/...` is what each layer that has parameters
         gives for a batch and one draw, `output/...` what the model gives for K draws.
     """
-    saved = abstract_saved_by(trainer, config, abstract_x(spec, inputs(model), 1))
     params, state = saved.state.params, saved.state.model_state
     settings: dict[str, Any] = {"train": True} if takes(model, "train") else {}
 

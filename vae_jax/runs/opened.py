@@ -262,7 +262,7 @@ class Run:
             DataError: they are not there, or not the same.
         """
         dataset = build.make_dataset(self.config, data_dir)
-        identity.check_same_data(self.workdir, dataset, self.inputs)
+        identity.check_same_data(self.workdir, identity.describe(dataset, self.inputs))
         return dataset
 
 

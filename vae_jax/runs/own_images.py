@@ -98,16 +98,19 @@ def _with_labels(
         )
     if "label" not in names:
         return images
+    is_conditional = run.trained.conditions_on is not None
     if labels is None:
-        if run.trained.conditions_on is not None:
+        if is_conditional:
             raise DataError(
                 f"{path}: the model of {run.workdir} is given the label of each image:"
                 " give an npz file with images x_test and labels y_test"
             )
-        return {"image": images, "label": np.full(len(images), -1, np.int32)}
+        labels = np.full(len(images), -1)
+    numbers = np.full(len(images), -1, np.int32)
+    asked = np.flatnonzero((labels >= 0) | is_conditional)
     try:
         name = f"{path}: y_test holds a label"
-        numbers = class_numbers(run.labels, labels.tolist(), name)
+        numbers[asked] = class_numbers(run.labels, labels[asked].tolist(), name)
     except ConfigError as error:
         raise DataError(str(error)) from error
     return {"image": images, "label": numbers}

@@ -150,19 +150,10 @@ def _below(trained: Trained, above: Codes, given: Given, key: Key) -> Array:
 def _mean_and_kls(
     layer: FirstLayer, x: Examples, key: Key
 ) -> tuple[Array, tuple[Array, ...] | None, Array]:
-    """What the map and the bars need of a batch.
+    """Means [B, E], KL of each layer if it has a density, and whether p(z) is N(0, I).
 
-    The map shows the layer that is decoded; where that takes all layers, the top one,
-    which depends on no other draw.
-
-    Args:
-        layer: the first layer of a trained model.
-        x: a batch, as the model takes it.
-        key: random key for the draws.
-
-    Returns:
-        Posterior means of the map's layer, [B, E]; KL of each layer by dimension, if
-        it has a density; whether the prior of the map's layer is N(0, I), [].
+    Means and prior are of the layer that is decoded; where that takes all layers, of
+    the top one, which depends on no other draw.
     """
     latents = layer.trained.encode(x, key)
     mapped = latents[-1 if layer.is_joined else 0]

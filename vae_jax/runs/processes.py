@@ -36,7 +36,8 @@ def together() -> Iterator[None]:
     except Exception as error:
         failure = error
     if jax.process_count() > 1:
-        for process, text in enumerate(_gather(_text(failure))):
+        own = str(failure) or type(failure).__name__ if failure else ""
+        for process, text in enumerate(_gather(own)):
             if text and failure is None:
                 failure = VAEJaxError(f"process {process} failed: {text}")
     if failure is not None:
@@ -54,7 +55,7 @@ def agree_on_flags(config: ConfigDict, flags: Mapping[str, object]) -> None:
         ConfigError: in every process, naming a value that differs.
     """
     fields = flatten(config.to_dict())
-    del fields["data.dir"]
+    fields.pop("data.dir", None)
     versions = {
         f"version of {package.__name__}": package.__version__ for package in (jax, flax)
     }
@@ -87,10 +88,6 @@ def _agree(facts: Mapping[str, object], advice: str) -> None:
                     f"{name} is {here!r} in process 0 and {there!r} in process"
                     f" {process}: {advice}"
                 )
-
-
-def _text(failure: Exception | None) -> str:
-    return str(failure) or type(failure).__name__ if failure else ""
 
 
 def _gather(text: str) -> list[str]:

@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 
 from vae_jax import build, traced
 from vae_jax.data.dataset import Dataset
-from vae_jax.data.examples import Inputs, inputs
+from vae_jax.data.examples import Inputs, abstract_x, inputs
 from vae_jax.evaluation.data import Data, Split
 from vae_jax.runs import identity
 from vae_jax.runs.announce import announce, announce_unused_gpu
+from vae_jax.runs.best import Saved, abstract_saved_by
 from vae_jax.runs.memory import check_numbers
 from vae_jax.runs.needs import Arrays, trace
 from vae_jax.runs.run_data import run_data, split_of
@@ -35,6 +36,7 @@ class Prepared(NamedTuple):
     inputs: Inputs  # names of the parts of the data that the model is given
     data: Data  # the data set as measures are given it
     trainer: Trainer  # of one member
+    saved: Saved  # shapes of what a checkpoint holds of one member
     arrays: Arrays  # of one member's training, see `needs.trace`
 
 
@@ -75,9 +77,13 @@ class Program:
     @functools.cached_property
     def digests(self) -> list[str]:
         """The digest of each member, see `identity.digest`."""
-        data = identity.describe(self.dataset, self.inputs)
         members = traced.flatten_members(self.configs)
-        return [identity.digest(flat, data) for flat in members]
+        return [identity.digest(flat, self.described) for flat in members]
+
+    @functools.cached_property
+    def described(self) -> dict[str, object]:
+        """The content of data.json of each member."""
+        return identity.describe(self.dataset, self.inputs)
 
     def keys(self, name: str) -> Key:
         """The members' keys for a named purpose, [M]."""
@@ -105,7 +111,6 @@ class Datasets:
     """The data sets of a grid, each of which is loaded and announced once."""
 
     def __init__(self) -> None:
-        """Begins without any."""
         self._loaded: dict[str, Dataset] = {}
         self._announced: set[str] = set()
 
@@ -144,11 +149,14 @@ def prepare(config: ConfigDict, datasets: Datasets | None = None) -> Prepared:
     parts = build.make_parts(config, dataset.spec)
     check_data(config, parts, dataset)
     model, trainer = parts["model"], build.make_trainer(config, parts)
+    given = inputs(model)
+    saved = abstract_saved_by(trainer, config, abstract_x(dataset.spec, given, 1))
     return Prepared(
         dataset=dataset,
         model=model,
-        inputs=inputs(model),
-        data=run_data(config, dataset, inputs(model)),
+        inputs=given,
+        data=run_data(config, dataset, given),
         trainer=trainer,
-        arrays=trace(config, dataset.spec, model, trainer),
+        saved=saved,
+        arrays=trace(config, dataset.spec, model, saved),
     )

@@ -113,7 +113,8 @@ def _of_engine(
                 " not of how many: give --shard=auto/N"
             )
         if not given and engine == "SLURM":
-            first, last = (environment.get(f"SLURM_ARRAY_TASK_{e}") for e in _ENDS)
+            first = environment.get("SLURM_ARRAY_TASK_MIN")
+            last = environment.get("SLURM_ARRAY_TASK_MAX")
             if (first, last) != ("0", str(int(number) - 1)):
                 raise ConfigError(
                     f"{flag}: the array of {number} tasks goes from {first} to {last}:"
@@ -123,9 +124,6 @@ def _of_engine(
         return int(environment[index]), int(number)
     names = ", ".join(index for index, _ in ENGINES.values())
     raise ConfigError(f"{flag}: none of {names} is set: give --shard=I/N")
-
-
-_ENDS = ("MIN", "MAX")
 
 
 def folder(workdir: pathlib.Path, shard: Shard) -> pathlib.Path:
@@ -244,5 +242,5 @@ def _is_begun(folder: pathlib.Path) -> bool:
 
 def _write_if_new(path: pathlib.Path, content: Mapping[str, object]) -> None:
     """Writes JSON, but leaves a file alone that many programs read and that is so."""
-    if not (path.is_file() and read_json(path) == dict(content)):
+    if not (path.is_file() and read_json(path) == content):
         write_json(path, content)

@@ -68,7 +68,8 @@ def handled() -> Iterator[None]:
                 signal.signal(number, before[number])
         if _note not in before.values():
             _received.clear()
-            _cancel_again()
+            while _again:
+                _again.pop().cancel()
 
 
 @contextlib.contextmanager
@@ -136,8 +137,3 @@ def _raise_again(
     timer.daemon = True
     timer.start()
     _again.append(timer)
-
-
-def _cancel_again() -> None:
-    while _again:
-        _again.pop().cancel()

@@ -56,10 +56,9 @@ def train(
     with processes.together():
         prepared = prepare(config)
         check_memory(config, prepared.dataset, prepared.arrays)
-    program = Program(
-        [config], [workdir], workdir, prepared, mode="exact", layout=layout
-    )
-    with processes.together():
+        program = Program(
+            [config], [workdir], workdir, prepared, mode="exact", layout=layout
+        )
         check_init_from(program, [standing])
     # The lock of a grid guards its members, too.
     with locked(members.grid_of(workdir) or workdir):

@@ -1,7 +1,6 @@
 """The checkpoints of a program's members."""
 
 from collections.abc import Mapping
-from types import TracebackType
 
 import jax
 
@@ -20,11 +19,6 @@ class Store:
     """
 
     def __init__(self, program: Program) -> None:
-        """Prepares the store without reading or writing.
-
-        Args:
-            program: the members, with their folders.
-        """
         self._program = program
         digests = program.digests
         self._checkpoints = Checkpoints(
@@ -36,12 +30,7 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._checkpoints.close()
 
     def restore(self, like: Saved) -> tuple[int, Saved, Json] | None:
@@ -63,7 +52,10 @@ class Store:
         if restored is None or not single:
             return restored
         step, saved, meta = restored
-        with_axis = jax.jit(_as_members, out_shardings=sharding)
+        with_axis = jax.jit(
+            lambda saved: jax.tree.map(lambda leaf: leaf[None], saved),
+            out_shardings=sharding,
+        )
         return step, with_axis(saved), meta
 
     def save(self, step: int, saved: Saved, meta: Mapping[str, object]) -> None:
@@ -76,8 +68,3 @@ class Store:
         """The newest step once all saves are safe on disk; None without any."""
         self._checkpoints.wait()
         return max(self._checkpoints.all_steps(), default=None)
-
-
-def _as_members(saved: Saved) -> Saved:
-    """One run as the only member of a program."""
-    return jax.tree.map(lambda leaf: leaf[None], saved)

@@ -49,11 +49,9 @@ def parse_sweep(config: ConfigDict, text: str) -> tuple[str, list[Any]]:
     if not equals or not all(words):
         raise ConfigError(f"{flag}: expected {field}=VALUE,VALUE,...")
     values = [_parse(flag, word, kind) for word in words]
-    seen = set()
-    for value in values:
-        if value in seen:
+    for value, count in Counter(values).items():
+        if count > 1:
             raise ConfigError(f"{flag}: {value} is given twice")
-        seen.add(value)
     return field, values
 
 
@@ -149,6 +147,7 @@ def members(
             " fit into a grid; sweep fewer values at a time"
         )
     if SEED_FIELD not in whole[0]:
+        _kind(config, f"--seeds={seeds}", SEED_FIELD)  # it is there
         axes.setdefault(SEED_FIELD, [config.seed + i for i in range(seeds)])
     shorts = short_names([*whole[0], *axes])
     found, first = [], dict[Fixed, ConfigDict]()
@@ -175,17 +174,16 @@ def members(
 def _config(config: ConfigDict, values: Fields, first: ConfigDict | None) -> ConfigDict:
     """The config of a member.
 
-    Args:
-        config: config with the values of all fields that are not swept.
-        values: the member's own.
-        first: config of the first member of its program, whose sections without traced
-            numbers it shares, which saves time and memory; None: it is the first.
+    To save time and memory it shares the sections without traced numbers with the
+    first one of its program, if it is not that one itself.
     """
     if first is None:
         member = config.copy_and_resolve_references()
     else:
         sections = [value for value in first.values() if isinstance(value, ConfigDict)]
-        shared = {id(part): part for part in sections if part is not first.hparams}
+        shared = {
+            id(part): part for part in sections if part is not first.get("hparams")
+        }
         member = first.copy_and_resolve_references(shared)
         values = {field: v for field, v in values.items() if is_traced(field)}
     member.update_from_flattened_dict(values)

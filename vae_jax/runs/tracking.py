@@ -3,7 +3,6 @@
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
 import jax
 import numpy as np
@@ -27,7 +26,6 @@ from vae_jax.trained import Trained
 from vae_jax.types import stream
 
 MOST_PICTURED = 64  # members; two pictures of digits at each evaluation take 4 to 20 kB
-RESULTS = "test/"  # prefix of the numbers of results.json
 
 
 class Tracking:
@@ -38,11 +36,6 @@ class Tracking:
     """
 
     def __init__(self, program: Program) -> None:
-        """Remembers the members.
-
-        Args:
-            program: the members.
-        """
         self._program = program
         self._members: list[Trackers] = []
         self._draws = True
@@ -50,12 +43,7 @@ class Tracking:
     def __enter__(self) -> "Tracking":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for member in self._members:
             member.finish(succeeded=False)
 
@@ -126,7 +114,7 @@ class Tracking:
             found: see `finish.finish_members`.
         """
         for member, results in zip(self._members, found, strict=False):
-            numbers = {f"{RESULTS}{k}": v for k, v in results.items() if v is not None}
+            numbers = {f"test/{k}": v for k, v in results.items() if v is not None}
             if has_results := "step" in results:
                 member.scalars(int(results["step"]), numbers)
             member.finish(succeeded=has_results)
@@ -145,7 +133,7 @@ def about(config: ConfigDict, folder: pathlib.Path, step: int) -> About:
         whole = grid.parent.parent
     return About(
         workdir=folder,
-        name=folder.name,
+        name=folder.absolute().name,
         group=whole.name if whole else None,
         root=grid,
         start_step=step,

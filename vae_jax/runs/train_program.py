@@ -34,7 +34,7 @@ def train_program(
     results = finished(program.folders, standings)
     if results is not None:
         return results
-    claim(program, standings)
+    _claim(program, standings)
     with Tracking(program) as tracking:
         saved, course = fit(program, title, tracking)
         found = finish_members(program, saved, course)
@@ -54,10 +54,10 @@ def finished(
     Returns:
         The content of each results.json; None if there is something to do.
     """
-    paths = [folder / "results.json" for folder in folders]
-    if any(standing.reopens for standing in standings):
+    if any(standing.is_new or standing.reopens for standing in standings):
         return None
-    if not all(processes.agree_on_file(path) for path in paths):
+    paths = (folder / "results.json" for folder in folders)
+    if not all(map(processes.agree_on_file, paths)):
         return None
     return [identity.read_results(folder) for folder in folders]
 
@@ -77,26 +77,17 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def claim(program: Program, standings: Sequence[identity.Standing]) -> None:
-    """Writes config and data of each member, once all are known to have the same data.
-
-    Args:
-        program: the members; their workdir is locked.
-        standings: how each member stands to the content of its folder.
-
-    Raises:
-        DataError: a member was trained on other data.
-        StorageError: a folder can't be written.
-    """
+def _claim(program: Program, standings: Sequence[identity.Standing]) -> None:
+    """Writes config and data of each member, once all have the same data."""
     members = list(zip(program.folders, program.configs, standings, strict=True))
+    data = program.described
     with processes.together():
         for folder, _, standing in members:
             if not standing.is_new:
-                identity.check_same_data(folder, program.dataset, program.inputs)
-    data = identity.describe(program.dataset, program.inputs)
+                identity.check_same_data(folder, data)
     with processes.together():
         for folder, config, standing in members if processes.is_first() else ():
             identity.claim(folder, config, data, standing)
     with processes.together():
         for folder in program.folders:
-            identity.check_same_data(folder, program.dataset, program.inputs)
+            identity.check_same_data(folder, data)
