@@ -60,6 +60,14 @@ def test_the_loss_is_the_sum_of_its_terms_and_the_penalty_has_a_gradient(linear)
     value, metrics = loss(params, hparams["gradient_weight"])
     parts = metrics["distortion"] + 0.5 * metrics["code_penalty"]
     np.testing.assert_allclose(value, parts + 3.0 * metrics["gradient_penalty"], 1e-5)
+    output = apply_samples(
+        model_functions(make()).apply, params, x, jax.random.key(5), 2
+    )
+    penalties = output.extras["gradient_penalty"]
+    assert penalties.shape == (2, B)
+    np.testing.assert_allclose(
+        metrics["gradient_penalty"], np.mean(penalties), rtol=1e-5
+    )
     z = make().apply({"params": params}, x, jax.random.key(0)).codes[0]
     np.testing.assert_allclose(
         metrics["code_penalty"], 0.5 * (z**2).sum() / B, rtol=1e-5
