@@ -31,6 +31,7 @@ from vae_jax.models.conditional import CONDITIONS
 from vae_jax.networks.mlp import MLPEncoder
 from vae_jax.objectives import schedules
 from vae_jax.parts import TABLES, call, make, names_of
+from vae_jax.paths import PathLike
 from vae_jax.storage import trackers
 from vae_jax.traced import (
     flatten_members,
@@ -218,7 +219,7 @@ def make_preprocess(config: ConfigDict, of_pixels: bool = False) -> Preprocess:
     return preprocessor(config.data.binarize, config.data.dequantize, render)
 
 
-def make_dataset(config: ConfigDict, data_dir: str | None = None) -> Dataset:
+def make_dataset(config: ConfigDict, data_dir: PathLike | None = None) -> Dataset:
     """Loads the images, with as many labels as `data.num_labelled` says.
 
     Args:

@@ -22,7 +22,7 @@ from vae_jax.data.dataset import Dataset, complete
 from vae_jax.data.rendered import Images, render_of
 from vae_jax.data.source import Options, Source
 from vae_jax.errors import ConfigError, ContractError, DataError, nearest
-from vae_jax.paths import local_path
+from vae_jax.paths import PathLike, local_path
 
 # Every other name is a set of TFDS.
 BY_NAME: dict[str, Source] = {
@@ -38,7 +38,7 @@ BY_NAME: dict[str, Source] = {
 def load_dataset(
     name: str,
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: PathLike | None = None,
     seed: int = 0,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
@@ -141,7 +141,7 @@ def without_path(name: str) -> str:
     return name if find(name).path is None else f"{name.partition(':')[0]}:"
 
 
-def moved(name: str, data_dir: str) -> str:
+def moved(name: str, data_dir: PathLike) -> str:
     """The name of a set with a path, `npz:` or `folder:`, that lies in `data_dir` now.
 
     Args:

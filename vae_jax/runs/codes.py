@@ -8,13 +8,14 @@ import numpy as np
 
 from vae_jax.data.examples import take
 from vae_jax.evaluation.data import Split
+from vae_jax.paths import PathLike
 from vae_jax.runs.opened import Run
 from vae_jax.runs.own_images import read_images
 from vae_jax.runs.run_data import split_of
 from vae_jax.storage.code_files import Codes
 
 
-def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
+def codes_of_split(run: Run, split: str, data_dir: PathLike | None = None) -> Codes:
     """The posterior of every image of a split.
 
     Args:
@@ -46,7 +47,7 @@ def codes_of_split(run: Run, split: str, data_dir: str | None = None) -> Codes:
     return codes | _there(known)
 
 
-def codes_as_data(run: Run, data_dir: str | None = None) -> dict[str, np.ndarray]:
+def codes_as_data(run: Run, data_dir: PathLike | None = None) -> dict[str, np.ndarray]:
     """The codes of all images of a run, as a data set for another one.
 
     Args:

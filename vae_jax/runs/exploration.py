@@ -15,6 +15,7 @@ from vae_jax.data.dataset import Dataset, to_unit_floats
 from vae_jax.data.spec import DataSpec
 from vae_jax.errors import CheckpointError, ConfigError, DataError
 from vae_jax.evaluation.chunks import even_rows
+from vae_jax.paths import PathLike
 from vae_jax.quantities import Results
 from vae_jax.report.compare import short_names
 from vae_jax.report.explorer import HeldOut, cell, write_explorer
@@ -37,7 +38,7 @@ def explore(
     *,
     title: str,
     names: Sequence[str] | None = None,
-    data_dir: str | None = None,
+    data_dir: PathLike | None = None,
 ) -> tuple[int, int]:
     """Writes a page that goes through the latent spaces of finished runs.
 

@@ -16,6 +16,7 @@ from vae_jax.evaluation.data import Split
 from vae_jax.fitted.base import Draws
 from vae_jax.fitted.training import mean_log_prob
 from vae_jax.keys import root_key
+from vae_jax.paths import PathLike
 from vae_jax.ranges import SEED, require
 from vae_jax.runs import prior_files
 from vae_jax.runs.memory import check_count
@@ -34,7 +35,7 @@ def fit_prior(
     settings: Mapping[str, float],
     *,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: PathLike | None = None,
     progress: Progress | None = None,
 ) -> tuple[pathlib.Path, prior_files.Record]:
     """Fits a prior to the codes of a run and writes it into the run's folder.

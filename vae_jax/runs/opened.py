@@ -251,7 +251,7 @@ class Run:
         """The key that all others of the run are streams of."""
         return build.run_key(self.config)
 
-    def dataset(self, data_dir: str | None = None) -> Dataset:
+    def dataset(self, data_dir: PathLike | None = None) -> Dataset:
         """The images it was trained on, from `data_dir` if they have moved.
 
         Args:

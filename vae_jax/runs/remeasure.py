@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from vae_jax.evaluation import measures
 from vae_jax.evaluation.measures import Effort
 from vae_jax.files import check_writable, writing
+from vae_jax.paths import PathLike
 from vae_jax.runs import prior_files
 from vae_jax.runs.finish import log_undefined
 from vae_jax.runs.memory import check_annealing, check_count
@@ -23,7 +24,7 @@ def remeasure(
     *,
     split: str = "test",
     num_images: int | None = None,
-    data_dir: str | None = None,
+    data_dir: PathLike | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> Json:
     """Measures a trained run and writes the numbers into its folder evaluation/.
