@@ -8,7 +8,8 @@ more.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -120,6 +121,9 @@ USUAL = ("elbo", "iwae")
 # Parameters that only the rate depends on: what lies above the code that is decoded.
 # A class is drawn, and draws of it pass on no gradient.
 RATE_ONLY = ("prior", "encoders_1", "decoders_1", "classifier")
+# Run without jit, too, where each operation is compiled by itself: what looks at values
+# that jit hides (`check_classes`, at labels), and what most others share.
+UNJITTED = (DEFAULT, "label_normal")
 HPARAMS = make_hparams(
     kl_weight=2.0,
     capacity=0.1,
@@ -149,10 +153,10 @@ def spec_of(model: str) -> DataSpec:
 
 def images(shape: Sequence[int], support: str) -> Array:
     """A batch [B, H, W, C] of random pixels of that support."""
-    u = jax.random.uniform(jax.random.key(0), (B, *shape))
+    u = np.random.default_rng(0).random((B, *shape), np.float32)
     if support == "binary":
-        return jnp.round(u)
-    return jnp.round(u * 255) / 255 if support == "8bit" else u
+        return jnp.asarray(np.round(u))
+    return jnp.asarray(np.round(u * 255) / 255 if support == "8bit" else u)
 
 
 def objectives_of(model: str) -> dict[str, Objective]:
@@ -200,8 +204,9 @@ class Measured:
     loss_gradients: dict[str, Params]
     distortion_gradient: Params
     jacobian: np.ndarray  # [B, B]: how much bound i changes with image j
-    jitted: Array  # the losses, the distortion, and the bounds of the examples
-    unjitted: Array  # the same without jit
+    jitted: np.ndarray  # the losses, the distortion, and the bounds of the examples
+    unjitted: Array | None  # the same without jit, for some
+    programs: tuple[str, str]  # what jit makes of two such models, made one by one
 
 
 @functools.cache
@@ -211,12 +216,41 @@ def measure(name: str) -> Measured:
     The losses, the distortion and the examples' bounds (minus the distortion for an
     autoencoder) are the rows of one vector, differentiated row by row.
     """
+    rows, params, pixels = _rows_of(name)
+    own = objectives_of(name)
+
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+    def differentiate(
+        params: Params, pixels: Array, row: Array
+    ) -> tuple[Array, Params]:
+        values, pull_back = jax.vjp(rows, params, pixels)
+        return values, pull_back(row)
+
+    count = len(own) + 1 + B
+    each = np.eye(count, dtype=np.float32)
+    results = [differentiate(params, pixels, row) for row in each]
+    to_params = [gradients[0] for _, gradients in results]
+    to_images = np.stack([gradients[1] for _, gradients in results[-B:]])
+    values = np.asarray(results[0][0])
+    return Measured(
+        losses={name: values[i] for i, name in enumerate(own)},
+        loss_gradients={name: to_params[i] for i, name in enumerate(own)},
+        distortion_gradient=to_params[len(own)],
+        jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
+        jitted=values,
+        unjitted=rows(params, pixels) if name in UNJITTED else None,
+        programs=(_program(rows, params, pixels), _program(*_rows_of(name))),
+    )
+
+
+def _rows_of(name: str) -> tuple[Callable[..., Array], Params, Array]:
+    """A model that is made anew, as a function of parameters and pixels, and both."""
     spec = spec_of(name)
     made = build.make_parts(config_of(name), spec)
     functions = model_functions(made["model"])
     own = objectives_of(name)
     pixels = images(spec.image_shape, made["likelihood"].support)
-    all_parts = {"image": pixels, "label": jnp.arange(B) % spec.num_classes}
+    all_parts = {"image": pixels, "label": jnp.asarray(np.arange(B) % spec.num_classes)}
     given = join({part: all_parts[part] for part in inputs(made["model"])})
     first = random_params(functions, given)
     params = first.params if isinstance(first, Variables) else first
@@ -231,26 +265,12 @@ def measure(name: str) -> Measured:
         totals = jnp.stack([*losses, distortion.mean()])
         return jnp.concatenate([totals, -(distortion + rate)])
 
-    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
-    def differentiate(
-        params: Params, pixels: Array, row: Array
-    ) -> tuple[Array, Params]:
-        values, pull_back = jax.vjp(rows, params, pixels)
-        return values, pull_back(row)
+    return rows, params, pixels
 
-    count = len(own) + 1 + B
-    results = [differentiate(params, pixels, row) for row in jnp.eye(count)]
-    to_params = [gradients[0] for _, gradients in results]
-    to_images = jnp.stack([gradients[1] for _, gradients in results[-B:]])
-    values = results[0][0]
-    return Measured(
-        losses={name: values[i] for i, name in enumerate(own)},
-        loss_gradients={name: to_params[i] for i, name in enumerate(own)},
-        distortion_gradient=to_params[len(own)],
-        jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
-        jitted=values,
-        unjitted=rows(params, pixels),
-    )
+
+def _program(rows: Callable[..., Array], params: Params, pixels: Array) -> str:
+    """The operations of a function, without the addresses of Python's objects."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(jax.make_jaxpr(rows)(params, pixels)))
 
 
 def loss_of(objective: Objective, output: Any, x: Array) -> Array:
