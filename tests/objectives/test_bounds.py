@@ -4,13 +4,13 @@ import functools
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from scipy.special import logsumexp, softmax
 
 from tests import linear_gaussian as lg
+from tests.battery import FAST_COMPILE
 from vae_jax.errors import ConfigError
 from vae_jax.objectives import bounds
 from vae_jax.training.functions import (
@@ -22,7 +22,9 @@ from vae_jax.training.split import separate_encoder
 from vae_jax.training.state import make_hparams
 from vae_jax.training.step import vae_trainer
 
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 K, B = 8, 5
+KEY = jax.random.key(0)
 MODEL = ModelFunctions(
     lambda key, x: lg.make_params(shift=0.3, log_scale=0.1), lg.apply
 )
@@ -52,13 +54,47 @@ def loss_of(objective, params, x, key, num_samples=K, hparams=HPARAMS):
     return objective(output, x, hparams)[0]
 
 
+WEIGHTS = {
+    "one": make_hparams(kl_weight=1.0),
+    "none": make_hparams(kl_weight=0.0),
+    "default": HPARAMS,
+}
+
+
+@jit
+def values_of_all(params, x):
+    """Of every name with every weight, the loss and the metrics."""
+    outputs = {name: output_of(own, params, x, KEY) for name, own in ALL.items()}
+    return {
+        name: {n: own(outputs[name], x, hparams) for n, hparams in WEIGHTS.items()}
+        for name, own in ALL.items()
+    }
+
+
+@jit
+def losses_and_gradients_of_all(params, x):
+    differentiate = jax.value_and_grad(loss_of, argnums=1)
+    return {name: differentiate(own, params, x, KEY) for name, own in ALL.items()}
+
+
+def losses_of(objectives, params, x):
+    """Of the same draws."""
+    key = jax.random.key(2)
+    return jit(lambda: [loss_of(each, params, x, key) for each in objectives])()
+
+
 def gradients_of(objective, params, x, num_keys, num_samples=K):
     """Gradients with many keys: a tree of arrays [num_keys, ...]."""
-    keys = jax.random.split(jax.random.key(3), num_keys)
     gradient = jax.grad(loss_of, argnums=1)
-    return jax.jit(
-        jax.vmap(lambda key: gradient(objective, params, x, key, num_samples))
-    )(keys)
+
+    @jax.jit
+    def with_many_keys():
+        keys = jax.random.split(jax.random.key(3), num_keys)
+        return jax.vmap(lambda key: gradient(objective, params, x, key, num_samples))(
+            keys
+        )
+
+    return jax.tree.map(np.asarray, with_many_keys())
 
 
 def assert_same_mean(one, other):
@@ -76,8 +112,7 @@ def assert_same_mean(one, other):
 def test_every_bound_is_log_px_at_the_exact_posterior(name):
     params = lg.make_params()
     x = lg.draw_x(params, B)
-    output = output_of(ALL[name], params, x, jax.random.key(0))
-    loss, metrics = ALL[name](output, x, HPARAMS)
+    loss, metrics = values_of_all(params, x)[name]["default"]
     expected = lg.exact(params).logpdf(np.asarray(x)).mean()
     np.testing.assert_allclose(-loss, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["bound"], expected, rtol=1e-5)
@@ -87,10 +122,9 @@ def test_every_bound_is_log_px_at_the_exact_posterior(name):
 def test_iwae_with_one_sample_is_the_vae():
     params = lg.make_params(shift=0.4)
     x = lg.draw_x(params, B)
-    differentiate = jax.jit(
-        jax.value_and_grad(loss_of, argnums=1), static_argnums=(0, 4)
-    )
-    for key in jax.random.split(jax.random.key(1), 5):
+    differentiate = jit(jax.value_and_grad(loss_of, argnums=1), static_argnums=(0, 4))
+    for seed in range(5):
+        key = jax.random.key(seed)
         one = differentiate(bounds.elbo_mc, params, x, key, 1)
         other = differentiate(bounds.iwae, params, x, key, 1)
         # Gradients are sums over the batch whose terms, of order 1, nearly cancel.
@@ -101,51 +135,41 @@ def test_iwae_with_one_sample_is_the_vae():
 def test_special_cases():
     params = lg.make_params(shift=0.4)
     x = lg.draw_x(params, B)
-
-    def loss(objective):
-        return loss_of(objective, params, x, jax.random.key(2))
-
-    iwae, vae = loss(bounds.iwae), loss(bounds.elbo_mc)
-    same = functools.partial(np.testing.assert_allclose, rtol=1e-5)
-    same(loss(bounds.miwae(1)), iwae)
-    same(loss(bounds.miwae(K)), vae)
-    same(loss(bounds.ciwae(0.0)), iwae)
-    same(loss(bounds.ciwae(1.0)), vae)
-    same(loss(bounds.renyi(0.0)), iwae)
-    same(loss(bounds.renyi(1.0)), vae)
-    for objective in SPLITTING.values():
-        same(loss(objective), iwae)
+    are_vae = bounds.miwae(K), bounds.ciwae(1.0), bounds.renyi(1.0)
+    are_iwae = bounds.miwae(1), bounds.ciwae(0.0), bounds.renyi(0.0)
+    for usual, cases in (
+        (bounds.elbo_mc, are_vae),
+        (bounds.iwae, (*are_iwae, *SPLITTING.values())),
+    ):
+        expected, *found = losses_of((usual, *cases), params, x)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_order_of_the_bounds():
     """On the same draws: power means rise as alpha falls, groups lose."""
     params = lg.make_params(shift=0.5)
     x = lg.draw_x(params, B)
-
-    def loss(objective):
-        return loss_of(objective, params, x, jax.random.key(2))
-
     rising = [bounds.renyi(alpha) for alpha in (2.0, 1.0, 0.5, 0.0, -1.0, -20.0)]
-    losses = [loss(objective) for objective in rising]
-    assert all(
-        worse > better for worse, better in zip(losses, losses[1:], strict=False)
-    )
-    groups = [loss(bounds.miwae(m)) for m in (8, 4, 2, 1)]
-    assert all(
-        worse > better for worse, better in zip(groups, groups[1:], strict=False)
-    )
+    groups = [bounds.miwae(m) for m in (8, 4, 2, 1)]
+    for objectives in (rising, groups):
+        losses = np.asarray(losses_of(objectives, params, x))
+        assert (losses[:-1] > losses[1:]).all()
 
 
 def test_bounds_by_hand():
-    log_w = jnp.array([[0.0, -1.0], [2.0, -3.0], [1.0, 0.5], [-4.0, 0.0]])
+    log_w = np.float32([[0.0, -1.0], [2.0, -3.0], [1.0, 0.5], [-4.0, 0.0]])
     w = np.exp(np.float64(log_w))
-    np.testing.assert_allclose(
-        bounds.log_mean_weight(log_w), np.log(w.mean(axis=0)), rtol=1e-6
-    )
+    mean = jit(bounds.log_mean_weight)(log_w)
+    np.testing.assert_allclose(mean, np.log(w.mean(axis=0)), rtol=1e-6)
     pairs = np.log((w[[0, 2]] + w[[1, 3]]) / 2).mean(axis=0)
-    np.testing.assert_allclose(bounds.grouped_bound(2)(log_w), pairs, rtol=1e-6)
+    np.testing.assert_allclose(jit(bounds.grouped_bound(2))(log_w), pairs, rtol=1e-6)
     power = np.log((w**0.3).mean(axis=0)) / 0.3
-    np.testing.assert_allclose(bounds.renyi_bound(0.7)(log_w), power, rtol=1e-5)
+    np.testing.assert_allclose(jit(bounds.renyi_bound(0.7))(log_w), power, rtol=1e-5)
+
+
+def value_and_slope(bound, log_w):
+    value, pull_back = jax.vjp(bound, log_w)
+    return value, pull_back(np.ones(6, np.float32))[0]
 
 
 @pytest.mark.parametrize("spread", [0.1, 3.0, 300.0])
@@ -157,14 +181,13 @@ def test_renyi_keeps_its_digits_near_alpha_one(spread):
     within = {"atol": 1e-5, "rtol": 3e-7}
     for power in np.concatenate([sign * np.logspace(-6, 0, 13) for sign in (1, -1)]):
         bound = bounds.renyi_bound(1.0 - power)
-        value, pull_back = jax.vjp(bound, jnp.asarray(log_w))
+        value, slope = value_and_slope(bound, log_w)
         power = 1.0 - (1.0 - power)  # what is left of it
         expected = logsumexp(power * exact, axis=0) - math.log(len(exact))
         np.testing.assert_allclose(value, expected / power, **within)
-        (slope,) = pull_back(jnp.ones(6))
         expected = softmax(power * exact, axis=0)
         np.testing.assert_allclose(slope, expected, rtol=2e-4, atol=1e-6)
-    value = bounds.renyi_bound(1.0)(jnp.asarray(log_w))
+    value, _ = value_and_slope(bounds.renyi_bound(1.0), log_w)
     np.testing.assert_allclose(value, exact.mean(axis=0), **within)
 
 
@@ -172,9 +195,7 @@ def test_renyi_keeps_its_digits_near_alpha_one(spread):
 def test_bounds_keep_finite_at_huge_log_weights(name):
     params = lg.make_params(shift=40.0)  # log-weights around -10,000
     x = lg.draw_x(params, B)
-    loss, gradient = jax.value_and_grad(loss_of, argnums=1)(
-        ALL[name], params, x, jax.random.key(0)
-    )
+    loss, gradient = losses_and_gradients_of_all(params, x)[name]
     assert np.isfinite(loss)
     jax.tree.map(
         lambda g: np.testing.assert_array_equal(np.isfinite(g), True), gradient
@@ -231,11 +252,10 @@ def test_piwae_trains_two_halves_by_two_bounds():
     params = lg.make_params(shift=0.3)
     x = lg.draw_x(params, B)
 
-    def gradient(objective):
-        return jax.grad(loss_of, argnums=1)(objective, params, x, jax.random.key(5))
-
-    piwae, miwae, iwae = map(
-        gradient, (SPLITTING["piwae"], bounds.miwae(4), bounds.iwae)
+    gradient = jit(jax.grad(loss_of, argnums=1), static_argnums=0)
+    piwae, miwae, iwae = (
+        gradient(objective, params, x, jax.random.key(5))
+        for objective in (SPLITTING["piwae"], bounds.miwae(4), bounds.iwae)
     )
     same = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
     jax.tree.map(same, piwae["encoder"], miwae["encoder"])
@@ -248,10 +268,9 @@ def test_piwae_trains_two_halves_by_two_bounds():
 def test_kl_weight_warms_up_and_the_metrics_stay_at_one(name):
     params = lg.make_params(shift=0.3)
     x = lg.draw_x(params, B)
-    output = output_of(ALL[name], params, x, jax.random.key(0))
-    loss, metrics = ALL[name](output, x, make_hparams(kl_weight=1.0))
-    without, metrics_without = ALL[name](output, x, make_hparams(kl_weight=0.0))
-    _, metrics_default = ALL[name](output, x, HPARAMS)
+    found = values_of_all(params, x)[name]
+    (loss, metrics), (without, metrics_without) = found["one"], found["none"]
+    _, metrics_default = found["default"]
     jax.tree.map(np.testing.assert_array_equal, metrics, metrics_without)
     jax.tree.map(np.testing.assert_array_equal, metrics, metrics_default)
     assert without != loss
@@ -263,8 +282,8 @@ def test_kl_weight_warms_up_and_the_metrics_stay_at_one(name):
 def test_training_improves_the_bound(name):
     trainer = vae_trainer(MODEL, ALL[name], optax.adam(1e-2), num_samples=K)
     x = lg.draw_x(lg.make_params(), 64)
-    state = trainer.init(jax.random.key(0), x)
-    step = jax.jit(trainer.step)
+    state = jit(trainer.init)(KEY, x)
+    step = jit(trainer.step)
     history = []
     for _ in range(50):
         state, metrics = step(state, x, jax.random.key(1), HPARAMS)
@@ -276,17 +295,15 @@ def test_arguments_that_make_no_sense():
     params = lg.make_params()
     x = lg.draw_x(params, B)
     with pytest.raises(ConfigError, match="num_groups=3: must divide num_samples=8"):
-        loss_of(bounds.miwae(3), params, x, jax.random.key(0))
+        losses_of([bounds.miwae(3)], params, x)
     with pytest.raises(ConfigError, match="elbo_share=1.5"):
         bounds.ciwae(1.5)
     with pytest.raises(TypeError, match="separate_encoder"):
-        bounds.dreg(
-            apply_samples(lg.apply, params, x, jax.random.key(0), K), x, HPARAMS
+        jax.eval_shape(
+            lambda: bounds.dreg(apply_samples(lg.apply, params, x, KEY, K), x, HPARAMS)
         )
     with pytest.raises(ConfigError, match="encoder_prefix='q_'"):
-        model_functions(separate_encoder(MODEL, "q_")).apply(
-            params, x, jax.random.key(0)
-        )
+        model_functions(separate_encoder(MODEL, "q_")).apply(params, x, KEY)
 
 
 def test_split_costs_no_second_forward_pass():

@@ -56,8 +56,6 @@ HPARAMS = vae_jax.make_hparams(kl_weight=1.0, tc_weight=3.0)
 
 def test_each_player_has_its_own_gradient_and_none_of_the_other():
     trainer = make(objective=FACTOR)
-    state = trainer.init(KEY, X)
-    output = vae_jax.model_functions(Model()).apply(state.params.model, X, KEY)
 
     def both(params):
         with_axis = jax.tree.map(lambda leaf: leaf[None], output_of(params.model))
@@ -66,18 +64,23 @@ def test_each_player_has_its_own_gradient_and_none_of_the_other():
     def output_of(params):
         return vae_jax.model_functions(Model()).apply(params, X, KEY)
 
-    of_correlation = jax.grad(lambda params: both(params)[0])(state.params)
-    of_critic = jax.grad(lambda params: both(params)[1])(state.params)
+    @jit
+    def gradients():
+        params = trainer.init(KEY, X).params
+        of_correlation, of_critic = jax.jacrev(both)(params)
+        whole = jax.grad(lambda p: trainer.loss(p, X, KEY, HPARAMS)[0])(params)
+        alone = jax.grad(lambda p: trainer.loss(p, X, KEY, HPARAMS)[1]["critic"])
+        assert output_of(params.model).log_lik(X).shape == (len(X),)
+        return of_correlation, of_critic, whole, alone(params).objective
+
+    found = jax.tree.map(np.asarray, gradients())
+    of_correlation, of_critic, whole, critic = found
     assert all((g == 0).all() for g in jax.tree.leaves(of_correlation.objective))
     assert all((g == 0).all() for g in jax.tree.leaves(of_critic.model))
     assert any((g != 0).any() for g in jax.tree.leaves(of_correlation.model))
     assert any((g != 0).any() for g in jax.tree.leaves(of_critic.objective))
     # So the gradient of the whole is that of the two losses, each to its own.
-    whole = jax.grad(lambda p: trainer.loss(p, X, KEY, HPARAMS)[0])(state.params)
-    alone = jax.grad(lambda p: trainer.loss(p, X, KEY, HPARAMS)[1]["critic"])
-    critic = alone(state.params).objective
     jax.tree.map(np.testing.assert_array_equal, whole.objective, critic)
-    assert output.log_lik(X).shape == (len(X),)
 
 
 def test_three_weights_are_three_members_of_one_program():
@@ -94,6 +97,7 @@ def test_three_weights_are_three_members_of_one_program():
     trainer = make(objective=FACTOR._replace(apply=counted), tx=tx)
     many = vae_jax.ensemble(trainer)
     keys = jax.random.split(KEY, 3)
+    one_by_one = list(keys)
     hparams = vae_jax.make_hparams(kl_weight=[1.0] * 3, tc_weight=[0.0, 3.0, 30.0])
     states = jit(many.init)(keys, X)
     step = jit(many.step)
@@ -101,28 +105,29 @@ def test_three_weights_are_three_members_of_one_program():
         states, metrics = step(states, X, keys, hparams)
     assert len(traces) == 1
     assert metrics["critic"].shape == (3,)
+    init, step = jit(trainer.init), jit(trainer.step)
     for m in range(3):
-        state = jit(trainer.init)(keys[m], X)
-        alone = {name: values[m] for name, values in hparams.items()}
+        state = init(one_by_one[m], X)
+        alone = {name: np.asarray(values)[m] for name, values in hparams.items()}
         for _ in range(2):
-            state, _ = jit(trainer.step)(state, X, keys[m], alone)
+            state, _ = step(state, X, one_by_one[m], alone)
         jax.tree.map(
             lambda many, one, m=m: np.testing.assert_allclose(many[m], one, atol=1e-5),
-            states.params,
+            jax.tree.map(np.asarray, states.params),
             state.params,
         )
 
 
 def test_a_plain_objective_has_no_parameters_and_can_be_called():
     trainer = make()
-    state = trainer.init(KEY, X)
-    assert jax.tree.leaves(state.params.objective) == []
+    params = jit(trainer.init)(KEY, X).params
+    assert jax.tree.leaves(params.objective) == []
     assert vae_jax.bounds.iwae.needs_density
     assert vae_jax.bounds.dreg.splits_encoder
     wrapped = vae_jax.objective(vae_jax.elbo_loss)
     hparams = vae_jax.make_hparams(kl_weight=1.0)
     one, other = (
-        make(objective=o).loss(state.params, X, KEY, hparams)[0]
+        jit(make(objective=o).loss)(params, X, KEY, hparams)[0]
         for o in (vae_jax.elbo_loss, wrapped)
     )
     assert one == other
@@ -135,10 +140,15 @@ def test_the_loss_is_what_the_step_minimises():
     trainer = make(schedule=schedule, num_samples=2)
     state = jit(trainer.init)(KEY, X).replace(step=jnp.int32(3))
     after, metrics = jit(trainer.step)(state, X, KEY, hparams)
-    t_key = jax.random.fold_in(KEY, 3)
-    now = {"kl_weight": schedule(state.step, hparams)["kl_weight"]}
-    gradient = jax.value_and_grad(trainer.loss, has_aux=True)
-    (loss, _), grads = jit(gradient)(state.params, X, t_key, now)
+
+    @jit
+    def of_the_loss(params):
+        t_key = jax.random.fold_in(KEY, 3)
+        now = {"kl_weight": schedule(state.step, hparams)["kl_weight"]}
+        return jax.value_and_grad(trainer.loss, has_aux=True)(params, X, t_key, now)
+
+    (loss, _), grads = of_the_loss(state.params)
+    start, grads = jax.tree.map(np.asarray, (state.params, grads))
     np.testing.assert_allclose(loss, metrics["loss"], rtol=1e-6)
     np.testing.assert_allclose(
         np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads))),
@@ -148,7 +158,7 @@ def test_the_loss_is_what_the_step_minimises():
     jax.tree.map(
         lambda new, old, g: np.testing.assert_allclose(new, old - 0.1 * g, atol=1e-6),
         after.params,
-        state.params,
+        start,
         grads,
     )
 
