@@ -295,10 +295,12 @@ def random_params(functions: ModelFunctions, x: Any) -> Params | Variables:
 
 def _random_like(params: Params) -> Params:
     numbers = np.random.default_rng(1)
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype),
-        params,
-    )
+
+    def like(leaf: Any) -> Array:  # rounded by NumPy: JAX would compile a program
+        values = np.asarray(numbers.normal(0.0, 0.3, leaf.shape), leaf.dtype)
+        return jnp.asarray(values, leaf.dtype)
+
+    return jax.tree.map(like, params)
 
 
 def without_gradient(gradient: Params, ignored: Sequence[str] = ()) -> list[str]:

@@ -37,7 +37,7 @@ def make_params(shift=0.0, log_scale=0.0):
         },
     }
     values["encoder"]["bias"] -= values["decoder"]["bias"] @ (weights / precision)
-    return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), values)
+    return jax.tree.map(lambda v: jnp.asarray(np.float32(v), jnp.float32), values)
 
 
 def encode(params, x):
@@ -74,4 +74,5 @@ def exact(params):
 
 def draw_x(params, batch_size, seed=0):
     x = exact(params).rvs(batch_size, random_state=np.random.default_rng(seed))
-    return jnp.asarray(x, jnp.float32).reshape(batch_size, DATA_DIM)
+    x = np.float32(x).reshape(batch_size, DATA_DIM)
+    return jnp.asarray(x, jnp.float32)

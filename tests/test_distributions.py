@@ -29,7 +29,7 @@ def rng() -> np.random.Generator:
 
 
 def f32(values: object) -> Array:
-    return jnp.asarray(values, jnp.float32)
+    return jnp.asarray(np.float32(values), jnp.float32)
 
 
 def repeated(values: object, rows: int = N) -> Array:

@@ -1,5 +1,6 @@
 """Keys of runs: JAX's numbers, by programs that compile faster."""
 
+import functools
 import re
 
 import flax.linen as nn
@@ -8,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.battery import FAST_COMPILE
 from vae_jax.distributions.tabular import NegativeBinomial
 from vae_jax.keys import MANY, plain, root_key
 from vae_jax.types import stream
 
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 SHAPE = (5, 3, 2)
 
 
@@ -37,9 +40,10 @@ def of_a_layer(key):
 )
 def test_draws_are_those_of_jax(draw):
     keys = jax.random.key(3), root_key(3)
-    np.testing.assert_array_equal(*map(draw, keys))
-    several = [jax.random.split(key, 2) for key in keys]
-    np.testing.assert_array_equal(*map(jax.vmap(draw), several))
+    of_one_and_of_several = jit(
+        lambda key: (draw(key), jax.vmap(draw)(jax.random.split(key, 2)))
+    )
+    jax.tree.map(np.testing.assert_array_equal, *map(of_one_and_of_several, keys))
 
 
 def test_numbers_are_drawn_in_a_row():
@@ -60,18 +64,24 @@ def test_another_generator_is_left_as_it_is():
 def test_many_bits_are_those_of_jax(width):
     dtype = jnp.dtype(f"uint{width}")
     keys = [jax.random.split(key) for key in (jax.random.key(3), root_key(3))]
-    for shape in ((), (0,), (MANY - 1,), (2, MANY // 2), (MANY + 1,)):
-        bits = [jax.random.bits(key[1], shape, dtype) for key in keys]
-        assert bits[0].dtype == bits[1].dtype == dtype
-        np.testing.assert_array_equal(*bits)
-    several = [jax.vmap(lambda key: jax.random.bits(key, (MANY,)))(key) for key in keys]
-    np.testing.assert_array_equal(*several)
+    shapes = ((), (0,), (MANY - 1,), (2, MANY // 2), (MANY + 1,))
+
+    @jit
+    def bits(key):
+        one = [jax.random.bits(key[1], shape, dtype) for shape in shapes]
+        return one, jax.vmap(lambda key: jax.random.bits(key, (MANY,)))(key)
+
+    found = [bits(key) for key in keys]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+    for one, _ in found:
+        assert {values.dtype for values in one} == {dtype}
 
 
 def test_words_of_64_bits_and_another_counter_are_those_of_jax():
     keys = jax.random.key(3), root_key(3)
     with jax.enable_x64(True):
-        bits = [jax.random.bits(key, (MANY,), jnp.uint64) for key in keys]
+        draw = jit(lambda key: jax.random.bits(key, (MANY,), jnp.uint64))
+        bits = [draw(key) for key in keys]
     np.testing.assert_array_equal(*bits)
     with jax.threefry_partitionable(False):
         bits = [jax.random.bits(key, (MANY,)) for key in keys]

@@ -37,7 +37,7 @@ def rng():
 
 
 def f32(values):
-    return jnp.asarray(values, jnp.float32)
+    return jnp.asarray(np.float32(values), jnp.float32)
 
 
 ZEROS, ONES = f32(np.zeros((B, E))), f32(np.ones((B, E)))

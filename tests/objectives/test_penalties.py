@@ -32,7 +32,7 @@ X = jnp.asarray(RNG.integers(0, 2, (B, 4, 1, 1)), jnp.float32)
 IMAGES = RNG.integers(0, 2, (B, 5)).astype(np.float32)  # of tests.training.small
 
 
-def output_of(mean=MEAN, log_std=LOG_STD, deterministic=False, shape=(D,)):
+def made_output(mean=MEAN, log_std=LOG_STD, deterministic=False, shape=(D,)):
     """An output with K draws, made from the parameters of q(z | x), [B, D]."""
 
     def one(eps):
@@ -47,6 +47,9 @@ def output_of(mean=MEAN, log_std=LOG_STD, deterministic=False, shape=(D,)):
     return jax.vmap(one)(jnp.float32(EPS))
 
 
+output_of = jit(made_output, static_argnames=("deterministic", "shape"))
+
+
 def total_correlation_by_hand(z):
     log_q = stats.norm.logpdf(z[:, None], MEAN[None], STD[None])  # [B, B, D]
     joint = special.logsumexp(log_q.sum(axis=2), axis=1) - math.log(B)
@@ -57,9 +60,14 @@ def total_correlation_by_hand(z):
 def penalty_of(objective, name, output, weight=3.0, key=KEY):
     """What a weight adds to the ELBO's loss, over that weight; and all metrics."""
     hparams = make_hparams(kl_weight=2.0, **{name: weight})
-    params = objective.init(KEY, output)
-    loss, metrics = objective.apply(params, output, X, hparams, key)
-    without, usual = elbo_loss(output, X, make_hparams(kl_weight=2.0))
+
+    @jit
+    def with_and_without(output):
+        params = objective.init(KEY, output)
+        own = objective.apply(params, output, X, hparams, key)
+        return own, elbo_loss(output, X, make_hparams(kl_weight=2.0))
+
+    (loss, metrics), (without, usual) = with_and_without(output)
     assert {n: metrics[n] for n in usual} == usual
     return (loss - without) / weight, metrics
 
@@ -74,11 +82,16 @@ def test_total_correlation_of_a_batch(shape):
 
 def test_total_correlation_of_one_dimension_and_of_one_example_is_0():
     q = DiagonalNormal(jnp.float32(MEAN), jnp.float32(LOG_STD))
-    z = q.sample(KEY)
-    first = jax.tree.map(lambda leaf: leaf[:, :1], (q, z))
-    alone = jax.tree.map(lambda leaf: leaf[:1], (q, z))
-    for found in (batch_total_correlation(*first), batch_total_correlation(*alone)):
-        np.testing.assert_allclose(found, 0.0, atol=1e-6)
+
+    @jit
+    def of_the_first_dimension_and_of_the_first_example():
+        z = q.sample(KEY)
+        first = jax.tree.map(lambda leaf: leaf[:, :1], (q, z))
+        alone = jax.tree.map(lambda leaf: leaf[:1], (q, z))
+        return batch_total_correlation(*first), batch_total_correlation(*alone)
+
+    found = of_the_first_dimension_and_of_the_first_example()
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
 
 
 def test_minibatch_weighted_sampling_differs_by_a_constant():
@@ -89,7 +102,7 @@ def test_minibatch_weighted_sampling_differs_by_a_constant():
     marginals = special.logsumexp(log_q, axis=1) - math.log(B * num_train)
     weighted = (joint - marginals.sum(axis=1)).mean()
     q = DiagonalNormal(jnp.float32(MEAN), jnp.float32(LOG_STD))
-    found = batch_total_correlation(q, jnp.float32(z))
+    found = jit(batch_total_correlation)(q, jnp.float32(z))
     np.testing.assert_allclose(
         weighted - found, (D - 1) * math.log(num_train), rtol=1e-5
     )
@@ -113,7 +126,8 @@ def test_the_floor_of_the_covariance_penalty():
     size, dims = 64, 10
     z = np.random.default_rng(1).normal(size=(2000, size, dims))
     covariance = np.einsum("nbi,nbj->nij", z, z) / size
-    found = np.asarray(jax.vmap(moments.covariance_penalty, (0, None))(covariance, 1.0))
+    penalty = jit(jax.vmap(moments.covariance_penalty, (0, None)))
+    found = np.asarray(penalty(covariance, 1.0))
     expected = dims * (dims - 1) / size + 2 * dims / size
     assert abs(found.mean() - expected) < 5 * found.std() / math.sqrt(len(found))
 
@@ -128,15 +142,16 @@ def test_mmd_is_the_u_statistic_of_two_samples():
     pairs = list(itertools.permutations(range(5), 2))
     expected = sum(kernel(a[i], a[j]) + kernel(b[i], b[j]) for i, j in pairs) / 20
     expected -= 2 / 25 * sum(kernel(v, w) for v in a for w in b)
-    np.testing.assert_allclose(mmd.mmd_squared(a, b), expected, rtol=1e-4)
+    np.testing.assert_allclose(jit(mmd.mmd_squared)(a, b), expected, rtol=1e-4)
 
 
 def test_mmd_of_one_distribution_is_0_in_the_mean_and_may_be_negative():
-    a, b = jax.random.normal(KEY, (2, 2000, 20, D))
-    found = np.asarray(jit(jax.vmap(mmd.mmd_squared))(a, b))
+    a, b = np.random.default_rng(2).normal(size=(2, 2000, 20, D))
+    many = jit(jax.vmap(mmd.mmd_squared))
+    found = np.asarray(many(a, b))
     assert abs(found.mean()) < 5 * found.std() / math.sqrt(len(found))
     assert (found < 0).mean() > 0.3
-    moved = np.asarray(jit(jax.vmap(mmd.mmd_squared))(a + 1.0, b))
+    moved = np.asarray(many(a + 1.0, b))
     assert moved.mean() > 20 * moved.std() / math.sqrt(len(moved))
 
 
@@ -145,11 +160,13 @@ def test_mmd_compares_the_codes_with_draws_of_the_prior(deterministic):
     output = output_of(deterministic=deterministic)
     penalty, metrics = penalty_of(mmd.mmd, "mmd_weight", output)
     (latent,) = output.latents
-    keys = jax.random.split(KEY, K)
-    drawn = [jax.random.normal(key, (B, D)) for key in keys]
-    expected = np.mean(
-        [mmd.mmd_squared(z, p) for z, p in zip(latent.z, drawn, strict=True)]
-    )
+
+    @jit
+    def by_draws(codes):
+        drawn = [jax.random.normal(key, (B, D)) for key in jax.random.split(KEY, K)]
+        return [mmd.mmd_squared(z, p) for z, p in zip(codes, drawn, strict=True)]
+
+    expected = np.mean(by_draws(latent.z))
     np.testing.assert_allclose(metrics["mmd"], expected, rtol=1e-4)
     np.testing.assert_allclose(penalty, expected, rtol=1e-3, atol=1e-5)
     assert ("rate" in metrics) != deterministic
@@ -162,14 +179,15 @@ def test_mmd_draws_from_the_prior_of_the_model():
     output = output_of(MEAN + 10.0)
     (latent,) = output.latents
     mixture = NormalMixture(
-        log_weights=jnp.zeros((K, 1)),
-        component_mean=jnp.full((K, 1, D), 10.0),
-        component_log_std=jnp.zeros((K, 1, D)),
+        log_weights=np.zeros((K, 1), np.float32),
+        component_mean=np.full((K, 1, D), 10.0, np.float32),
+        component_log_std=np.zeros((K, 1, D), np.float32),
         batch_size=B,
     )
     near = VAEOutput(output.likelihood, (latent.replace(prior=mixture),))
     hparams = make_hparams(kl_weight=0.0, mmd_weight=1.0)
-    found = [mmd.mmd.apply({}, o, X, hparams, KEY)[1]["mmd"] for o in (near, output)]
+    of = jit(lambda output: mmd.mmd.apply({}, output, X, hparams, KEY)[1]["mmd"])
+    found = [of(output) for output in (near, output)]
     assert found[0] < 1 < found[1]
 
 
@@ -188,7 +206,7 @@ def test_gradient_is_that_of_the_value(name):
     direction = RNG.normal(size=(2, B, D))
 
     def loss(step, weight):
-        output = output_of(MEAN + step * direction[0], LOG_STD + step * direction[1])
+        output = made_output(MEAN + step * direction[0], LOG_STD + step * direction[1])
         hparams = make_hparams(kl_weight=0.5) | {weight_name: weight}
         return objective.apply({}, output, X, hparams, KEY)[0]
 
@@ -216,22 +234,23 @@ def test_three_weights_are_one_program_and_equal_single_trainings(name):
     slowly = optax.sgd(1e-3)  # with 0.1, the weight of 30 makes the training diverge
     trainer = make(objective=objective._replace(apply=counted), tx=slowly)
     many, keys = ensemble(trainer), jax.random.split(KEY, 3)
+    one_by_one = list(keys)
     hparams = make_hparams(kl_weight=[1.0] * 3, **{weight: [0.0, 1.0, 30.0]})
-    states = jit(many.init)(keys, IMAGES)
+    first = states = jit(many.init)(keys, IMAGES)
     step = jit(many.step)
     for _ in range(2):
         states, metrics = step(states, IMAGES, keys, hparams)
     assert len(traces) == 1
     assert metrics["loss"].shape == (3,)
     alone = jit(trainer.step)
+    of_all = jax.tree.map(np.asarray, (first, hparams))
     for m in range(3):
-        state = jax.tree.map(lambda leaf, m=m: leaf[m], jit(many.init)(keys, IMAGES))
+        state, own = jax.tree.map(lambda leaf, m=m: leaf[m], of_all)
         for _ in range(2):
-            own = {name: values[m] for name, values in hparams.items()}
-            state, _ = alone(state, IMAGES, keys[m], own)
+            state, _ = alone(state, IMAGES, one_by_one[m], own)
         jax.tree.map(
             lambda many, one, m=m: np.testing.assert_allclose(many[m], one, atol=1e-5),
-            states.params,
+            jax.tree.map(np.asarray, states.params),
             state.params,
         )
     assert len(traces) == 2
