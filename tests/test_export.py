@@ -28,6 +28,7 @@ WITH_ONNX = pytest.mark.skipif(
     reason="needs the extra onnx",
 )
 SPEC = DataSpec((8, 8, 1), "8bit", 9)
+STEPS = {"train.num_steps": 5, "train.eval_every": 0}
 FORMATS = ["stablehlo", pytest.param("onnx", marks=WITH_ONNX)]
 
 MODELS = {
@@ -95,18 +96,34 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A function: name in MODELS -> its run, trained for a few steps, once."""
+def run_of(tmp_path_factory):
+    """A function: name in MODELS -> its run; those of `mlp` and `vq` are trained.
+
+    A model with state, `vq`, keeps what its training has seen.
+    """
     folder, runs = tmp_path_factory.mktemp("runs"), {}
 
     def get(name: str) -> opened.Run:
         if name not in runs:
-            fields = {"train.num_steps": 5, "train.eval_every": 0, **MODELS[name]}
-            single.train(small_config(**fields), folder / name)
-            runs[name] = opened.open_run(folder / name)
+            config = small_config(**STEPS, **MODELS[name])
+            if name in ("mlp", "vq"):
+                single.train(config, folder / name)
+                runs[name] = opened.open_run(folder / name)
+            else:
+                runs[name] = with_numbers(config, folder / name)
         return runs[name]
 
     return get
+
+
+def with_numbers(config, workdir) -> opened.Run:
+    """As if it had been trained: its parameters are random, away from their start."""
+    rng, spec = np.random.default_rng(0), spec_of(8, 8, 1)
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(np.float32(rng.normal(0.0, 0.3, leaf.shape))),
+        abstract_saved(config, spec).variables,
+    )
+    return opened.Run(workdir, config, spec, 5, params, {})
 
 
 def inputs(run: opened.Run) -> dict[str, np.ndarray]:
@@ -124,25 +141,29 @@ def inputs(run: opened.Run) -> dict[str, np.ndarray]:
 
 def expected(run: opened.Run) -> dict[str, np.ndarray]:
     """What the checkpoint's model gives, by the names that a stranger uses."""
-    results = {}
     calls = {
         "encoder": lambda x: run.trained.encode(x, jax.random.key(0))[0].posterior,
         "decoder": run.trained.decode,
     }
-    for name, value in inputs(run).items():
-        part, rows = name[:7], name[7:]
-        distribution = calls[part](value)
-        names = {"mean", *vars(distribution)}
-        for field in names:
-            results[f"{part}.{rows}.{field}"] = getattr(distribution, field)
-    return jax.device_get(results)
+
+    @jax.jit
+    def by_name(given):
+        results = {}
+        for name, value in given.items():
+            part, rows = name[:7], name[7:]
+            distribution = calls[part](value)
+            for field in {"mean", *vars(distribution)}:
+                results[f"{part}.{rows}.{field}"] = getattr(distribution, field)
+        return results
+
+    return jax.device_get(by_name(inputs(run)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("name", ["mlp", "conv"])
-def test_a_stranger_computes_the_same(trained, name, file_format, tmp_path):
-    run = trained(name)
+def test_a_stranger_computes_the_same(run_of, name, file_format, tmp_path):
+    run = run_of(name)
     bundle.export_run(run, file_format, tmp_path / "out")
     np.savez(tmp_path / "given.npz", **inputs(run))
     done = subprocess.run(
@@ -169,8 +190,8 @@ def test_a_stranger_computes_the_same(trained, name, file_format, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("name", MODELS)
-def test_description_fits_the_files(trained, name, file_format, tmp_path):
-    run = trained(name)
+def test_description_fits_the_files(run_of, name, file_format, tmp_path):
+    run = run_of(name)
     names = bundle.export_run(run, file_format, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names)
     about = json.loads((tmp_path / "export.json").read_text())
@@ -196,8 +217,8 @@ def test_description_fits_the_files(trained, name, file_format, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixture", "gated"])
-def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
-    run = trained(name)
+def test_prior_of_the_file_is_that_of_the_model(run_of, name, tmp_path):
+    run = run_of(name)
     bundle.export_run(run, "stablehlo", tmp_path)
     about = json.loads((tmp_path / "export.json").read_text())["prior"]
     with np.load(tmp_path / about["file"]) as archive:
@@ -207,16 +228,20 @@ def test_prior_of_the_file_is_that_of_the_model(trained, name, tmp_path):
     squares = ((z[:, None] - arrays["mean"]) / np.exp(arrays["log_std"])) ** 2
     log_normal = -0.5 * squares - arrays["log_std"] - 0.5 * np.log(2 * np.pi)
     weighted = np.exp(arrays["log_weights"] + log_normal.sum(axis=2)).sum(axis=1)
-    log_prob = run.model.apply(
-        {"params": run.params}, z, method=lambda model, z: model.prior(4).log_prob(z)
-    )
+    log_prob = jax.jit(
+        lambda z: run.model.apply(
+            {"params": run.params},
+            z,
+            method=lambda model, z: model.prior(4).log_prob(z),
+        )
+    )(z)
     np.testing.assert_allclose(np.log(weighted), log_prob, rtol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fsq", "vq"])
-def test_codes_of_the_files_are_vectors_of_the_codebook(trained, name, tmp_path):
-    run = trained(name)
+def test_codes_of_the_files_are_vectors_of_the_codebook(run_of, name, tmp_path):
+    run = run_of(name)
     bundle.export_run(run, "stablehlo", tmp_path)
     about = json.loads((tmp_path / "export.json").read_text())
     assert about["prior"]["name"] == "uniform"
@@ -226,8 +251,8 @@ def test_codes_of_the_files_are_vectors_of_the_codebook(trained, name, tmp_path)
     x = np.random.default_rng(0).random((40, 8, 8, 1), np.float32)
     found = formats.FORMATS["stablehlo"].read(content)(x)
     np.testing.assert_array_equal(found["code"], codebook[found["index"]])
-    posterior = run.trained.encode(x, jax.random.key(0))[0].posterior
-    np.testing.assert_array_equal(found["index"], posterior.index)
+    encode = jax.jit(lambda x: run.trained.encode(x, jax.random.key(0))[0].posterior)
+    np.testing.assert_array_equal(found["index"], encode(x).index)
     assert len(np.unique(found["index"])) > 1
 
 
@@ -354,8 +379,8 @@ def test_16_bits_are_compared_as_they_are_compiled():
 
 
 @pytest.mark.slow
-def test_program(trained, tmp_path):
-    shutil.copytree(trained("mlp").workdir, tmp_path / "run")
+def test_program(run_of, tmp_path):
+    shutil.copytree(run_of("mlp").workdir, tmp_path / "run")
     (tmp_path / "file").write_text("text")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("text")

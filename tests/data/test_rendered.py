@@ -29,6 +29,7 @@ from vae_jax.errors import ContractError
 from vae_jax.runs.run_data import split_of
 
 KEY = jax.random.key(0)
+SPRITE_IMAGES = jax.jit(SPRITES.render)
 RENDERINGS = {"dsprites": SPRITES, "xysquares": SQUARES}
 
 
@@ -84,7 +85,7 @@ def test_any_number_of_images_is_drawn_as_at_once(shape):
     rows = rows_of(SPRITES, np.prod(shape))
     images = jax.jit(lambda rows: drawn(SPRITES.render, rows))(rows.reshape(*shape, -1))
     assert images.shape == (*shape, *SPRITES.image_shape)
-    whole = SPRITES.render(rows)
+    whole = np.asarray(SPRITE_IMAGES(rows))
     np.testing.assert_array_equal(images.reshape(whole.shape), whole)
 
 
@@ -92,22 +93,22 @@ def test_a_sprite_has_the_size_and_place_of_its_factors():
     """Areas and centres of gravity, and the two angles that are the same."""
     whole = 4 * 9.598**2, np.pi * 12.7735 * 7.2245
     rows = np.array([[s, k, o, 5, 20] for s in (0, 1) for k in (0, 5) for o in (4, 7)])
-    images = np.asarray(SPRITES.render(rows))[..., 0] // 255
+    images = np.asarray(SPRITE_IMAGES(rows))[..., 0] // 255
     for (shape, scale, *_), image in zip(rows, images, strict=True):
         area = whole[shape] * np.linspace(0.5, 1, 6)[scale] ** 2
         assert image.sum() == pytest.approx(area, rel=0.05)
         y, x = (axis.mean() + 0.5 for axis in np.nonzero(image))
         assert (x, y) == pytest.approx((16 + 32 * 5 / 31, 16 + 32 * 20 / 31), abs=0.3)
-    ends = SPRITES.render(np.array([[2, 3, 0, 9, 9], [2, 3, 39, 9, 9]]))
+    ends = np.asarray(SPRITE_IMAGES(np.array([[2, 3, 0, 9, 9], [2, 3, 39, 9, 9]])))
     np.testing.assert_array_equal(*ends)
     # The heart is upright: its tip below, its notch above.
-    heart = np.asarray(SPRITES.render(np.array([[2, 5, 0, 16, 16]])))[0, ..., 0] > 0
+    heart = np.asarray(SPRITE_IMAGES(np.array([[2, 5, 0, 16, 16]])))[0, ..., 0] > 0
     widths = heart.sum(axis=1)[heart.any(axis=1)]
     assert widths[-1] < 4 and widths[1] > 4
 
 
 def test_squares_stand_where_their_factors_say():
-    images = SQUARES.render(np.array([[0, 7, 2, 2, 7, 0]]))[0]
+    images = np.asarray(jax.jit(SQUARES.render)(np.array([[0, 7, 2, 2, 7, 0]])))[0]
     expected = np.zeros((64, 64, 3), np.uint8)
     for channel, (column, row) in enumerate([(0, 7), (2, 2), (7, 0)]):
         expected[8 * row : 8 * row + 8, 8 * column : 8 * column + 8, channel] = 255
@@ -162,17 +163,19 @@ def test_a_step_sees_the_images_of_its_rows(monkeypatch):
     assert given["image"].dtype == np.uint8
     np.testing.assert_array_equal(given["image"], given["factors"])
     examples, rows = InMemoryBatches(given, seed=4, batch_size=5)(0, 3, 3)
-    batch = jax.tree.map(lambda leaf: leaf[rows[1]], examples)
-    x = jax.jit(preprocess)(batch, KEY)
-    pixels = to_unit_floats(dataset.train.images[np.asarray(rows[1])])
+    rows = np.asarray(rows)
+    batch = jax.tree.map(lambda leaf: np.asarray(leaf)[rows[1]], examples)
+    compiled = jax.jit(preprocess)
+    x = compiled(batch, KEY)
+    pixels = to_unit_floats(dataset.train.images[rows[1]])
     np.testing.assert_array_equal(x["image"], pixels)
     device = SingleDeviceSharding(jax.devices()[0])
     streamed = StreamedBatches(
         given, seed=4, batch_size=5, num_steps=3, read_ahead=2, sharding=device
     )
     chunk, _ = streamed(1, 1, 1)
-    one = jax.tree.map(lambda leaf: leaf[0], chunk)
-    np.testing.assert_array_equal(preprocess(one, KEY)["image"], pixels)
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[0], chunk)
+    np.testing.assert_array_equal(compiled(one, KEY)["image"], pixels)
     measured = split_of(config, dataset, IMAGE, "test")
     some = np.array([4, 0])
     wanted = to_unit_floats(dataset.test.images[some])
@@ -181,11 +184,10 @@ def test_a_step_sees_the_images_of_its_rows(monkeypatch):
 
 
 def test_an_evaluation_binarises_what_is_drawn_as_it_does_pixels():
-    rows = jnp.asarray(rows_of(SPRITES, 6))
-    grey = types.SimpleNamespace(render=lambda row: SPRITES.render(row) // 2)
-    pixels, order = grey.render(rows), jnp.arange(6)
+    rows, order = jnp.asarray(rows_of(SPRITES, 6)), jnp.arange(6)
+    grey = types.SimpleNamespace(render=jax.jit(lambda row: SPRITES.render(row) // 2))
     draw = fixed_draw(preprocessor("dynamic", render=grey.render), KEY)
-    seen = fixed_draw(preprocessor("dynamic"), KEY)(pixels, order)
+    seen = fixed_draw(preprocessor("dynamic"), KEY)(grey.render(rows), order)
     np.testing.assert_array_equal(draw(rows, order), seen)
 
 

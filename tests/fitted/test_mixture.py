@@ -1,5 +1,7 @@
 """Normals fitted to codes, against scipy and scikit-learn."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,12 +10,16 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
+from tests.battery import FAST_COMPILE
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.fitted import mixture
 from vae_jax.fitted.base import Draws
 
 KEY = jax.random.key(0)
 SHAPE = (2, 2)  # of one code
+
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+log_prob_of = jit(lambda prior, z: prior.log_prob(z))
 
 
 def codes(num: int, seed: int = 0) -> np.ndarray:
@@ -26,6 +32,7 @@ def codes(num: int, seed: int = 0) -> np.ndarray:
 
 
 def draws(z: np.ndarray) -> Draws:
+    z = np.float32(z)
     return Draws(jnp.asarray(z, jnp.float32), jnp.asarray(z[:5], jnp.float32))
 
 
@@ -37,12 +44,12 @@ def test_gaussian_has_the_moments_of_the_codes_and_scipys_density():
     exact = multivariate_normal(rows.mean(axis=0), covariance)
     points = codes(20, seed=1)
     np.testing.assert_allclose(
-        prior.log_prob(jnp.asarray(points, jnp.float32)),
+        log_prob_of(prior, np.float32(points)),
         exact.logpdf(points.reshape(20, 4)),
         rtol=1e-4,
         atol=1e-3,
     )
-    drawn = np.asarray(prior.sample(KEY, 20_000))
+    drawn = np.asarray(jit(lambda prior: prior.sample(KEY, 20_000))(prior))
     assert drawn.shape == (20_000, *SHAPE)
     drawn = drawn.reshape(-1, 4)
     std = np.sqrt(np.diag(covariance))
@@ -59,14 +66,12 @@ def test_mixture_is_that_of_scikit_learn():
     rows = z.reshape(400, 4)
     prior = mixture.fit_mixture(draws(z), KEY, num_components=3)
     points = codes(50, seed=1)
-    log_prob = prior.log_prob(jnp.asarray(points, jnp.float32))
+    log_prob = np.asarray(log_prob_of(prior, np.float32(points)))
     components = [
-        np.float64(log_weight)
-        + multivariate_normal(mean, np.float64(root @ root.T)).logpdf(
-            points.reshape(50, 4)
-        )
+        log_weight
+        + multivariate_normal(mean, root @ root.T).logpdf(points.reshape(50, 4))
         for log_weight, mean, root in zip(
-            prior.log_weights, prior.mean, prior.root, strict=True
+            *map(np.float64, (prior.log_weights, prior.mean, prior.root)), strict=True
         )
     ]
     np.testing.assert_allclose(log_prob, logsumexp(components, axis=0), atol=2e-3)
@@ -77,15 +82,16 @@ def test_mixture_is_that_of_scikit_learn():
     scores = theirs.score_samples((points.reshape(50, 4) - center) / scale)
     np.testing.assert_allclose(log_prob, scores - 4 * np.log(scale), atol=2e-2)
     # In the two clusters as often as the weights say: sampling agrees with the density.
-    drawn = prior.sample(KEY, 10_000)
-    entropy = -prior.log_prob(drawn).mean()
-    own = -prior.log_prob(jnp.asarray(z, jnp.float32)).mean()
+    drawn = jit(lambda prior: prior.sample(KEY, 10_000))(prior)
+    entropy = -np.asarray(log_prob_of(prior, drawn)).mean()
+    own = -np.asarray(log_prob_of(prior, np.float32(z))).mean()
     assert abs(entropy - own) < 0.15
 
 
 def test_temperature_zero_draws_the_means_of_the_components():
     prior = mixture.fit_mixture(draws(codes(100)), KEY, num_components=2)
-    drawn = np.asarray(prior.sample(KEY, 50, 0.0)).reshape(50, 4)
+    drawn = jit(lambda prior: prior.sample(KEY, 50, 0.0))(prior)
+    drawn = np.asarray(drawn).reshape(50, 4)
     distances = np.abs(drawn[:, None] - np.asarray(prior.mean)[None]).max(axis=2)
     assert (distances.min(axis=1) == 0).all()
     assert len(np.unique(drawn, axis=0)) == 2
@@ -96,7 +102,7 @@ def test_a_constant_dimension_has_a_density_and_equal_codes_have_none():
     z[:, 0, 0] = 3.0
     for fit in (mixture.fit_gaussian, mixture.fit_mixture):
         prior = fit(draws(z), KEY)
-        assert np.isfinite(prior.log_prob(jnp.asarray(z, jnp.float32))).all()
+        assert np.isfinite(log_prob_of(prior, np.float32(z))).all()
         with pytest.raises(DataError, match="the 100 codes are all equal"):
             fit(draws(np.ones((100, *SHAPE))), KEY)
 
