@@ -5,8 +5,13 @@ import os
 import pathlib
 import tempfile
 
-import jax
-import pytest
+# Each core has a worker already. Threads of OpenBLAS, which NumPy and SciPy start when
+# they are imported, would wait for each other: a fit by scikit-learn took 20 times as
+# long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 # Nearly all of the time goes to the compiler: no program here runs for long, and many
 # are compiled by several tests and processes. So it optimises little and its programs
