@@ -1,5 +1,6 @@
 """Annealing against models whose log p(x) is known, and Hamiltonian Monte Carlo."""
 
+import functools
 import json
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ from scipy.special import logsumexp
 
 from configs import autoencoder
 from tests import linear_gaussian as lg
+from tests.battery import FAST_COMPILE
 from tests.forked_programs import run_program
 from tests.runs_helpers import small_config
 from vae_jax.as_text import with_error
@@ -30,6 +32,7 @@ from vae_jax.runs import single
 from vae_jax.trained import Trained
 from vae_jax.training.functions import model_functions
 
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 KEY = jax.random.key(11)
 
 
@@ -76,55 +79,71 @@ def tempered():
     log_prior = lg.prior(NUM_CHAINS).log_prob
     at = hmc.points(log_prior, lambda z: lg.decode(PARAMS, z).log_prob(many))
     draws = np.random.default_rng(0).multivariate_normal(mean, cov, NUM_CHAINS)
-    return at, at(jnp.asarray(draws, jnp.float32)), np.asarray(mean), np.asarray(cov)
+    return at, jit(at)(np.float32(draws)), np.asarray(mean), np.asarray(cov)
 
 
 def test_slope_is_that_of_the_density(tempered):
     _, start, mean, cov = tempered
     expected = -(np.asarray(start.z) - mean) @ np.linalg.inv(cov)
-    np.testing.assert_allclose(start.slope(BETA), expected, atol=1e-4)
+    slope = jit(lambda point: point.slope(BETA))(start)
+    np.testing.assert_allclose(slope, expected, atol=1e-4)
 
 
 def test_leapfrog_comes_back(tempered):
     at, start, *_ = tempered
-    velocity = jax.random.normal(KEY, start.z.shape)
-    end, last = hmc.leapfrog(at, start, velocity, BETA, jnp.float32(0.2), 10)
-    assert np.abs(end.z - start.z).mean() > 0.1
-    back, first = hmc.leapfrog(at, end, -last, BETA, jnp.float32(0.2), 10)
+    velocity = np.random.default_rng(1).normal(size=start.z.shape).astype(np.float32)
+
+    @jax.jit
+    def ten_steps(start, velocity):
+        return hmc.leapfrog(at, start, velocity, BETA, 0.2, 10)
+
+    end, last = ten_steps(start, velocity)
+    assert np.abs(np.asarray(end.z) - start.z).mean() > 0.1
+    back, first = ten_steps(end, -np.asarray(last))
     np.testing.assert_allclose(back.z, start.z, atol=1e-4)
     np.testing.assert_allclose(first, -velocity, atol=1e-4)
 
 
-def test_tiny_steps_are_all_accepted(tempered):
-    at, start, *_ = tempered
-    end, acceptance = hmc.transition(at, start, KEY, BETA, jnp.float32(1e-3), 10)
-    assert acceptance.min() > 0.999
-    assert np.all(end.z != start.z)
+def transition(at, num_steps):
+    """A move, compiled; of a point, a key and the size of a step."""
+    return jax.jit(
+        lambda point, key, size: hmc.transition(at, point, key, BETA, size, num_steps)
+    )
+
+
+@pytest.fixture(scope="module")
+def ten_steps(tempered):
+    return transition(tempered[0], 10)
+
+
+def test_tiny_steps_are_all_accepted(tempered, ten_steps):
+    _, start, *_ = tempered
+    end, acceptance = ten_steps(start, KEY, np.float32(1e-3))
+    assert np.min(acceptance) > 0.999
+    assert np.all(np.asarray(end.z) != start.z)
 
 
 def test_long_steps_leave_the_target_as_it_is(tempered):
     """With steps at which many moves are refused: without that, it would drift."""
     at, point, mean, cov = tempered
-    size = jnp.float32(0.75)
+    move = transition(at, 3)
     for i in range(4):
-        point, acceptance = hmc.transition(
-            at, point, jax.random.fold_in(KEY, i), BETA, size, 3
-        )
-    assert 0.3 < acceptance.mean() < 0.9
+        point, acceptance = move(point, jax.random.key(i), np.float32(0.75))
+    assert 0.3 < np.mean(acceptance) < 0.9
     z = np.asarray(point.z, np.float64) - mean
     for d in range(lg.LATENT_DIM):
         assert abs(errors_in_standard_errors(z[:, d], 0.0)) < 5
         for e in range(d + 1):
             assert abs(errors_in_standard_errors(z[:, d] * z[:, e], cov[d, e])) < 5
     # The lookup that comes along belongs to the place.
-    fresh = at(point.z)
+    fresh = jit(at)(point.z)
     np.testing.assert_allclose(point.log_lik, fresh.log_lik, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(point.lik_slope, fresh.lik_slope, rtol=1e-4, atol=1e-4)
 
 
-def test_overshooting_is_refused(tempered):
-    at, start, *_ = tempered
-    end, acceptance = hmc.transition(at, start, KEY, BETA, jnp.float32(1e30), 10)
+def test_overshooting_is_refused(tempered, ten_steps):
+    _, start, *_ = tempered
+    end, acceptance = ten_steps(start, KEY, np.float32(1e30))
     np.testing.assert_array_equal(acceptance, 0)
     np.testing.assert_array_equal(end.z, start.z)
 
@@ -239,7 +258,7 @@ def exact_of(name, model, params, x):
 def test_sandwich(name):
     """The true value lies between two numbers, for any prior."""
     model = MODELS[name](linear(Z_DIM))
-    params = model_functions(model).init(KEY, jnp.zeros((2, X_DIM)))
+    params = jit(model_functions(model).init)(KEY, np.zeros((2, X_DIM), np.float32))
     if name == "two_layers":  # a constant p(z1 | z2) noise, or there's no exact value
         log_std = params["decoders_1"]["layers_1"]["log_std"]
         log_std["kernel"] = jnp.zeros_like(log_std["kernel"])
