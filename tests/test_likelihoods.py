@@ -30,7 +30,7 @@ SEPARATE = [name for name in LIKELIHOODS if name != "normal-optimal"]
 
 def features_of(count: int, shape: tuple[int, ...] = (B, H, W)) -> Array:
     values = np.random.default_rng(0).normal(size=(*shape, count))
-    return jnp.asarray(values, jnp.float32)
+    return jnp.asarray(np.float32(values), jnp.float32)
 
 
 def apply(likelihood, features):

@@ -44,7 +44,7 @@ class Scaled(nn.Module):
 
 
 def params_of(seed):
-    return Small().init(jax.random.key(seed), X, KEY)["params"]
+    return jax.jit(Small().init)(jax.random.key(seed), X, KEY)["params"]
 
 
 def evaluate(params):

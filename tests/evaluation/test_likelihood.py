@@ -3,16 +3,17 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests import linear_gaussian as lg
+from tests.battery import FAST_COMPILE
 from vae_jax.distributions import Deterministic, OptimalNormal, kl_divergence
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.likelihood import evaluate_examples, importance_statistics
 from vae_jax.outputs import Latent, VAEOutput
 
+jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
 KEY = jax.random.key(7)
 
 
@@ -43,15 +44,21 @@ def test_moved_posterior_loses_exactly_the_kl():
     x = lg.draw_x(params, 5)
     stats = importance_statistics(lg.apply, params, x, KEY, 20_000, sample_chunk=500)
     log_px = lg.exact(params).logpdf(np.asarray(x))
-    moved, exact = lg.encode(params, x), lg.encode(exact_params, x)
-    gap = kl_divergence(moved, exact).sum(axis=1)
+
+    @jit
+    def moved_and_kl(params, exact_params, x):
+        moved, exact = lg.encode(params, x), lg.encode(exact_params, x)
+        to_prior = kl_divergence(moved, lg.prior(len(x)))
+        return moved.mean, moved.variance, to_prior, kl_divergence(moved, exact)
+
+    mean, variance, to_prior, kl = moved_and_kl(params, exact_params, x)
+    gap = np.asarray(kl).sum(axis=1)
     elbo = -(stats["rate"] + stats["distortion"])
     np.testing.assert_allclose(log_px - elbo, gap, atol=0.05)
     np.testing.assert_allclose(stats["log_px"], log_px, atol=0.02)
-    prior = lg.prior(len(x))
-    np.testing.assert_allclose(stats["kl"][0], kl_divergence(moved, prior), rtol=1e-4)
-    np.testing.assert_allclose(stats["mean"][0], moved.mean, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(stats["variance"][0], moved.variance, rtol=1e-4)
+    np.testing.assert_allclose(stats["kl"][0], to_prior, rtol=1e-4)
+    np.testing.assert_allclose(stats["mean"][0], mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(stats["variance"][0], variance, rtol=1e-4)
 
 
 def test_bound_rises_with_k_towards_log_px():
@@ -72,16 +79,19 @@ def test_chunks_are_masked_exactly():
     """K = 5 in chunks of 3: the same five draws, put together by hand."""
     params = lg.make_params(shift=0.5)
     x = lg.draw_x(params, 4)
-    keys = jnp.concatenate(
-        [jax.random.split(jax.random.fold_in(KEY, c), 3) for c in (0, 1)]
-    )[:5]
-    outputs = [lg.apply(params, x, key) for key in keys]
-    log_w = np.stack([np.float64(out.log_w(x)) for out in outputs])
+
+    @jit
+    def log_weights_and_likelihoods(params, x):
+        chunks = [jax.random.split(jax.random.fold_in(KEY, c), 3) for c in (0, 1)]
+        outputs = [lg.apply(params, x, key) for keys in chunks for key in keys][:5]
+        return [out.log_w(x) for out in outputs], [out.log_lik(x) for out in outputs]
+
+    log_w, log_lik = map(np.float64, log_weights_and_likelihoods(params, x))
     weights = np.exp(log_w)
     expected = {
         "log_px": np.log(weights.mean(axis=0)),
         "ess": weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0),
-        "distortion": -np.mean([out.log_lik(x) for out in outputs], axis=0),
+        "distortion": -np.mean(log_lik, axis=0),
     }
     stats = importance_statistics(lg.apply, params, x, KEY, 5, sample_chunk=3)
     for name, value in expected.items():
@@ -165,13 +175,13 @@ def test_split_is_evaluated_in_order_with_one_compilation():
     assert stats["log_px"].shape == (7,)
     assert stats["layers"][0].mean.shape == (lg.LATENT_DIM,)
     jax.tree.map(np.testing.assert_array_equal, stats, again)
-    x = rows_to_x(jnp.asarray(images), jnp.arange(7))
+    x = np.float32(rows_to_x(images, np.arange(7)))
     expected = importance_statistics(
         lg.apply, params, x[3:6], jax.random.fold_in(KEY, 1), 5, sample_chunk=2
     )
     np.testing.assert_allclose(stats["log_px"][3:6], expected["log_px"], rtol=1e-5)
     (moments,) = stats["layers"]
-    means = np.float64(lg.encode(params, x).mean)
+    means = np.float64(jit(lambda x: lg.encode(params, x).mean)(x))
     assert moments.count == 7  # the last image counts once, though it fills a batch
     np.testing.assert_allclose(moments.mean, means.mean(axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(

@@ -30,7 +30,7 @@ def make(model=RAE):
 @pytest.fixture(scope="module")
 def linear():
     x = jax.random.normal(jax.random.key(0), (B, X))
-    return x, model_functions(make()).init(jax.random.key(1), x)
+    return x, jax.jit(model_functions(make()).init)(jax.random.key(1), x)
 
 
 def test_the_penalty_of_a_linear_decoder_is_the_norm_of_its_matrix(linear):

@@ -63,7 +63,7 @@ def trained(
 ):
     """The states of all places after some steps, and the last metrics."""
     trainer = vae_jax.vae_trainer(model, objective, tx, axis_name="data", **settings)
-    state = trainer.init(jax.random.key(2), X)
+    state = jax.jit(trainer.init)(jax.random.key(2), X)
     step = jax.vmap(trainer.step, (None, 0, None, None), axis_name="data")
     states = None
 
@@ -82,7 +82,7 @@ def test_without_noise_it_is_the_step_of_all_rows():
     states, metrics = trained(model, steps=1)
     trainer = vae_jax.vae_trainer(model, vae_jax.elbo_loss, optax.sgd(0.1))
     state, wanted = jax.jit(trainer.step)(
-        trainer.init(jax.random.key(2), X), X, KEY, HPARAMS
+        jax.jit(trainer.init)(jax.random.key(2), X), X, KEY, HPARAMS
     )
     for found, own in zip(
         jax.tree.leaves(states.params), jax.tree.leaves(state.params), strict=True

@@ -36,6 +36,7 @@ TRAINER = vae_trainer(
     ema_decay=0.5,
 )
 MANY = ensemble(TRAINER)
+INIT, INIT_MANY = jit(TRAINER.init), jit(MANY.init)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def steps(trainer, state, x, key, hparams):
 
 
 def of_member(tree, m, axis=0):
-    return jax.tree.map(lambda leaf: leaf.take(m, axis), tree)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).take(m, axis), tree)
 
 
 def assert_same(a, b):
@@ -62,13 +63,13 @@ def assert_same(a, b):
 
 
 def test_members_are_single_runs(x):
-    states = MANY.init(KEYS, x)
+    states = INIT_MANY(KEYS, x)
     hparams = make_hparams(kl_weight=WEIGHTS, learning_rate=RATES)
     states, metrics = steps(MANY, states, x, KEYS, hparams)
     assert states.step.shape == (M,) and metrics["loss"].shape == (STEPS, M)
     for m in range(M):
         own = make_hparams(kl_weight=WEIGHTS[m], learning_rate=RATES[m])
-        alone = steps(TRAINER, TRAINER.init(KEYS[m], x), x, KEYS[m], own)
+        alone = steps(TRAINER, INIT(KEYS[m], x), x, KEYS[m], own)
         jax.tree.map(
             functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-5),
             (of_member(states, m), of_member(metrics, m, axis=1)),
@@ -79,14 +80,14 @@ def test_members_are_single_runs(x):
 def test_members_with_equal_keys_and_numbers_are_equal(x):
     keys = KEYS[jnp.array([0, 0, 1])]
     hparams = make_hparams(kl_weight=[1.0, 1.0, 1.0], learning_rate=[0.1, 0.1, 0.1])
-    states, _ = steps(MANY, MANY.init(keys, x), x, keys, hparams)
+    states, _ = steps(MANY, INIT_MANY(keys, x), x, keys, hparams)
     assert_same(of_member(states.params, 0), of_member(states.params, 1))
     for leaf in jax.tree.leaves(states.params.model["encoder"]):
         assert (leaf[0] != leaf[2]).any()
 
 
 def test_a_diverged_member_leaves_the_others_alone(x):
-    states = MANY.init(KEYS, x)
+    states = INIT_MANY(KEYS, x)
     good = make_hparams(kl_weight=WEIGHTS, learning_rate=RATES)
     bad = make_hparams(kl_weight=[0.0, jnp.nan, 4.0], learning_rate=RATES)
     good_states, _ = steps(MANY, states, x, KEYS, good)

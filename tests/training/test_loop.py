@@ -85,7 +85,7 @@ close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
 
 def test_a_chunk_is_its_steps_in_turn():
     step = jax.jit(TRAINER.step)
-    state, sums = TRAINER.init(KEYS[0], IMAGES[:B]), {}
+    state, sums = jax.jit(TRAINER.init)(KEYS[0], IMAGES[:B]), {}
     numbers = {name: value[0] for name, value in make_numbers().items()}
     images, rows = BATCHES(0, STEPS, STEPS)
     for t in range(STEPS):

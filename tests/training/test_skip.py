@@ -49,7 +49,7 @@ def test_a_huge_gradient_changes_nothing_but_the_number_of_steps(trainer):
     scales = jnp.asarray([1.0, 1e6, jnp.inf, jnp.nan])
     hparams = {"kl_weight": jnp.ones(len(scales)), "scale": scales}
     step = jit(jax.vmap(trainer.step, in_axes=(None, None, None, 0)))
-    before = trainer.init(KEY, X)
+    before = jit(trainer.init)(KEY, X)
     after, metrics = step(before, X, KEY, hparams)
     np.testing.assert_array_equal(metrics["skipped"], [0, 1, 1, 1])
     members = [jax.tree.map(lambda leaf, m=m: leaf[m], after) for m in range(4)]
