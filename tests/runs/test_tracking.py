@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.battery import FAST_COMPILE
 from tests.runs_helpers import sigterm_after, small_config
 from vae_jax.runs import grid, pictures, program, single
 from vae_jax.runs.tracking import fields_in_use
@@ -169,7 +170,8 @@ def test_pictures_of_any_model():
         prepared = program.prepare(config)
         split = prepared.data.heldout
         drawn = pictures.EvaluationPictures(prepared.data, split, jax.random.key(0))
-        state = prepared.trainer.init(jax.random.key(1), split.x(np.arange(2)))
+        init = jax.jit(prepared.trainer.init, compiler_options=FAST_COMPILE)
+        state = init(jax.random.key(1), split.x(np.arange(2)))
         trained = Trained.of(prepared.model, state.eval_variables)
         found, again = drawn(trained), drawn(trained)
         assert found.keys() == {"eval/reconstructions", "eval/samples"}, name
