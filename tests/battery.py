@@ -216,19 +216,20 @@ def measure(name: str) -> Measured:
     The losses, the distortion and the examples' bounds (minus the distortion for an
     autoencoder) are the rows of one vector, differentiated row by row.
     """
-    rows, params, pixels = _rows_of(name)
+    rows, params, pixels, given = _rows_of(name)
     own = objectives_of(name)
 
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
     def differentiate(
-        params: Params, pixels: Array, row: Array
+        params: Params, pixels: Array, given: Any, row: Array
     ) -> tuple[Array, Params]:
-        values, pull_back = jax.vjp(rows, params, pixels)
+        own_rows = functools.partial(rows, given=given)
+        values, pull_back = jax.vjp(own_rows, params, pixels)
         return values, pull_back(row)
 
     count = len(own) + 1 + B
     each = np.eye(count, dtype=np.float32)
-    results = [differentiate(params, pixels, row) for row in each]
+    results = [differentiate(params, pixels, given, row) for row in each]
     to_params = [gradients[0] for _, gradients in results]
     to_images = np.stack([gradients[1] for _, gradients in results[-B:]])
     values = np.asarray(results[0][0])
@@ -238,13 +239,13 @@ def measure(name: str) -> Measured:
         distortion_gradient=to_params[len(own)],
         jacobian=np.abs(to_images).reshape(B, B, -1).sum(axis=2),
         jitted=values,
-        unjitted=rows(params, pixels) if name in UNJITTED else None,
-        programs=(_program(rows, params, pixels), _program(*_rows_of(name))),
+        unjitted=rows(params, pixels, given) if name in UNJITTED else None,
+        programs=(_program(rows, params, pixels, given), _program(*_rows_of(name))),
     )
 
 
-def _rows_of(name: str) -> tuple[Callable[..., Array], Params, Array]:
-    """A model that is made anew, as a function of parameters and pixels, and both."""
+def _rows_of(name: str) -> tuple[Callable[..., Array], Params, Array, Any]:
+    """A model that is made anew, as a function, and what that is given."""
     spec = spec_of(name)
     made = build.make_parts(config_of(name), spec)
     functions = model_functions(made["model"])
@@ -255,7 +256,7 @@ def _rows_of(name: str) -> tuple[Callable[..., Array], Params, Array]:
     first = random_params(functions, given)
     params = first.params if isinstance(first, Variables) else first
 
-    def rows(params: Params, pixels: Array) -> Array:
+    def rows(params: Params, pixels: Array, given: Any) -> Array:
         x = with_image(given, pixels)
         is_stateful = isinstance(first, Variables)
         variables = dataclasses.replace(first, params=params) if is_stateful else params
@@ -265,12 +266,14 @@ def _rows_of(name: str) -> tuple[Callable[..., Array], Params, Array]:
         totals = jnp.stack([*losses, distortion.mean()])
         return jnp.concatenate([totals, -(distortion + rate)])
 
-    return rows, params, pixels
+    return rows, params, pixels, given
 
 
-def _program(rows: Callable[..., Array], params: Params, pixels: Array) -> str:
+def _program(rows: Callable[..., Array], *arguments: Any) -> str:
     """The operations of a function, without the addresses of Python's objects."""
-    return re.sub(" at 0x[0-9a-f]+", "", str(jax.make_jaxpr(rows)(params, pixels)))
+    traced = jax.make_jaxpr(rows)(*arguments)
+    constants = [np.asarray(value).tolist() for value in traced.consts]
+    return re.sub(" at 0x[0-9a-f]+", "", f"{traced} {constants}")
 
 
 def loss_of(objective: Objective, output: Any, x: Array) -> Array:
