@@ -157,6 +157,7 @@ MODELS = {
     "classes": {
         "model.name": "m2",
         "objective.name": "semi_supervised",
+        "data.labelled_batch_size": 4,
         "data.num_labelled": 100,
     },
 }

@@ -134,12 +134,13 @@ def _deviance(a: Array, b: Array, log_b: Array, apart: Array) -> Array:
 
 def _stirling_tail(a: Array) -> Array:
     """log Gamma(a) - ((a - 1/2) log a - a + 1/2 log 2 pi), for a > 0."""
-    large = jnp.maximum(a, _LARGE)
+    is_large = a > _LARGE  # `maximum` would halve the gradient where they are equal
+    large = jnp.where(is_large, a, _LARGE)
     square = large**2
     series = (1 / 12 - (1 / 360 - 1 / (1260 * square)) / square) / large
-    small = jnp.minimum(a, _LARGE)
+    small = jnp.where(is_large, _LARGE, a)
     exact = gammaln(small) - (small - 0.5) * jnp.log(small) + small - 0.5 * LOG_2PI
-    return jnp.where(a > _LARGE, series, exact)
+    return jnp.where(is_large, series, exact)
 
 
 @struct.dataclass
