@@ -143,7 +143,11 @@ def test_digits(monkeypatch, is_there):
     assert set(dataset.train.labels) == set(range(10))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"1,2\n")],
+    ids=["no gzip", "two columns"],  # the bytes hold the time at which they are made
+)
 def test_digits_of_another_file_are_one_line(tmp_path, monkeypatch, content):
     path = tmp_path / "digits.csv.gz"
     path.write_bytes(content)
