@@ -71,8 +71,8 @@ def main() -> None:
     data = run.config.data.name
     if _DATA_DIR.value:
         data = sources.moved(data, _DATA_DIR.value)
-    path = data.removeprefix(sources.without_path(data))
-    cli.check_apart(out, f"the data of {run.workdir}", local_path(path))
+    path = local_path(data.partition(":")[2])
+    cli.check_apart(out, f"the data of {run.workdir}", path)
     if _IMAGES.value:
         codes, notes = codes_of_images(run, _IMAGES.value)
     elif as_data:

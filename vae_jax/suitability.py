@@ -53,8 +53,10 @@ def check_data(config: Any, parts: Mapping[str, Any], dataset: Dataset) -> None:
 def _check_labels_of_batches(data: Any, dataset: Dataset) -> None:
     """A loss of labelled rows would count for less than its weight says."""
     is_labelled = dataset.examples("train", ("label",))["label"] >= 0
+    if data.labelled_batch_size or is_labelled.all():
+        return
     found = data.batch_size * is_labelled.mean()
-    if not data.labelled_batch_size and found < FEWEST_LABELS:
+    if found < FEWEST_LABELS:
         raise ConfigError(
             f"data.labelled_batch_size=0: a batch of {data.batch_size} would have"
             f" {found:.2g} labelled images on average, and many would have none: set"

@@ -179,7 +179,9 @@ class TrainedPrior:
     given: Given = None
     calls_model: bool = struct.field(pytree_node=False, default=False)
 
-    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+    def sample(
+        self, key: Key, temperature: float = 1.0, above: Codes | Array = ()
+    ) -> Codes:
         """One draw per row, z1 first; see `JointPrior`."""
 
         def draw(model: Any, key: Key, above: Codes) -> Codes:

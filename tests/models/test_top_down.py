@@ -123,6 +123,8 @@ def test_layers_above_are_kept_and_those_below_drawn(small):
     np.testing.assert_array_equal(still[0], again[0])  # the mean, which no key moves
     with pytest.raises(ContractError, match="codes of 4 layers, and the model has 3"):
         prior.sample(KEY, above=(*whole, whole[0]))
+    with pytest.raises(ContractError, match="codes are of 4 layers, and the model has"):
+        prior.log_prob((*whole, whole[0]))
 
 
 def test_many_samples_reach_the_likelihood_of_a_sum_over_all_codes():

@@ -191,6 +191,11 @@ def test_labels_are_part_of_the_data_where_the_model_reads_them(run, plain):
         identity.check_same_data(run.workdir, found)
 
 
+def test_small_batches_have_labels_where_all_images_have(folder):
+    prepared = program.prepare(config_of(folder / "set.npz", **{"data.batch_size": 2}))
+    assert prepared.inputs == ("image", "label")
+
+
 def test_data_without_labels_of_all_images_are_refused(tmp_path):
     some = np.where(np.arange(90) % 9, np.resize(LABELS, 90), -1)
     no_labels = {f"y_{split}": None for split in ("train", "validation", "test")}

@@ -25,7 +25,9 @@ class JointPrior(Protocol):
         """Whether its methods call parts of the model: possible inside `apply` only."""
         ...
 
-    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+    def sample(
+        self, key: Key, temperature: float = 1.0, above: Codes | Array = ()
+    ) -> Codes:
         """One draw per row.
 
         Args:
@@ -42,7 +44,7 @@ class JointPrior(Protocol):
         """
         ...
 
-    def log_prob(self, codes: Codes) -> Array:
+    def log_prob(self, codes: Codes | Array) -> Array:
         """Sum over the layers, nats, [B]."""
         ...
 
@@ -101,7 +103,9 @@ class LayeredPrior:
         """Whether the dimensions of all codes are independent."""
         return not self.below and getattr(self.top, "is_factorised", False)
 
-    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+    def sample(
+        self, key: Key, temperature: float = 1.0, above: Codes | Array = ()
+    ) -> Codes:
         """One draw per row, z1 first; see `JointPrior`."""
         above = as_codes(above)
         check_above(above, len(self.below) + 1)
@@ -114,7 +118,7 @@ class LayeredPrior:
             codes.insert(0, _draw(conditional, keys[i], temperature))
         return tuple(codes)
 
-    def log_prob(self, codes: Codes) -> Array:
+    def log_prob(self, codes: Codes | Array) -> Array:
         """Sum over the layers, nats, [B]; one array stands for a tuple of one.
 
         Raises:
@@ -210,8 +214,14 @@ def takes(module: Callable[..., object], name: str) -> bool:
     """
     if isinstance(module, nn.Sequential):
         return bool(module.layers) and takes(module.layers[0], name)
-    call = module if inspect.isroutine(module) else type(module).__call__
-    return name in inspect.signature(call).parameters
+    return name in _arguments(module)
+
+
+def _arguments(module: Callable[..., object]) -> list[str]:
+    """Names of the arguments of a function, or of a module's `__call__`."""
+    if inspect.isroutine(module):
+        return list(inspect.signature(module).parameters)
+    return list(inspect.signature(type(module).__call__).parameters)[1:]  # no self
 
 
 class Chain(nn.Module):
@@ -233,8 +243,7 @@ def call_part(module: Callable[..., Result], *arguments: object, train: bool) ->
     """Calls a part of a model, with the argument `train` if it takes one."""
     if not takes(module, "train"):
         return module(*arguments)
-    names = list(inspect.signature(type(module).__call__).parameters)  # self first
-    if names[len(arguments) + 1 :][:1] == ["train"]:
+    if _arguments(module)[len(arguments) :][:1] == ["train"]:
         # By its place, as `nn.remat(..., static_argnums=...)` asks for.
         return module(*arguments, train)
     return module(*arguments, train=train)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.errors import ContractError
-from vae_jax.models.base import check_above, refuse_given
+from vae_jax.models.base import as_codes, check_above, check_layers, refuse_given
 from vae_jax.models.blocks import BottomUp, TopDownBlock, normal, upsampled
 from vae_jax.models.stack import parse_blocks
 from vae_jax.networks.bottleneck import conv3x3
@@ -205,8 +205,11 @@ class TopDownPrior:
         """Keeps its model, inside whose `apply` it is used, and the number of rows."""
         self.model, self.num = model, num
 
-    def sample(self, key: Key, temperature: float = 1.0, above: Codes = ()) -> Codes:
+    def sample(
+        self, key: Key, temperature: float = 1.0, above: Codes | Array = ()
+    ) -> Codes:
         """One draw per row, z1 first; see `JointPrior`."""
+        above = as_codes(above)
         check_above(above, self.model.num_layers)
         keys = jax.random.split(key, self.model.num_layers)
         codes = [*reversed(above)]  # from the top
@@ -219,8 +222,14 @@ class TopDownPrior:
         self.model.descend(self.num, draw)
         return tuple(reversed(codes))
 
-    def log_prob(self, codes: Codes) -> Array:
-        """Sum over the layers, nats, [B]."""
+    def log_prob(self, codes: Codes | Array) -> Array:
+        """Sum over the layers, nats, [B].
+
+        Raises:
+            ContractError: these are not the codes of all layers.
+        """
+        codes = as_codes(codes)
+        check_layers(codes, self.model.num_layers)
         terms = []
 
         def score(i: int, prior: DiagonalNormal, _: MakePosterior) -> Array:

@@ -82,10 +82,10 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
             holds_label=space.num_held > 0,
         )
     _draw_traversals(space, folder)
-    if space.kl is not None and space.has_parts:
-        is_one = len(space.kl) == space.codes.shape[1]  # of the layers in a row
+    if (kl := space.kl_by_dimension) is not None:
+        is_one = len(kl) == space.codes.shape[1]  # of the layers in a row
         latent_plots.kl_per_dimension(
-            space.kl,
+            kl,
             folder / "kl_per_dimension.png",
             space.name if space.layers and is_one else "",
         )
@@ -98,9 +98,8 @@ def _draw_between(space: LatentSpace, folder: pathlib.Path) -> None:
 
 def _draw_traversals(space: LatentSpace, folder: pathlib.Path) -> None:
     """Walks along the busiest dimensions from the code of the first image."""
-    if space.kl is not None and space.has_parts:
-        busyness = space.kl
-    else:
+    busyness = space.kl_by_dimension
+    if busyness is None:
         busyness = space.codes.std(axis=0)
     busiest = np.argsort(-busyness)[:ROWS]
     # An autoencoder's scale is its own; a VAE's is that of the prior.

@@ -37,9 +37,10 @@ class LatentSpace:
         return self.shown.shape[1] - self.num_held
 
     @property
-    def has_parts(self) -> bool:
-        """Whether `kl` has a part for each dimension: not under a mixture prior."""
-        return self.kl is not None and len(self.kl) == self.shown_size
+    def kl_by_dimension(self) -> np.ndarray | None:
+        """`kl` where it has a part for each dimension: not under a mixture prior."""
+        has_parts = self.kl is not None and len(self.kl) == self.shown_size
+        return self.kl if has_parts else None
 
     @property
     def name(self) -> str:

@@ -147,7 +147,7 @@ def members(
             " fit into a grid; sweep fewer values at a time"
         )
     if SEED_FIELD not in whole[0]:
-        _kind(config, f"--seeds={seeds}", SEED_FIELD)  # it is there
+        _kind(config, f"--seeds={seeds}", SEED_FIELD)  # refuses a config without it
         axes.setdefault(SEED_FIELD, [config.seed + i for i in range(seeds)])
     shorts = short_names([*whole[0], *axes])
     found, first = [], dict[Fixed, ConfigDict]()

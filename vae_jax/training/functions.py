@@ -118,10 +118,7 @@ def _evaluated(functions: StatefulModel, hparams: Hparams) -> ModelFunctions:
     """The two functions of a model that does not train."""
 
     def init(key: Key, x: Examples) -> Params | Variables:
-        params, model_state = functions.init(key, x)
-        return (
-            Variables(params, model_state) if jax.tree.leaves(model_state) else params
-        )
+        return Variables.joined(*functions.init(key, x))
 
     def apply(variables: Params | Variables, x: Examples, key: Key) -> VAEOutput:
         if not isinstance(variables, Variables):

@@ -30,6 +30,11 @@ class Variables:
     params: Params
     model_state: ModelState
 
+    @classmethod
+    def joined(cls, params: Params, model_state: ModelState) -> "Params | Variables":
+        """Both in one object, or the parameters alone where there is no state."""
+        return cls(params, model_state) if jax.tree.leaves(model_state) else params
+
 
 @struct.dataclass
 class TrainState:
@@ -54,9 +59,7 @@ class TrainState:
     @property
     def eval_variables(self) -> Params | Variables:
         """`eval_params`, together with the model's state where it has one."""
-        if not jax.tree.leaves(self.model_state):
-            return self.eval_params
-        return Variables(self.eval_params, self.model_state)
+        return Variables.joined(self.eval_params, self.model_state)
 
 
 def make_hparams(**values: ArrayLike | Sequence[float]) -> Hparams:
