@@ -43,7 +43,9 @@ def test_draws_are_those_of_jax(draw):
     of_one_and_of_several = jit(
         lambda key: (draw(key), jax.vmap(draw)(jax.random.split(key, 2)))
     )
-    jax.tree.map(np.testing.assert_array_equal, *map(of_one_and_of_several, keys))
+    # A draw that computes with its bits is rounded as its program is fused.
+    equal = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    jax.tree.map(equal, *map(of_one_and_of_several, keys))
 
 
 def test_numbers_are_drawn_in_a_row():
