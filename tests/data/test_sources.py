@@ -15,6 +15,7 @@ from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.description import describe
 from vae_jax.data.npz import read_arrays
 from vae_jax.data.sources import load_dataset, moved
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -234,7 +235,7 @@ def test_rows_of_real_numbers_become_images_of_one_row(tmp_path):
         assert describe(dataset).endswith(f"a.npz: 20 rows of 3 numbers: {sizes}")
         assert dataset.spec.why_no_pictures == "the data are rows of real numbers"
     np.testing.assert_array_equal(
-        read_arrays(tmp_path / "a.npz", is_rows=True)[:, 0, :, 0], stored[15:]
+        read_arrays(tmp_path / "a.npz", dataset.spec)[:, 0, :, 0], stored[15:]
     )
 
 
@@ -330,26 +331,32 @@ def test_names_of_arrays_are_escaped(tmp_path):
 def test_arrays_for_a_trained_model(tmp_path):
     """x_test, or the only array; the values as load_dataset would give them."""
     file = tmp_path / "a.npz"
+    spec = DataSpec((4, 4, 1), "8bit", 1)
+    binary = dataclasses.replace(spec, levels="binary")
+    dark = np.minimum(GREY, 1)
     floats = np.linspace(0, 1, 32, dtype=np.float32).reshape(2, 4, 4, 1)
-    for arrays, expected in [
-        (dict(x_train=X[:3], x_test=X), GREY),
-        (dict(anything=COLOUR), COLOUR),
-        (dict(x=X / 255), GREY),
-        (dict(x=X > 99), (GREY > 99) * np.uint8(255)),
-        (dict(x=floats), floats),
+    for arrays, of, expected in [
+        (dict(x_train=X[:3], x_test=X), spec, GREY),
+        (dict(anything=COLOUR), spec, COLOUR),
+        (dict(x=X / 255), spec, GREY),
+        (dict(x=X > 99), spec, (GREY > 99) * np.uint8(255)),
+        (dict(x=floats), spec, floats),
+        (dict(x=dark), spec, dark),  # one dark image is no black and white one
+        (dict(x=dark), binary, dark * np.uint8(255)),
+        (dict(x=dark * np.uint8(255)), binary, dark * np.uint8(255)),
     ]:
         np.savez(file, **arrays)
-        np.testing.assert_array_equal(read_arrays(file), expected)
+        np.testing.assert_array_equal(read_arrays(file, of), expected)
     for arrays, message in [
         (dict(x_train=X, y_train=X), "as its only array; it has x_train, y_train"),
         (dict(x=X.astype(np.int64)), "a.npz: x has dtype int64"),
     ]:
         np.savez(file, **arrays)
         with pytest.raises(DataError, match=message):
-            read_arrays(file)
+            read_arrays(file, spec)
     file.write_bytes(b"PK")
     with pytest.raises(DataError, match="not an npz file"):
-        read_arrays(file)
+        read_arrays(file, spec)
 
 
 def test_where_a_moved_set_is_looked_for(tmp_path):

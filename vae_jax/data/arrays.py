@@ -16,8 +16,9 @@ def as_stored(examples: Examples, spec: DataSpec) -> Examples:
 
     Args:
         examples: what `npz.read_splits` takes from a file: images [N, H, W] or
-            [N, H, W, C], uint8, bool, or float in [0, 1]; or rows of real numbers,
-            [N, D] or [N, 1, D, 1]. Or a dict with them as "image", whose other parts
+            [N, H, W, C], uint8, bool, or float in [0, 1], and of binary data uint8 of 0
+            and 1 as well as of 0 and 255; or rows of real numbers, [N, D] or
+            [N, 1, D, 1]. Or a dict with them as "image", whose other parts
             stay as they are.
         spec: the form of the data.
 
@@ -30,7 +31,7 @@ def as_stored(examples: Examples, spec: DataSpec) -> Examples:
     array = np.asarray(image_of(examples))
     if spec.is_rows and array.shape[1:] == spec.image_shape:
         array = array[:, 0, :, 0]
-    found = stored("images", array, spec.is_rows)
+    found = stored("images", array, spec)
     if found.shape[1:] != spec.image_shape:
         form = form_of(found.shape[1:], spec.is_rows)
         wanted = form_of(spec.image_shape, spec.is_rows)
@@ -38,12 +39,24 @@ def as_stored(examples: Examples, spec: DataSpec) -> Examples:
     return with_image(examples, found)
 
 
-def stored(where: str, array: np.ndarray, is_rows: bool) -> np.ndarray:
-    """One array of images or rows, as `load_dataset` gives it."""
-    images = {"train": check(where, array, is_rows)}
-    if not is_rows:
-        images = binary_to_8bit(where, to_bytes_or_float32(images))
-    return images["train"]
+def stored(where: str, array: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """One array of images or rows, as a data set of that form has them.
+
+    Args:
+        where: what holds them, for messages.
+        array: what is there.
+        spec: the form of the data. Its levels, not the values that happen to be in the
+            array, say what a uint8 of 1 means.
+
+    Raises:
+        DataError: another shape, dtype or range.
+    """
+    found = check(where, array, spec.is_rows)
+    if not spec.is_rows:
+        (found,) = to_bytes_or_float32({"train": found}).values()
+    if spec.levels == "binary" and found.dtype == np.uint8 and found.max() == 1:
+        return found * np.uint8(255)
+    return found
 
 
 def are_rows(array: np.ndarray) -> bool:

@@ -17,6 +17,7 @@ from vae_jax.data.arrays import are_rows, check, stored, to_bytes_or_float32
 from vae_jax.data.dataset import SPLITS, Split
 from vae_jax.data.factors import check_factors
 from vae_jax.data.source import Loaded, Source
+from vae_jax.data.spec import DataSpec
 from vae_jax.errors import DataError
 from vae_jax.paths import local_path
 
@@ -91,15 +92,15 @@ def read_splits(path: str) -> Loaded:
     return Loaded(splits, factor_names=names, is_rows=is_rows)
 
 
-def read_arrays(file: pathlib.Path, is_rows: bool = False) -> np.ndarray:
+def read_arrays(file: pathlib.Path, spec: DataSpec) -> np.ndarray:
     """The images of an npz file that is not a data set: `x_test`, or the only array.
 
     Args:
         file: its path.
-        is_rows: whether they must be rows of real numbers, in the place of images.
+        spec: the form of the data that a model was trained on.
 
     Returns:
-        Array [N, H, W, C], uint8 or float32, as `load_dataset` gives it.
+        Array [N, H, W, C], uint8 or float32, as a data set of that form has it.
 
     Raises:
         DataError: no such array, or one that `load_dataset` would refuse.
@@ -112,7 +113,7 @@ def read_arrays(file: pathlib.Path, is_rows: bool = False) -> np.ndarray:
                 f" {', '.join(names) or 'none at all'}"
             )
         array = np.asarray(archive[names[0]])
-    return stored(f"{file}: {names[0]}", array, is_rows)
+    return stored(f"{file}: {names[0]}", array, spec)
 
 
 class Known(NamedTuple):

@@ -53,7 +53,7 @@ def read_images(run: Run, path: pathlib.Path) -> OwnImages:
     height, width, channels = run.spec.image_shape
     is_rows = run.spec.is_rows
     if path.suffix.lower() == ".npz":
-        arrays = read_arrays(path, is_rows)
+        arrays = read_arrays(path, run.spec)
         if arrays.shape[1:] != run.spec.image_shape:
             expected = form_of(run.spec.image_shape, is_rows)
             raise DataError(
