@@ -67,7 +67,8 @@ class Section(NamedTuple):
 
 LAYERS = Group(
     "Layer by layer",
-    "Of models with several latent layers; layer 1 is next to the data.",
+    "Of models with several latent layers; layer 1 is next to the data. Of m2, layer 1"
+    " is the code and layer 2 the class.",
     drawn=False,
 )
 

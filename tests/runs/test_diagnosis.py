@@ -85,17 +85,24 @@ def test_collapse_says_how_many_dimensions_are_used():
 
 def test_layers_that_equal_their_prior_are_named():
     rates = {f"rate_layer{n}": rate for n, rate in enumerate([18.6, 0.0, 0.02, 2.5], 1)}
-    (sentence,) = told(rates)
+    ladder = {"model__name": "ladder"}
+    (sentence,) = told(rates, **ladder)
     assert "of 4 latent layers, counted from the data upwards, layers 2 and 3 tell" in (
         sentence
     )
     assert "warmup_steps), or hparams.free_nats_per_layer above 0, or fewer" in sentence
-    (sentence,) = told(rates, objective__schedule="linear")
+    (sentence,) = told(rates, **ladder, objective__schedule="linear")
     assert "nats about its image; try hparams.free_nats_per_layer above 0" in sentence
     (sentence,) = told(rates | {"rate_layer2": 0.4}, objective__name="iwae")
     assert "upwards, layer 3 tells less than 0.1 nats" in sentence
     assert "free_nats" not in sentence  # which iwae does not read
     assert told({"rate_layer1": 18.6, "rate_layer2": 0.4}) == []
+    unused = {"rate_layer1": 0.01, "rate_layer2": 1.8}
+    of_m2 = {"model__name": "m2", "objective__name": "semi_supervised"}
+    (sentence,) = told(unused, **of_m2)
+    assert "layer 1 tells less than 0.1 nats about its image; try a warm-up" in sentence
+    assert "fewer layers" not in sentence  # it has two
+    assert told(unused, **of_m2, objective__schedule="linear") == []
     (sentence,) = told(COLLAPSED | {"rate_layer1": 0.007, "rate_layer2": 0.0005})
     assert sentence.startswith("Posterior collapse")  # which says it all
 

@@ -169,13 +169,18 @@ def _unused_layers(config: Fields, results: Results) -> str | None:
     which = f"layer {unused[0]} tells"
     if unused[1:]:
         which = f"layers {' and '.join(unused)} tell"
-    hints = ["fewer layers, which would do as well"]
+    name = config["model.name"]
+    # The layers of another model are always as many.
+    may_be_fewer = {f"{name}.latent_dims", f"{name}.blocks"} & config.keys()
+    hints = ["fewer layers, which would do as well"] * bool(may_be_fewer)
     if config["objective.name"] == "elbo":
         floor = config["hparams.free_nats_per_layer"]
         hints.insert(0, f"hparams.free_nats_per_layer above {floor:g}")
     if config["objective.schedule"] == "constant":
         warmup = "objective.schedule=linear with hparams.warmup_steps"
         hints.insert(0, f"a warm-up ({warmup})")
+    if not hints:
+        return None
     return (
         f"Unused layers: of {len(rates)} latent layers, counted from the data upwards,"
         f" {which} less than {NO_RATE} nats about its image; try {', or '.join(hints)}."
