@@ -8,8 +8,11 @@ import pytest
 
 from configs import semi_supervised
 from tests.runs_helpers import sigterm_after, small_config, spec_of
+from vae_jax.data.examples import inputs
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.runs import opened, own_images, single
+from vae_jax.runs.pictures import latent_space
+from vae_jax.runs.run_data import run_data
 from vae_jax.storage.records import read_metrics
 
 FIELDS = {
@@ -50,6 +53,10 @@ def test_a_run_is_measured_resumed_and_opened(tmp_path):
 
     run = opened.open_run(tmp_path / "run")
     images = run.dataset().test.images[:5]
+    data = run_data(run.config, run.dataset(), inputs(run.model), count=5)
+    space = latent_space(run.trained, data, jax.random.key(0), images)
+    assert space.name == "z1" and space.has_standard_prior  # not the class above it
+    assert space.codes.shape == (5, run.config.model.latent_dim)
     unlabelled = {"image": images, "label": np.full(5, -1, np.int32)}
     labelled = {"image": images, "label": np.arange(5, dtype=np.int32)}
     for own in (unlabelled, labelled):

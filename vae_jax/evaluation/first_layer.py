@@ -24,6 +24,7 @@ from vae_jax.distributions import (
     Posterior,
     Quantized,
 )
+from vae_jax.distributions.one_hot import OneHot
 from vae_jax.evaluation.aggregate import Codes
 from vae_jax.evaluation.chunks import even_rows, map_rows
 from vae_jax.evaluation.data import Split
@@ -34,6 +35,15 @@ from vae_jax.types import Array, Examples, Given, Key, stream
 
 CODES_PER_CHUNK = 1000
 MOST_JOINED = 2000  # examples whose joined codes are kept: they may be long
+
+
+def top_code(latents: Sequence[Latent]) -> int:
+    """The number of the top layer that is a code: where a class is above it, the next.
+
+    Args:
+        latents: those of a model, the one next to the data, number 0, first.
+    """
+    return len(latents) - 1 - isinstance(latents[-1].posterior, OneHot)
 
 
 @struct.dataclass

@@ -11,7 +11,7 @@ from jax.scipy.stats import norm
 class LatentSpace:
     """Codes of a test split, and a decoder."""
 
-    codes: np.ndarray  # means of q(z | x), [N, D]; of the top layer, where z is of all
+    codes: np.ndarray  # means of q(z | x), [N, D]; of one layer, where z is of all
     shown: np.ndarray  # codes of `images`, [m, D], as `decode` takes them
     # Mean KL by dimension, nats, [D], or in all, [1]; None for an autoencoder.
     kl: np.ndarray | None
@@ -22,6 +22,7 @@ class LatentSpace:
     images: np.ndarray  # images spread over the split, [m, H, W, C] in [0, 1]
     seen: np.ndarray  # what the model sees of them: binarised, or with noise
     is_continuous: bool = True  # False for discrete codes, which have none in between
+    name: str = "z"  # what `codes` are called: z, or z1, z5, ... of several layers
     # By the number of a layer, the top one first: images that share the codes of the
     # layers above it, [T, H, W, C]. Empty for a model with one layer.
     layers: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -41,14 +42,6 @@ class LatentSpace:
         """`kl` where it has a part for each dimension: not under a mixture prior."""
         has_parts = self.kl is not None and len(self.kl) == self.shown_size
         return self.kl if has_parts else None
-
-    @property
-    def name(self) -> str:
-        """What `codes` are called: z, or z1, z5, ... of one of several layers."""
-        if not self.layers:
-            return "z"
-        is_top = self.codes.shape[1] != self.shown_size
-        return f"z{max(self.layers) if is_top else 1}"
 
     def lines(self, num: int, steps: int) -> np.ndarray:
         """Rows from the codes of `num` images to those of as many others.

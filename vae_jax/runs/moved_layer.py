@@ -8,10 +8,10 @@ import numpy as np
 from flax import struct
 
 from vae_jax.distributions import Quantized
-from vae_jax.distributions.one_hot import OneHot
 from vae_jax.errors import ConfigError
 from vae_jax.evaluation.chunks import map_rows
 from vae_jax.evaluation.data import Split
+from vae_jax.evaluation.first_layer import top_code
 from vae_jax.outputs import flat_moments
 from vae_jax.trained import Trained, image_likelihood
 from vae_jax.types import Array, Examples, Given, Key
@@ -47,10 +47,9 @@ class MovedLayer:
             ConfigError: its codes are discrete.
         """
         latents = jax.eval_shape(Trained.encode, trained, x, jax.random.key(0))
-        number, num_classes = len(latents) - 1, 0
-        if isinstance(latents[-1].posterior, OneHot):
-            number, num_classes = number - 1, latents[-1].z.shape[1]
-        latent = latents[number]
+        number = top_code(latents)
+        latent, *classes = latents[number:]
+        num_classes = classes[0].z.shape[1] if classes else 0
         if latent.posterior.support == Quantized.support:
             raise ConfigError(
                 f"--workdir={name}: the codes of this run are discrete, so there is"
