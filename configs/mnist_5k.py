@@ -6,8 +6,8 @@ for tests.
 Command: `make train`, or
 `python -m experiments.train --config=configs/mnist_5k.py --workdir=DIR`
 Run time: 33 s of processor time, evaluation and figures included.
-Expected with seed 0: test ELBO -105.1 (validation -106.1, training -99.3), NLL 100.0 +-
-1.3, 14 of 16 dimensions used, coverage 0.73 (of real images 0.98): most draws from the
+Expected with seed 0: test ELBO -104.5 (validation -106.2, training -99.2), NLL 99.7 +-
+1.3, 14 of 16 dimensions used, coverage 0.75 (of real images 0.98): most draws from the
 prior look like digits. More steps hardly help: from 4,000 to 6,000 the validation ELBO
 stays at -105.8, while that of training reaches -94.8.
 """
