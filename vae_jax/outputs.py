@@ -68,6 +68,13 @@ class Latent:
         _refuse_sample_axis((self,), "kl()")
         if self.has_closed_form_kl:
             kl = kl_divergence(self.posterior, self.prior)
+            if jnp.shape(kl)[:1] != self.z.shape[:1]:
+                raise ContractError(
+                    f"the KL of {type(self.posterior).__name__} to"
+                    f" {type(self.prior).__name__} has the shape {jnp.shape(kl)} for"
+                    f" {self.z.shape[0]} rows: it must be [B] or [B, ...], with the"
+                    " batch axis first"
+                )
             return kl.reshape(kl.shape[0], -1)
         if isinstance(self.posterior, DiagonalNormal) and isinstance(
             self.prior, DiagonalNormal

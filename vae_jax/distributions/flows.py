@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions.base import BaseDistribution
+from vae_jax.distributions.base import BaseDistribution, in_float32
 from vae_jax.distributions.normal import DiagonalNormal
 from vae_jax.types import Array, Key
 
@@ -55,12 +55,13 @@ class CouplingFlow(BaseDistribution):
         return self.push(self.base.sample(key))
 
     def log_prob(self, x: Array) -> Array:
+        own, x = jax.tree.map(in_float32, self), in_float32(x)
         log_det = jnp.zeros(x.shape[0])
-        for layer in reversed(range(self.weights_in.shape[0])):
-            log_scale, shift = self._scale_and_shift(x, layer)
+        for layer in reversed(range(own.weights_in.shape[0])):
+            log_scale, shift = own._scale_and_shift(x, layer)
             x = (x - shift) * jnp.exp(-log_scale)
             log_det = log_det + log_scale.sum(axis=1)
-        return self.base.log_prob(x) - log_det
+        return own.base.log_prob(x) - log_det
 
     def _draws(self) -> Array:
         """64 fixed draws for the moments, in pairs +-eps: exact for a linear flow."""

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions.base import LOG_2PI, BaseDistribution
+from vae_jax.distributions.base import LOG_2PI, BaseDistribution, in_float32
 from vae_jax.types import Array, Key
 
 
@@ -44,12 +44,13 @@ class NormalMixture(BaseDistribution):
         there costs 0.04 nats at most while std > 0.05, for |x| < 5 and 40 dimensions,
         and more for narrower ones; no density exceeds that at a component's mean.
         """
-        center = self.component_mean.mean(axis=0, keepdims=True)  # less to cancel
-        precision = jnp.exp(-2.0 * self.component_log_std)
-        square = weighted_squares(x - center, self.component_mean - center, precision)
+        own, x = jax.tree.map(in_float32, self), in_float32(x)
+        center = own.component_mean.mean(axis=0, keepdims=True)  # less to cancel
+        precision = jnp.exp(-2.0 * own.component_log_std)
+        square = weighted_squares(x - center, own.component_mean - center, precision)
         log_norm = (
-            self.log_weights
-            - self.component_log_std.sum(axis=1)
+            own.log_weights
+            - own.component_log_std.sum(axis=1)
             - 0.5 * precision.shape[1] * LOG_2PI
         )
         return jax.nn.logsumexp(log_norm[None, :] - 0.5 * square, axis=1)

@@ -12,6 +12,7 @@ from vae_jax.distributions.base import (
     BaseDistribution,
     absolute,
     flatten_event,
+    in_float32,
     sum_event,
 )
 from vae_jax.types import Array, Key
@@ -46,8 +47,10 @@ class DiagonalNormal(BaseDistribution):
 
     def sample(self, key: Key, temperature: float = 1.0) -> Array:
         """Reparameterised draw, mean + temperature * std * eps with eps ~ N(0, I)."""
-        eps = jax.random.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + temperature * self.std * eps
+        mean, log_std = in_float32(self.mean), in_float32(self.log_std)
+        eps = jax.random.normal(key, mean.shape, mean.dtype)
+        draw = mean + temperature * jnp.exp(log_std) * eps
+        return draw.astype(self.mean.dtype)
 
     def log_prob(self, x: Array) -> Array:
         return self.log_prob_per_dimension(x).sum(axis=1)
@@ -130,8 +133,9 @@ class Laplace(BaseDistribution):
     log_scale: Array  # [B, ...]
 
     def sample(self, key: Key) -> Array:
-        draws = jax.random.laplace(key, self.mean.shape, self.mean.dtype)
-        return self.mean + jnp.exp(self.log_scale) * draws
+        mean, log_scale = in_float32(self.mean), in_float32(self.log_scale)
+        draws = jax.random.laplace(key, mean.shape, mean.dtype)
+        return (mean + jnp.exp(log_scale) * draws).astype(self.mean.dtype)
 
     def log_prob(self, x: Array) -> Array:
         log_scale = flatten_event(self.log_scale)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from vae_jax.distributions.base import BaseDistribution
+from vae_jax.distributions.base import BaseDistribution, in_float32
 from vae_jax.distributions.kl import register_kl
 from vae_jax.types import Array, Key
 
@@ -36,12 +36,12 @@ class OneHot(BaseDistribution):
     @property
     def log_probs(self) -> Array:
         """Of each class, nats, [B, C]."""
-        return jax.nn.log_softmax(self.logits)
+        return jax.nn.log_softmax(in_float32(self.logits))
 
     @property
     def mean(self) -> Array:
         """The probabilities, [B, C]."""
-        return jax.nn.softmax(self.logits)
+        return jax.nn.softmax(in_float32(self.logits))
 
     @property
     def variance(self) -> Array:

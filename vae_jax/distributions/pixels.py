@@ -33,8 +33,11 @@ def binary_cross_entropy(logits: Array, x: Array) -> Array:
     Returns:
         Cross entropy in nats, same shape.
     """
-    # An x of integers or truth values has no tangent for the rule below.
-    return _cross_entropy(logits, jnp.asarray(x, jnp.result_type(logits, x)))
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        # Integers and truth values have no tangent for the rule below.
+        x = x.astype(logits.dtype)
+    return _cross_entropy(logits, x.astype(jnp.result_type(logits, x)))
 
 
 @jax.custom_jvp
@@ -90,33 +93,36 @@ class ContinuousBernoulli(BaseDistribution):
 
     def _safe(self) -> tuple[Array, Array]:
         """Where |logits| is small, and logits that are safe to divide by."""
-        small = jnp.abs(self.logits) < self._SMALL
-        return small, jnp.where(small, 1.0, self.logits)
+        logits = in_float32(self.logits)
+        small = jnp.abs(logits) < self._SMALL
+        return small, jnp.where(small, 1.0, logits)
 
     @property
     def mean(self) -> Array:
         small, safe = self._safe()
         exact = 0.5 + 0.5 / jnp.tanh(safe / 2) - 1 / safe
-        taylor = 0.5 + self.logits / 12 - self.logits**3 / 720
-        return jnp.where(small, taylor, exact)
+        logits = in_float32(self.logits)
+        taylor = 0.5 + logits / 12 - logits**3 / 720
+        return jnp.where(small, taylor, exact).astype(self.logits.dtype)
 
     @property
     def log_normalizer(self) -> Array:
         """log C(l), elementwise [B, ...]."""
         small, safe = self._safe()
         exact = jnp.log(jnp.abs(safe)) - jnp.log(jnp.tanh(jnp.abs(safe) / 2))
-        square = self.logits**2
+        square = in_float32(self.logits) ** 2
         taylor = math.log(2.0) + square / 12 - 7 * square**2 / 1440
         return jnp.where(small, taylor + 31 * square**3 / 90720, exact)
 
     def sample(self, key: Key) -> Array:
         # Inverse CDF, log(1 + u (e^l - 1)) / l, at -|l| where e^l can't overflow;
         # the density of -l is the mirror image of that of l.
-        u = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
-        tiny = jnp.abs(self.logits) < 1e-3
-        rate = -jnp.where(tiny, 1.0, jnp.abs(self.logits))
+        logits = in_float32(self.logits)
+        u = jax.random.uniform(key, logits.shape, logits.dtype)
+        tiny = jnp.abs(logits) < 1e-3
+        rate = -jnp.where(tiny, 1.0, jnp.abs(logits))
         draw = jnp.where(tiny, u, jnp.log1p(u * jnp.expm1(rate)) / rate)
-        return jnp.where(self.logits > 0, 1 - draw, draw)
+        return jnp.where(logits > 0, 1 - draw, draw).astype(self.logits.dtype)
 
     def log_prob(self, x: Array) -> Array:
         flat = ContinuousBernoulli(flatten_event(self.logits))
@@ -173,8 +179,10 @@ class DiscretizedLogistic(BaseDistribution):
         return jnp.clip(self.loc, 0.0, 1.0)
 
     def sample(self, key: Key) -> Array:
-        draws = jax.random.logistic(key, self.loc.shape, self.loc.dtype)
-        return _to_level(self.loc + jnp.exp(self.log_scale) * draws)
+        # Numbers of 16 bits do not have all levels, so draws are float32.
+        loc, log_scale = in_float32(self.loc), in_float32(self.log_scale)
+        draws = jax.random.logistic(key, loc.shape, loc.dtype)
+        return _to_level(loc + jnp.exp(log_scale) * draws)
 
     def log_prob(self, x: Array) -> Array:
         fields = (flatten_event(values) for values in (x, self.loc, self.log_scale))

@@ -90,6 +90,8 @@ class NegativeBinomial(BaseDistribution):
     def log_prob(self, x: Array) -> Array:
         fields = (self.log_mean, self.log_concentration, x)
         log_mean, log_r, k = (flatten_event(values) for values in fields)
+        if not jnp.issubdtype(k.dtype, jnp.inexact):
+            k = k.astype(log_mean.dtype)
         log_odds = log_mean - log_r
         zero = -jnp.exp(log_r) * jax.nn.softplus(log_odds)
         some = _log_prob_above_0(jnp.maximum(k, 1.0), jnp.exp(log_r), log_odds)

@@ -11,6 +11,7 @@ from vae_jax.errors import ContractError, DataError
 from vae_jax.evaluation.latents import summarize
 from vae_jax.evaluation.likelihood import evaluate_examples
 from vae_jax.outputs import VAEOutput
+from vae_jax.training.arguments import check_one_key
 from vae_jax.training.checks import check_output, check_support
 from vae_jax.training.functions import model_functions
 from vae_jax.training.state import Learned, TrainState, Variables
@@ -62,6 +63,7 @@ def evaluate(
         ContractError: the model's output does not fit x, or params are none of a model.
         DataError: x is empty, or holds values outside the likelihood's support.
     """
+    check_one_key(key)
     leaves = jax.tree.leaves(x)
     if not leaves or not len(leaves[0]):
         raise DataError("x: there are no examples in it to evaluate")

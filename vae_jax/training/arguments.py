@@ -141,11 +141,14 @@ def check_one_key(key: Key) -> None:
     Raises:
         ContractError: says what to do.
     """
-    if not hasattr(key, "dtype"):
+    dtype = getattr(key, "dtype", None)
+    is_typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not is_typed and dtype != jnp.uint32:
         raise ContractError(
-            f"key is of type {type(key).__name__}: give jax.random.key(seed)"
+            f"key is {type(key).__name__ if dtype is None else f'an array of {dtype}'}:"
+            " give jax.random.key(seed)"
         )
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim:
+    if is_typed and key.ndim:
         raise ContractError(
             f"key is an array of {key.shape} keys: the step of one training takes one;"
             " vae_jax.ensemble(trainer) takes one for each member"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from vae_jax.training.state import Learned
 from vae_jax.types import Array
@@ -12,13 +13,32 @@ Tree = TypeVar("Tree")  # a pytree of arrays
 
 
 def average(tree: Tree, axis_name: str) -> Tree:
-    """The mean over a mapped axis; numbers of steps and the like stay whole.
+    """The mean over a mapped axis; of what is no real number, that of its first place.
+
+    Such as numbers of steps and random keys, which are the same at every place.
 
     Args:
         tree: pytree of arrays.
         axis_name: name of the axis.
     """
-    return jax.tree.map(lambda v: jax.lax.pmean(v, axis_name).astype(v.dtype), tree)
+    is_first = jax.lax.axis_index(axis_name) == 0
+
+    def first(leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = first(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        # Exact: all but one of the numbers are 0.
+        own = jnp.where(is_first, leaf, jnp.zeros_like(leaf))
+        own = own.astype(jnp.int32) if leaf.dtype == bool else own
+        return jax.lax.psum(own, axis_name).astype(leaf.dtype)
+
+    def of_all(leaf: Array) -> Array:
+        leaf = jnp.asarray(leaf)  # a metric may be a number of Python
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return first(leaf)
+        return jax.lax.pmean(leaf, axis_name).astype(leaf.dtype)
+
+    return jax.tree.map(of_all, tree)
 
 
 def averaged(

@@ -81,7 +81,11 @@ def check_output(output: object, x: Examples) -> None:
     for layer, latent in enumerate(output.latents, start=1):
         _check_latent(latent, f"latent layer {layer}")
     _check_facts(output.likelihood, "the likelihood")
-    _check_likelihood(_draw_of(output.likelihood), x, "x")
+    drawn = _draw_of(output.likelihood)
+    _check_likelihood(drawn, x, "x")
+    _check_log_prob(
+        output.likelihood, drawn, output.latents[0].z.shape[0], "the likelihood"
+    )
 
 
 def check_objective(result: object) -> tuple[Array, Metrics]:
@@ -194,6 +198,21 @@ def _check_latent(latent: object, name: str) -> None:
                 f"{name}: z has the shape {shape}, but the {part} is for codes of shape"
                 f" {drawn.shape}: {advice}"
             )
+        _check_log_prob(distribution, drawn, shape[0], f"{name}: the {part}")
+
+
+def _check_log_prob(
+    distribution: Distribution, drawn: PyTree, num: int, name: str
+) -> None:
+    """Raises unless a log-density has one number for each row of a draw."""
+    if drawn is None or not distribution.has_density:
+        return
+    found = jax.eval_shape(lambda d, x: d.log_prob(x), distribution, drawn)
+    if getattr(found, "shape", None) != (num,):
+        raise ContractError(
+            f"{name}: log_prob of {type(distribution).__name__} is {_kind(found)} for"
+            f" {num} rows: it must be [B], summed over all axes but the first"
+        )
 
 
 def _check_facts(distribution: object, name: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from vae_jax.errors import ContractError
 from vae_jax.models.base import takes
@@ -14,7 +15,7 @@ from vae_jax.training.advice import advised
 from vae_jax.training.checks import check_output
 from vae_jax.training.hparams import any_number, watch
 from vae_jax.training.state import Variables
-from vae_jax.types import Examples, Hparams, Key, ModelState, Params, stream
+from vae_jax.types import Array, Examples, Hparams, Key, ModelState, Params, stream
 
 Output = TypeVar("Output")  # VAEOutput, or SplitOutput of a model that splits
 
@@ -147,7 +148,8 @@ def draw_samples(
         num_samples: K.
 
     Returns:
-        A VAEOutput with fields [K, B, ...], and the mean over K of the next states.
+        A VAEOutput with fields [K, B, ...], and the mean over K of the next states;
+        what is no real number in them, such as a random key, is that of the first.
 
     Raises:
         ContractError: the output does not fit x, see `checks.check_output`.
@@ -165,7 +167,12 @@ def draw_samples(
         output, model_state = one_sample(keys[0])
         return jax.tree.map(lambda leaf: leaf[None], output), model_state
     output, states = jax.vmap(one_sample)(keys)
-    return output, jax.tree.map(lambda leaf: leaf.mean(0).astype(leaf.dtype), states)
+
+    def one(leaf: Array) -> Array:
+        is_real = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return leaf.mean(0).astype(leaf.dtype) if is_real else leaf[0]
+
+    return output, jax.tree.map(one, states)
 
 
 def apply_samples(

@@ -208,6 +208,7 @@ def vae_trainer(
     ) -> tuple[Array, Metrics]:
         watched = watch(hparams)
         arguments.check_learned(params)
+        arguments.check_one_key(key)
         state = {} if model_state is None else model_state
         value, (metrics, _) = loss_and_state(params, x, key, watched, state)
         return value, metrics
