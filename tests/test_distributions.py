@@ -13,6 +13,7 @@ import scipy.stats
 
 from tests.battery import FAST_COMPILE
 from vae_jax import distributions as dist
+from vae_jax.distributions import one_hot, tabular
 from vae_jax.types import Array
 
 jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)
@@ -496,6 +497,58 @@ def test_all_keep_the_contract() -> None:
         assert distribution.support in {"real", "unit", "binary", "8bit"}
         mean = jax.eval_shape(lambda d=distribution: d.mean)
         assert mean.shape == image.shape
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        dist.DiagonalNormal,
+        dist.Laplace,
+        dist.DiscretizedLogistic,
+        lambda mean, _: dist.ContinuousBernoulli(mean),
+    ],
+)
+def test_draws_with_fields_of_16_bits_are_made_in_32(kind: Callable) -> None:  # type: ignore[type-arg]
+    """Noise of 16 bits has a mean that is not 0, and no tails."""
+    fields = jnp.bfloat16(rng().normal(size=(2, 3, 50)))
+    half, whole = kind(*fields), kind(*fields.astype(jnp.float32))
+    found, exact = (d.sample(jax.random.key(0)) for d in (half, whole))
+    if isinstance(half, dist.DiscretizedLogistic):  # bfloat16 has not all 256 levels
+        assert found.dtype == jnp.float32
+    else:
+        assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, exact.astype(found.dtype))
+    np.testing.assert_array_equal(half.mean, whole.mean.astype(half.mean.dtype))
+
+
+def test_codes_of_16_bits_have_densities_of_32() -> None:
+    def half(*shape: int) -> Array:
+        return jnp.bfloat16(rng().normal(size=shape))
+
+    mixture = dist.NormalMixture(half(5), half(5, 20), half(5, 20), 3)
+    base = dist.DiagonalNormal(half(3, 4), half(3, 4))
+    layers = half(3, 2, 6), half(2, 4, 6), half(2, 6, 8), half(2, 8)
+    flow = dist.CouplingFlow(base, *layers)
+    classes = one_hot.OneHot(half(3, 7))
+    eye = jnp.bfloat16(jnp.eye(3, 7))
+    cases = [(mixture, half(3, 20)), (flow, half(3, 4)), (classes, eye)]
+    for distribution, x in cases:
+        found = distribution.log_prob(x)
+        whole = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (distribution, x))
+        assert found.dtype == jnp.float32
+        np.testing.assert_array_equal(found, whole[0].log_prob(whole[1]))
+
+
+def test_truth_values_and_counts_need_no_promotion() -> None:
+    fields = f32(rng().normal(size=(2, 3, 4)))
+    for distribution, x in [
+        (dist.Bernoulli(fields[0]), fields[1] > 0),
+        (tabular.NegativeBinomial(*fields), (fields[1] ** 2).astype(jnp.int32)),
+    ]:
+        expected = distribution.log_prob(x.astype(jnp.float32))
+        with jax.numpy_dtype_promotion("strict"):
+            found = distribution.log_prob(x)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_numbers_of_16_bits_are_summed_in_32() -> None:

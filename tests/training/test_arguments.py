@@ -138,6 +138,23 @@ def test_terms_are_the_methods_of_each_sample():
     assert plain.log_ratio is None and (plain.rate == 0).all()
 
 
+def test_a_number_is_no_key():
+    trainer = make()
+    state = jit(trainer.init)(KEY, X)
+    variables = state.eval_variables
+    doors = [
+        lambda key: trainer.init(key, X),
+        lambda key: trainer.loss(state.params, X, key, HPARAMS),
+        lambda key: trainer.step(state, X, key, HPARAMS),
+        lambda key: vae_jax.evaluate(Model(), variables, X, key, num_samples=1),
+    ]
+    for door in doors:
+        with pytest.raises(ContractError, match="key is int: give jax.random.key"):
+            door(3)
+        with pytest.raises(ContractError, match="key is an array of int32: give jax"):
+            jax.eval_shape(door, 3)
+
+
 def test_metrics_may_not_be_called_loss():
     def objective(output, x, hparams):
         loss, _ = vae_jax.elbo_loss(output, x, hparams)

@@ -206,6 +206,46 @@ def test_a_state_may_be_one_array():
     assert np.isfinite(found["elbo"])
 
 
+@pytest.mark.parametrize("settings", [{"num_samples": 3}, {"axis_name": "data"}])
+def test_keys_and_counts_of_a_state_stay_whole(settings):
+    """Over several draws or places they are those of the first, not means."""
+    functions = vae_jax.model_functions(Model())
+    begin = {
+        "key": jax.random.key(7),
+        "raw": jax.random.PRNGKey(7),
+        "count": jnp.int32(2**24),  # float32 has no number between it and the one after
+        "flag": jnp.array(True),
+        "mean": jnp.float32(1.0),
+    }
+
+    def after(state):
+        state = {**state, "count": state["count"] + 1, "flag": ~state["flag"]}
+        return {**state, **{n: jax.random.split(state[n])[0] for n in ("key", "raw")}}
+
+    def apply(params, state, x, key, hparams, train):
+        return functions.apply(params, x, key), after(state)
+
+    def init(key, x):
+        return functions.init(key, x), begin
+
+    trainer = make(vae_jax.StatefulModel(init, apply), **settings)
+    x, step = X, trainer.step
+    state = jit(trainer.init)(KEY, X)
+    if "axis_name" in settings:
+        x = X.reshape(2, -1, X.shape[1])
+        step = jax.vmap(step, (None, 0, None, None), axis_name="data")
+    found = jit(step)(state, x, KEY, HPARAMS)[0].model_state
+    if "axis_name" in settings:
+        jax.tree.map(lambda leaf: np.testing.assert_array_equal(*leaf), data_of(found))
+        found = jax.tree.map(lambda leaf: leaf[0], found)
+    expected = after(begin)
+    jax.tree.map(np.testing.assert_array_equal, data_of(found), data_of(expected))
+
+
+def data_of(state):
+    return {**state, "key": jax.random.key_data(state["key"])}
+
+
 def test_batch_averages_go_through_remat():
     encoder = nn.remat(vae_jax.MLPEncoder, static_argnums=(2,))((4,), norm="batch")
     chain = vae_jax.Chain([encoder, vae_jax.posteriors.DiagonalNormalPosterior(2)])

@@ -19,6 +19,7 @@ from vae_jax.distributions import (
     Bernoulli,
     DiagonalNormal,
     OptimalNormal,
+    register_kl,
     tabular,
 )
 from vae_jax.errors import ContractError, DataError, VAEJaxError
@@ -325,6 +326,44 @@ def test_likelihoods_without_draws_are_checked_by_their_mean_or_not_at_all():
     state = trainer.init(KEY, X + 0.5)
     _, metrics = jit(trainer.step)(state, X + 0.5, KEY, HPARAMS)
     assert metrics["distortion"] == pytest.approx(12 * 0.25)
+
+
+def test_a_log_density_has_one_number_for_each_row():
+    """A sum over the batch, or none, would train, with another weight of the KL."""
+    functions = vae_jax.model_functions(make_model())
+
+    @struct.dataclass
+    class Own(Bernoulli):
+        sums: int = struct.field(pytree_node=False, default=1)
+
+        def log_prob(self, x):
+            whole = super().log_prob(x)
+            return {0: x.sum((1, 2)), 1: whole, 2: whole.sum()}[self.sums]
+
+    def trainer(sums):
+        def apply(params, x, key):
+            output = functions.apply(params, x, key)
+            own = Own(output.likelihood.logits, sums)
+            return output.replace(likelihood=own)
+
+        return trainer_of(vae_jax.ModelFunctions(functions.init, apply))
+
+    jax.eval_shape(trainer(1).init, KEY, X)
+    for sums, shape in ((0, r"\(6, 1\)"), (2, r"\(\)")):
+        message = f"the likelihood: log_prob of Own is an array of shape {shape} for 6"
+        with pytest.raises(ContractError, match=message):
+            jax.eval_shape(trainer(sums).init, KEY, X)
+
+
+def test_a_kl_of_ones_own_has_the_rows_of_the_code():
+    @struct.dataclass
+    class Own(DiagonalNormal):
+        pass
+
+    register_kl(Own, Own)(lambda q, p: (q.mean - p.mean).sum())
+    z = jnp.zeros((B, D))
+    with pytest.raises(ContractError, match=r"Own to Own has the shape \(\) for 6"):
+        vae_jax.Latent(z, Own(z, z), Own(z, z)).kl()
 
 
 def test_nothing_of_the_checks_is_left_in_the_compiled_step(monkeypatch):
