@@ -82,3 +82,32 @@ def test_an_update_is_given_what_it_takes_and_nothing_else():
     )
     tx.update(jnp.ones(2), (), None, value=1.0, grad=2.0, hparams={})
     assert seen == [1.0]
+
+
+def test_a_line_search_moves_its_own_player_only():
+    """The other one's loss is a constant to it, and the other's optimiser its own."""
+
+    def apply(params, output, x, hparams, key):
+        loss, metrics = vae_jax.elbo_loss(output, x, hparams)
+        return loss + (params - 3.0) ** 2, metrics
+
+    two = vae_jax.Objective(
+        lambda key, output: jnp.zeros(()),
+        apply,
+        hparams=("kl_weight",),
+        optimizer=optax.sgd(0.25),
+    )
+    both, alone = (
+        make(objective=objective, tx=OPTIMISERS["lbfgs"]())
+        for objective in (two, vae_jax.elbo_loss)
+    )
+    states = [jit(trainer.init)(KEY, X) for trainer in (both, alone)]
+    for _ in range(2):
+        states = [
+            jit(trainer.step)(state, X, KEY, HPARAMS)[0]
+            for trainer, state in zip((both, alone), states, strict=True)
+        ]
+    moved, expected = (state.params.model for state in states)
+    for one, other in zip(*map(jax.tree.leaves, (moved, expected)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    assert states[0].params.objective == 2.25  # half the way, twice

@@ -104,9 +104,13 @@ def with_extra_arguments(tx: Any) -> optax.GradientTransformationExtraArgs:
 
 
 def separately(
-    of_model: optax.GradientTransformation, of_objective: optax.GradientTransformation
+    of_model: optax.GradientTransformationExtraArgs,
+    of_objective: optax.GradientTransformationExtraArgs,
 ) -> optax.GradientTransformationExtraArgs:
     """One optimiser for the model and another one for the objective's parameters.
+
+    Each is given its own part of all that is one of `Learned`. What one asks of
+    `value_fn`, as a line search does, has the other part as it was before the step.
 
     Args:
         of_model: the optax transformation of the model's parameters.
@@ -115,9 +119,27 @@ def separately(
     Returns:
         The optax transformation of `Learned(model, objective)`.
     """
-    labels: Any = Learned(model="model", objective="objective")
     both = {"model": of_model, "objective": of_objective}
-    return optax.multi_transform(both, labels)  # `partition` from optax 0.2.5 on
+
+    def init(params: Any) -> Any:
+        return {name: tx.init(getattr(params, name)) for name, tx in both.items()}
+
+    def update(
+        updates: Any, state: Any, params: Any = None, **extra: Any
+    ) -> tuple[Any, Any]:
+        def of_part(name: str) -> tuple[optax.Updates, optax.OptState]:
+            def value_fn(part: Any, hparams: Any = None) -> Any:
+                return extra["value_fn"](params.replace(**{name: part}), hparams)
+
+            own = {**extra, "grad": getattr(extra["grad"], name), "value_fn": value_fn}
+            parts = getattr(updates, name), state[name], getattr(params, name)
+            return both[name].update(*parts, **own)
+
+        found = {name: of_part(name) for name in both}
+        moved = Learned(**{name: part[0] for name, part in found.items()})
+        return moved, {name: part[1] for name, part in found.items()}
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def adamw(
