@@ -123,3 +123,24 @@ def test_labels_that_are_no_classes_are_refused_where_they_are_known(trained, la
         trained.encode({"image": IMAGE, "label": label}, KEY)
     with pytest.raises(ContractError, match=message):
         trained.sample(KEY, B, given=label)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (IMAGE, r"x is no dict: .* so it needs x\['image'\]"),
+        ({"image": IMAGE}, r"x is a dict of \['image'\]: .* so it needs x\['label'\]"),
+        (
+            {**X, "label": LABEL[:, None]},
+            r"labels are int32 of shape \(3, 1\): they mus",
+        ),
+        ({**X, "label": LABEL * 1.0}, r"float32 .* they must be whole numbers, \[B\]"),
+    ],
+)
+def test_examples_of_another_form_are_one_line(trained, x, message):
+    for encode in (
+        trained.encode,
+        lambda *given: jax.eval_shape(trained.encode, *given),
+    ):
+        with pytest.raises(ContractError, match=message):
+            encode(x, KEY)

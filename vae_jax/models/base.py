@@ -1,7 +1,7 @@
 """The methods of a model, and what its parts have in common."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import flax.linen as nn
@@ -166,8 +166,29 @@ def check_layers(codes: Codes, num_layers: int) -> None:
         )
 
 
+def check_parts(x: Examples, names: Sequence[str]) -> None:
+    """Raises unless examples are a dict with the parts that a model reads.
+
+    Args:
+        x: a batch.
+        names: of the parts.
+
+    Raises:
+        ContractError: names the first one that is missing.
+    """
+    for name in names:
+        if not isinstance(x, Mapping) or name not in x:
+            found = f"a dict of {sorted(x)}" if isinstance(x, Mapping) else "no dict"
+            raise ContractError(
+                f"x is {found}: the model takes one of {', '.join(names)}, so it needs"
+                f" x[{name!r}]"
+            )
+
+
 def check_classes(label: Array, num_classes: int, or_none: bool = False) -> None:
-    """Raises if labels whose values are known, as outside of `jit`, are no classes.
+    """Raises unless labels are whole numbers, [B], and classes if they are known.
+
+    Under `jit` their values are not.
 
     Args:
         label: whole numbers, [B].
@@ -175,8 +196,13 @@ def check_classes(label: Array, num_classes: int, or_none: bool = False) -> None
         or_none: whether a negative number is allowed, which says that there is none.
 
     Raises:
-        ContractError: names the first one that is none.
+        ContractError: names their form, or the first one that is none.
     """
+    dtype, shape = jnp.result_type(label), jnp.shape(label)
+    if len(shape) != 1 or not jnp.issubdtype(dtype, jnp.integer):
+        raise ContractError(
+            f"labels are {dtype} of shape {shape}: they must be whole numbers, [B]"
+        )
     if isinstance(label, jax.core.Tracer) or not getattr(
         label, "is_fully_addressable", True
     ):

@@ -14,6 +14,7 @@ from vae_jax.models.base import (
     call_part,
     check_classes,
     check_layers,
+    check_parts,
     takes,
 )
 from vae_jax.models.vae import VAE
@@ -79,6 +80,7 @@ class ConditionalVAE(nn.Module):
 
     def encode(self, x: Examples, key: Key, train: bool = False) -> tuple[Latent, ...]:
         """The one latent layer: q(z | x, y), a draw from it, and p(z | y)."""
+        check_parts(x, self.inputs)
         check_classes(x["label"], self.num_classes)
         image = self.encoder_label(x["image"], x["label"])
         posterior = call_part(self.encoder, image, train=train)

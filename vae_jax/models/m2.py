@@ -18,6 +18,7 @@ from vae_jax.models.base import (
     call_part,
     check_classes,
     check_layers,
+    check_parts,
 )
 from vae_jax.outputs import Latent, VAEOutput
 from vae_jax.ranges import require_widths
@@ -83,6 +84,7 @@ class M2(nn.Module):
         Returns:
             p(x | z, y), the layers z and y, and the `extras`.
         """
+        check_parts(x, self.inputs)
         check_classes(x["label"], self.num_classes, or_none=True)
         q_y, features = self._seen(x, train)
         latents = self._drawn(q_y, features, key, train)
@@ -93,6 +95,7 @@ class M2(nn.Module):
 
     def classify(self, x: Mapping[str, Array]) -> Array:
         """log q(y | x), nats, [B, C]."""
+        check_parts(x, ("image",))
         return OneHot(self.classifier(x["image"])).log_probs
 
     def encode(
@@ -126,6 +129,7 @@ class M2(nn.Module):
 
     def _seen(self, x: Mapping[str, Array], train: bool) -> tuple[OneHot, Array]:
         """q(y | x), and the features that q(z | x, y) sees."""
+        check_parts(x, ("image",))
         logits = call_part(self.classifier, x["image"], train=train)
         return OneHot(logits), call_part(self.features, x["image"], train=train)
 
