@@ -221,8 +221,8 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.num_samples = 100  # K of the importance-weighted NLL
     # What is measured: likelihood, codes, regularity, conditional (of models that are
-    # given a label), codebook (of discrete codes), classification (of m2), misleading,
-    # annealing (slow).
+    # given a label), codebook (of discrete codes), classification (of m2),
+    # disentanglement (of data with factors), misleading, annealing (slow).
     config.eval.measures = ("likelihood", "codes", "regularity")
     config.eval.figures = True  # draw WORKDIR/figures/
     return config.lock()  # a typo in another config is an error

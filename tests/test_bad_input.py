@@ -396,7 +396,7 @@ def test_workdirs_that_hold_something_else(files):
             "grid",
             f"{KL}=1,3",
             {"train.num_steps": 2},
-            "holds another grid of 2 members",
+            "for 2 (kl_weight=2,seed=0 is only there, kl_weight=3,seed=0 is only here)",
         ),
         ("grid", f"{KL}=1,2", {"train.num_steps": 1}, "train.num_steps (2 there, 1 he"),
         (

@@ -151,6 +151,8 @@ def test_overfitting_is_a_gap_that_is_much_beside_the_rate():
     assert told(records=with_gap(6.5), results={"nll_standard_error": 3.0}) == []
     assert told(records=with_gap(6.5), results={"nll_standard_error": None})
     assert told(records=with_gap(-6.5)) == []
+    assert told(records=with_gap(6.5, best=-30.0)) == []  # it still rises
+    assert told(records=with_gap(6.5)[1:]) == []
 
 
 def test_what_came_after_the_parameters_that_were_kept_is_left_out():

@@ -49,14 +49,21 @@ def stored(where: str, array: np.ndarray, spec: DataSpec) -> np.ndarray:
             array, say what a uint8 of 1 means.
 
     Raises:
-        DataError: another shape, dtype or range.
+        DataError: another shape, dtype or range; or uint8 images up to 1, which may be
+            nearly black or black and white, for a model of 8-bit images.
     """
     found = check(where, array, spec.is_rows)
     if not spec.is_rows:
         (found,) = to_bytes_or_float32({"train": found}).values()
-    if spec.levels == "binary" and found.dtype == np.uint8 and found.max() == 1:
-        return found * np.uint8(255)
-    return found
+    if found.dtype != np.uint8 or found.max() != 1:
+        return found
+    if spec.levels != "binary":
+        raise DataError(
+            f"{where}: the largest value of these uint8 images is 1, and the data of"
+            " the model reach 255: store bool, or 0 and 255, if they are black and"
+            " white"
+        )
+    return found * np.uint8(255)
 
 
 def are_rows(array: np.ndarray) -> bool:

@@ -244,6 +244,8 @@ def _overfitted(results: Results, records: Sequence[Json]) -> str | None:
     if not gap > max(LARGE_GAP * rate, LITTLE_RATE, chance):
         return None
     best, step = max(seen["eval"])
+    if step == seen["eval"][-1][1]:  # it still rises
+        return None
     return (
         f"Overfitting: the validation ELBO, {last:.4g} nats, lies {gap:.3g} nats below"
         f" that of training, {train:.4g}, which is much beside the {rate:.3g} nats that"

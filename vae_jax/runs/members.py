@@ -3,7 +3,7 @@
 import csv
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vae_jax.errors import ConfigError, DataError
 from vae_jax.report.compare import FAILED
@@ -44,17 +44,32 @@ def compare(
     if (workdir / "grid.json").is_file():
         saved = read_json(workdir / "grid.json")
         if saved != describe(grid, mode) and trained:
-            names = saved.get("members")
-            count = len(names) if isinstance(names, dict) else "unreadable"
             raise ConfigError(
-                f"workdir={workdir} holds another grid of {count} members"
-                f" (mode {saved.get('mode')}): choose another workdir, or the same"
-                " flags"
+                f"workdir={workdir} holds another grid{_difference(saved, grid, mode)}:"
+                " choose another workdir, or the same flags"
             )
     return [
         identity.compare(folder(workdir, entry.name), entry.config, trained)
         for entry in grid
     ]
+
+
+def _difference(
+    saved: Mapping[str, object], grid: Sequence[sweep.Member], mode: Mode
+) -> str:
+    """What differs between two grids, for a message."""
+    if saved.get("mode") != mode:
+        return f" (--mode={saved.get('mode')} there, {mode} here)"
+    names = saved.get("members")
+    if not isinstance(names, dict):
+        return ""
+    here = [entry.name for entry in grid]
+    only_there = [name for name in names if name not in here]
+    only_here = [name for name in here if name not in names]
+    first = [f"{name} is only there" for name in only_there[:1]]
+    first += [f"{name} is only here" for name in only_here[:1]]
+    found = f" of {len(names)} members, where the flags ask for {len(here)}"
+    return f"{found} ({', '.join(first)})" if first else found
 
 
 def grid_of(workdir: pathlib.Path) -> pathlib.Path | None:

@@ -45,13 +45,13 @@ class Run:
     """A trained model as it lies in a workdir."""
 
     workdir: pathlib.Path
-    config: ConfigDict
-    spec: DataSpec
+    config: ConfigDict = dataclasses.field(repr=False)
+    spec: DataSpec = dataclasses.field(repr=False)
     step: int
-    variables: Params | Variables
-    meta: Json
+    variables: Params | Variables = dataclasses.field(repr=False)
+    meta: Json = dataclasses.field(repr=False)
     prior: str | None = None  # name of the fitted prior in place of the model's own
-    fitted: FittedPrior | None = None  # that prior
+    fitted: FittedPrior | None = dataclasses.field(default=None, repr=False)  # that one
 
     def with_prior(self, name: str) -> "Run":
         """The same run with a prior that was fitted to its codes, in place of its own.
