@@ -351,3 +351,15 @@ def test_real_digits(raw_data, path):
     digits = pixels.reshape(16, 28, 28, 1) / 255
     plots.reconstructions(digits, digits, path)
     assert len(np.unique(picture(path))) > 100
+
+
+def test_names_of_classes_do_not_hide_each_other():
+    points = np.random.default_rng(0).normal(size=(600, 2)) * [1, 100]
+    classes = np.arange(600) % 10  # all medians are near the origin
+    places = latent_plots.name_places(points, classes)
+    shares = (places[:, None] - places) / np.ptp(points, axis=0)
+    gaps = np.linalg.norm(shares, axis=2)[~np.eye(10, dtype=bool)]
+    assert gaps.min() >= latent_plots.NAME_GAP
+    np.testing.assert_array_equal(places[0], np.median(points[::10], axis=0))
+    same = latent_plots.name_places(np.zeros((4, 2)), np.array([0, 0, 1, 1]))
+    np.testing.assert_array_equal(same, np.zeros((2, 2)))

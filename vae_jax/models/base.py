@@ -171,7 +171,7 @@ def check_parts(x: Examples, names: Sequence[str]) -> None:
 
     Args:
         x: a batch.
-        names: of the parts.
+        names: parts that the model reads.
 
     Raises:
         ContractError: names the first one that is missing.

@@ -14,6 +14,7 @@ from vae_jax.report import style
 from vae_jax.report.images import check_images
 
 MANY_NATS = 0.01  # above which a bar is coloured and counted
+NAME_GAP = 0.05  # between names of classes, share of the map's width and height
 MOST_BARS = 500  # dimensions in a bar chart; more of them are not told apart
 
 
@@ -175,11 +176,39 @@ def _scatter_classes(
         return
     colors = np.array(style.PALETTE)[classes]
     axes.scatter(x, y, color=colors, alpha=0.6, s=size, linewidths=0)
+    places = name_places(points, classes)
     for i, name in enumerate(names):
         axes.scatter([], [], color=style.PALETTE[i], label=str(name), s=40)
-        centre = np.median(points[classes == i], axis=0)
-        style.outline(axes.annotate(str(name), centre, ha="center", va="center"))
+        style.outline(axes.annotate(str(name), places[i], ha="center", va="center"))
     figure.legend(loc="outside right center", fontsize=style.TEXT, frameon=False)
+
+
+def name_places(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Where the name of each class is written, so that no name hides another.
+
+    At the median of its points, or, where a name stands there already, at the nearest
+    point of the class that is free; if none is, at the one that is farthest from names.
+
+    Args:
+        points: [N, 2].
+        classes: number of each point's class, 0 to C - 1, [N].
+
+    Returns:
+        [C, 2].
+    """
+    scale = np.ptp(points, axis=0)
+    scale[scale == 0] = 1
+    places: list[np.ndarray] = []
+    for i in range(classes.max() + 1):
+        own = points[classes == i]
+        middle = np.median(own, axis=0)
+        order = np.linalg.norm((own - middle) / scale, axis=1).argsort(kind="stable")
+        own = np.concatenate([middle[None], own[order]])
+        taken = np.reshape(places, (-1, 1, 2))
+        gaps = np.linalg.norm((own - taken) / scale, axis=2)
+        gap = gaps.min(axis=0, initial=NAME_GAP)
+        places.append(own[gap.argmax()])  # the first of those that are free
+    return np.stack(places)
 
 
 def kl_per_dimension(
