@@ -280,4 +280,6 @@ def test_a_project_of_a_stranger(wheel, tmp_path, interpreter):
     (line,) = refused.stderr.splitlines()
     assert line.startswith("error: vae-jax train needs the package")
     assert "pip install 'vae_jax[experiments]'" in line
-    assert run(program, "trian", cwd=tmp_path).returncode == 1
+    misspelt = run(program, "trian", cwd=tmp_path)
+    assert misspelt.returncode == 1
+    assert misspelt.stderr.endswith(". Did you mean 'train'?\n")

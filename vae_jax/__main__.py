@@ -13,6 +13,8 @@ import pathlib
 import runpy
 import sys
 
+from vae_jax.errors import did_you_mean
+
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 EXTRA = "experiments"
 
@@ -48,7 +50,9 @@ def main() -> None:
         print(f"vae_jax {importlib.import_module('vae_jax').__version__}")
         return
     if name not in known:
-        sys.exit(f"error: {name!r}: must be one of {', '.join(known)}")
+        names = ", ".join(known)
+        near = did_you_mean(name, known)
+        sys.exit(f"error: {name!r}: must be one of {names}.{near}")
     sys.path.insert(0, str(folder))
     sys.argv = [f"vae-jax {name}", *arguments]
     try:
