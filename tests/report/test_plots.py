@@ -267,7 +267,9 @@ def test_training_curves():
     assert evaluation.get_ydata() == [-199.0]
     assert -220 < elbo.get_ylim()[0] < -200  # the first steps are out of the frame
     assert -110 < elbo.get_ylim()[1] < -90
-    assert elbo.get_legend().get_texts()[0].get_text() == "train, last -200"
+    assert elbo.get_legend().get_texts()[0].get_text() == (
+        "train (means over steps), last −200"
+    )
     assert elbo.get_ylabel() == rate.get_ylabel() == "nats"
     assert rate.get_xlabel() == "step"
 

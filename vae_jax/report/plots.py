@@ -205,7 +205,10 @@ def training_curves(
             color = style.BLUE if part == "train" else style.ORANGE
             marker = "" if part == "train" and len(steps) > 1 else "o"
             last = values[np.isfinite(values)][-1:]
-            label = f"{part}, last {last[0]:.4g}" if len(last) else part
+            # Those of a step are noisy; means lag behind while the curve rises.
+            label = f"{part} (means over steps)" if part == "train" else part
+            if len(last):
+                label += f", last {last[0]:.4g}".replace("-", "−")
             axes.plot(steps, values, color=color, marker=marker, ms=5, label=label)
         axes.set_ylim(_limits(list(parts.values())))
         axes.legend(fontsize=style.TEXT, frameon=False)
