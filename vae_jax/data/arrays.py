@@ -18,8 +18,8 @@ def as_stored(examples: Examples, spec: DataSpec) -> Examples:
         examples: what `npz.read_splits` takes from a file: images [N, H, W] or
             [N, H, W, C], uint8, bool, or float in [0, 1], and of binary data uint8 of 0
             and 1 as well as of 0 and 255; or rows of real numbers, [N, D] or
-            [N, 1, D, 1]. Or a dict with them as "image", whose other parts
-            stay as they are.
+            [N, 1, D, 1]. Or a dict with them as "image", whose other parts stay as they
+            are.
         spec: the form of the data.
 
     Returns:

@@ -56,6 +56,9 @@ class FirstLayer:
     # Whether there are codes between any two: not where one is discrete.
     is_continuous: bool = struct.field(pytree_node=False)
     is_only: bool = struct.field(pytree_node=False)  # whether there is no other layer
+    # The number of the layer that a map shows: where all are decoded, the top code,
+    # which depends on no other draw but that of a class above it.
+    mapped: int = struct.field(pytree_node=False)
     takes_images: bool = struct.field(pytree_node=False)  # whether x is no dict
 
     @classmethod
@@ -70,6 +73,7 @@ class FirstLayer:
             shapes_of([latent.z for latent in read]),
             all(latent.posterior.support != Quantized.support for latent in read),
             is_only=len(read) == len(latents),
+            mapped=top_code(latents) if decodes_all else 0,
             takes_images=not isinstance(x, Mapping),
         )
 

@@ -1,7 +1,5 @@
 """What the figures of a run show of its model, and what is shown as it trains."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +7,8 @@ import numpy as np
 from vae_jax.data.examples import image_of
 from vae_jax.evaluation.chunks import even_rows, row_chunks
 from vae_jax.evaluation.data import Data, Split
-from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer, top_code
-from vae_jax.outputs import Latent, flat_moments
+from vae_jax.evaluation.first_layer import CODES_PER_CHUNK, FirstLayer
+from vae_jax.outputs import flat_moments
 from vae_jax.report.images import image_grid
 from vae_jax.report.latent_space import LatentSpace
 from vae_jax.trained import Trained, image_likelihood
@@ -53,7 +51,6 @@ def latent_space(
             parts = [kl[:new].sum(axis=0, dtype=np.float64) for kl in kls]
             sums = parts if sums is None else list(map(np.add, sums, parts))
     seen = data.heldout.some(len(images)).x()
-    latents = jax.eval_shape(Trained.encode, trained, seen, draws_key)
     kls = None if sums is None else [part / len(data.heldout) for part in sums]
     shown = np.asarray(layer.points(seen))
     num, given, by_label = NUM_SAMPLES, None, None
@@ -73,7 +70,7 @@ def latent_space(
         decode=lambda z: np.asarray(layer.decode(jnp.asarray(z)).mean),
         images=images,
         seen=np.asarray(image_of(seen)),
-        name=f"z{_mapped(layer, latents) + 1}" if latents[1:] else "z",
+        name="z" if layer.is_only and not layer.shapes[1:] else f"z{layer.mapped + 1}",
         layers=layer_samples(
             trained,
             stream(draws_key, "layers"),
@@ -150,14 +147,6 @@ def _below(trained: Trained, above: Codes, given: Given, key: Key) -> Array:
     return image_likelihood(trained.decode(codes, given)).mean
 
 
-def _mapped(layer: FirstLayer, latents: Sequence[Latent]) -> int:
-    """The number of the layer that the map shows: the one that is decoded.
-
-    Where all are, the top one, which depends on no other draw, or that below a class.
-    """
-    return top_code(latents) if layer.is_joined else 0
-
-
 @jax.jit
 def _mean_and_kls(
     layer: FirstLayer, x: Examples, key: Key
@@ -167,7 +156,7 @@ def _mean_and_kls(
     Means and prior are of the layer that the map shows.
     """
     latents = layer.trained.encode(x, key)
-    mapped = latents[_mapped(layer, latents)]
+    mapped = latents[layer.mapped]
     mean, _ = flat_moments(mapped.posterior)
     is_standard = mapped.has_standard_prior.all()
     if not all(latent.has_density for latent in latents):
